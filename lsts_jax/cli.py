@@ -1,0 +1,173 @@
+"""What the scripts share: the experiment's file, overrides on the command line, one line for a mistake.
+
+A script declares a frozen dataclass of its options, whose field `config: Config` makes every field of the
+experiment an option, and ends in `main(run)`:
+
+    @dataclass(frozen=True)
+    class Options:
+        config: Config
+        workdir: str
+
+    def run(arguments): train(parse(Options, arguments))
+"""
+
+import contextlib
+import difflib
+import importlib.util
+import io
+import re
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, asdict, fields
+from pathlib import Path
+from typing import TypeVar
+
+import tyro
+
+from lsts_jax.config import Config
+from lsts_jax.config_io import check_fields
+from lsts_jax.errors import UserError
+
+T = TypeVar("T")
+
+
+def main(run: Callable[[Sequence[str]], None]) -> None:
+    """Runs a script on the command line's arguments and turns mistakes into an exit status.
+
+    `UserError`: a line on stderr, status 2. Ctrl-C: a line, status 130. Others keep their traceback.
+    """
+    try:
+        run(sys.argv[1:])
+    except UserError as error:
+        print("error:", " ".join(str(error).split()), file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def parse(options: type[T], arguments: Sequence[str]) -> T:
+    """Reads a script's arguments into its dataclass.
+
+    Where that has a field `config`, `--config PATH` names the experiment, and `--config.model.lsts.window 8`
+    sets a field of it. Every option takes a value, bools included (`--config.data.flip False`). `--help`
+    prints all of them, with the values of the experiment if one is named, and exits.
+    Raises `UserError` naming the option and what it takes.
+    """
+    defaults = {
+        field.name: tyro.MISSING
+        for field in fields(options)
+        if field.default is MISSING and field.default_factory is MISSING
+    }
+    description = options.__doc__ or ""
+    if "config" in defaults:
+        path, arguments = _take_config_path(arguments)
+        description += (
+            "\n\n--config PATH names the experiment, a file of configs/; the options below override it."
+        )
+        if path is not None:
+            defaults["config"] = load_config(path)
+        elif {"-h", "--help"} & set(arguments):
+            defaults["config"] = Config()
+        else:
+            raise UserError(f"--config is missing: give --config PATH, such as {_experiments()}")
+    problem = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(problem):
+            return tyro.cli(
+                options,
+                args=arguments,
+                default=options(**defaults),
+                description=description,
+                prog=Path(sys.argv[0]).name,
+                use_underscores=True,
+                config=(tyro.conf.FlagConversionOff,),
+            )
+    except SystemExit as error:
+        if error.code != 2:
+            raise
+        raise UserError(_condense(problem.getvalue())) from None
+
+
+def load_config(path: Path | str) -> Config:
+    """The experiment that `get_config()` of a Python file returns, its fields checked.
+
+    Raises `UserError` naming the file, and the line or the field.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; there is {_experiments(near=path)}")
+    spec = importlib.util.spec_from_file_location(f"lsts_jax_experiment_{path.stem}", path)
+    if spec is None:
+        raise UserError(f"{path}: an experiment is a Python file, such as {_experiments(near=path)}")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        if not callable(getattr(module, "get_config", None)):
+            raise UserError(f"{path}: there is no function get_config() that returns the Config")
+        config = module.get_config()
+    except UserError:
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(f"{path}{_line_in(spec.origin, error)}: {reason}") from error
+    if not isinstance(config, Config):
+        raise UserError(f"{path}: get_config() returns {type(config).__name__}, not lsts_jax.config.Config")
+    try:
+        return check_fields(Config, asdict(config), "config")
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def _take_config_path(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The value of --config, and the arguments without it."""
+    path, rest = None, []
+    remaining = iter(arguments)
+    for argument in remaining:
+        if argument == "--config":
+            path = next(remaining, "")
+        elif argument.startswith("--config="):
+            path = argument.removeprefix("--config=")
+        else:
+            rest.append(argument)
+            continue
+        if not path or path.startswith("-"):
+            raise UserError(f"--config needs a file: --config PATH, such as {_experiments()}")
+    return path, rest
+
+
+def _experiments(near: Path | None = None) -> str:
+    """The experiments that can be named, those spelled much like `near` only, if there are any."""
+    folders = {Path("configs")}
+    if near and near.parent != Path():
+        folders.add(near.parent)
+    found = {file.stem: file for folder in sorted(folders) for file in sorted(folder.glob("*.py"))}
+    alike = difflib.get_close_matches(near.stem, found) if near else []
+    return ", ".join(str(found[stem]) for stem in alike or found) or "configs/NAME.py"
+
+
+def _line_in(path: str, error: Exception) -> str:
+    """Where in the file `error` arose, as far as it did."""
+    if isinstance(error, SyntaxError) and error.filename == path:
+        return f", line {error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == path]
+    return f", line {lines[-1]}" if lines else ""
+
+
+def _condense(box: str) -> str:
+    """tyro's framed report as one line: the problem, then the options it names, without their help."""
+    lines = [re.sub(r"\x1b\[[\d;]*m", "", line).strip("│| ") for line in box.splitlines()]
+    sections = [[]]
+    for line in lines:
+        if re.fullmatch(r"[─-]+", line):
+            sections.append([])
+        elif line and line[0] not in "╭╰+":
+            sections[-1].append(line)
+    problem, *hints = (section for section in sections if not section[0].startswith("For full helptext"))
+    report = [" ".join(problem).removeprefix("Error parsing ")]
+    for title, *details in hints:
+        title = "expected" if title == "Argument helptext:" else title[0].lower() + title[1:]
+        report.append(f"{title} {', '.join(line for line in details if line.startswith('-'))}")
+    return "; ".join(report) + " (--help lists all options)"

@@ -1,0 +1,217 @@
+"""Every default of the package, in one place, each with its source.
+
+"Authors" is the authors' MXNet code, "paper" is arXiv 1911.05253. Where they differ the default is the
+authors' (README, section Architecture). An experiment is a file in `configs/` whose `get_config()`
+returns a `Config`; any field can be overridden on the command line.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+IMAGENET_VID_CLASSES = (
+    "airplane", "antelope", "bear", "bicycle", "bird", "bus", "car", "cattle", "dog", "domestic_cat",
+    "elephant", "fox", "giant_panda", "hamster", "horse", "lion", "lizard", "monkey", "motorcycle",
+    "rabbit", "red_panda", "sheep", "snake", "squirrel", "tiger", "train", "turtle", "watercraft",
+    "whale", "zebra",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where the pictures are and how they become triplets on canvases."""
+
+    root: str = "data/ILSVRC2015"
+    """Folder that holds the data set (for imagenet_vid: the one with Annotations, Data, ImageSets)."""
+    format: Literal["imagenet_vid", "mot"] = "imagenet_vid"
+    """Layout of the data set on disk."""
+    class_names: tuple[str, ...] = IMAGENET_VID_CLASSES
+    """Names of the classes in order; class 0 is the background and is not listed."""
+    train_lists: tuple[str, ...] = ("VID_train_15frames", "DET_train_30classes")
+    """imagenet_vid: files of ImageSets without .txt; mot: sequence names, each with an optional range of
+    frames counted from 0, end excluded, as in PETS09-S2L1:0-500."""
+    val_lists: tuple[str, ...] = ("VID_val_videos",)
+    """What evaluation reads, named as in train_lists."""
+    short_side: int = 600
+    """Pictures are resized so that the short side has this many pixels (authors: SCALES) ..."""
+    long_side: int = 1000
+    """... unless the long side would then exceed this."""
+    canvases: tuple[tuple[int, int], ...] = ((608, 1008), (1008, 608))
+    """(height, width) that resized pictures are padded to: the smallest that holds the picture. A batch
+    has one canvas. Padding changes no number, it only keeps shapes static."""
+    max_objects: int = 64
+    """Slots for annotated objects in a frame; further ones are dropped, with a warning."""
+    flip: bool = True
+    """An epoch holds every picture and its mirror image."""
+    schedule: Literal["offline", "online"] = "offline"
+    """Triplet sampling. offline: old key in [t-10, t-5), new key in [t-5, t+5); online: new key in
+    [t-10, t), old key in [t-15, t-10); both clamped to the video (authors)."""
+    workers: int = 4
+    """Processes that load pictures; 0 loads in threads of the training process."""
+
+
+@dataclass(frozen=True)
+class BackboneConfig:
+    """ResNet v1, cut in two: low level up to `split` units of stage 4, high level above."""
+
+    depth: Literal[18, 34, 50, 101] = 101
+    width: int = 64
+    """Channels of conv1; stage s has width * 2**(s-2) (x 4 with bottlenecks)."""
+    split: int = 4
+    """Units of stage 4 in the low level: 4 of 23 for ResNet-101, the authors' res4b3."""
+    norm: Literal["frozen_batch", "group"] = "frozen_batch"
+    """frozen_batch: stored statistics (authors). group: GroupNorm, to train from nothing."""
+    stride_on: Literal["1x1", "3x3"] = "1x1"
+    """Where a stage's first bottleneck strides: Caffe and the authors on the 1x1, torchvision on the 3x3."""
+    pixel_mean: tuple[float, float, float] = (123.15, 115.90, 103.06)
+    """Subtracted from the RGB pixels (authors)."""
+    pixel_std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """Divides the pixels after that; the authors do not."""
+    remat: bool = False
+    """Recompute activations in the backward pass unit by unit: less memory, about a third more time."""
+
+
+@dataclass(frozen=True)
+class LSTSConfig:
+    """Learnable spatio-temporal sampling (paper, section 3.2)."""
+
+    offsets: Literal["uniform", "gaussian", "random"] = "uniform"
+    """Initial sampling offsets. uniform: the integer grid of sqrt(K) x sqrt(K); gaussian: N(0, I);
+    random: uniform in +-2 (the 2021 reproduction)."""
+    num_offsets: int = 81
+    """K. The authors use 81 with the uniform grid, 40 with the Gaussian."""
+    learn_offsets: bool = True
+    embedding_channels: int = 256
+    separate_embeddings: bool = True
+    """f and g are two convolutions (authors, paper); one for both in the reproduction."""
+    normalization: Literal["softmax", "sum", "abs_sum"] = "softmax"
+    """Affinity over K: softmax (authors), s / sum s (paper), s / sum |s| (reproduction)."""
+    implementation: Literal["factorised", "gather"] = "factorised"
+    """factorised: correlation over integer shifts, cost independent of K. gather: the readable reference."""
+    window: int = 8
+    """Offsets live in [-window, window): the factorised form looks no further, and training projects
+    them back (and counts it)."""
+
+
+@dataclass(frozen=True)
+class AnchorConfig:
+    ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
+    scales: tuple[float, ...] = (8.0, 16.0, 32.0)
+    """Side lengths in units of the stride, 16 pixels."""
+
+
+@dataclass(frozen=True)
+class ProposalConfig:
+    """Region proposals (authors: RPN_PRE_NMS_TOP_N, RPN_POST_NMS_TOP_N, RPN_NMS_THRESH)."""
+
+    pre_nms: int = 6000
+    post_nms: int = 300
+    nms_threshold: float = 0.7
+
+
+@dataclass(frozen=True)
+class DetectionConfig:
+    """From R-FCN's scores to detections, at test (authors: TEST.*)."""
+
+    score_threshold: float = 1e-4
+    nms_threshold: float = 0.3
+    max_detections: int = 300
+    """Kept a frame, ties with the last one included."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The detector."""
+
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    lsts: LSTSConfig = field(default_factory=LSTSConfig)
+    anchors: AnchorConfig = field(default_factory=AnchorConfig)
+    proposals: ProposalConfig = field(default_factory=ProposalConfig)
+    detections: DetectionConfig = field(default_factory=DetectionConfig)
+    feature_channels: int = 1024
+    """C of the high-level feature: the first half feeds the RPN, the second R-FCN."""
+    low2high: Literal["authors", "paper"] = "authors"
+    """authors: 1x1, 3x3, 3x3 convolutions of C/4, C/4, C channels; paper: 3x3 of C/4, C/2, C."""
+    quality: Literal["authors", "paper"] = "authors"
+    """authors: 1x1, 3x3, 3x3 convolutions of C/4, 16, 1 channels; paper: 3x3, 1x1, 1x1."""
+    temporal: Literal["lsts", "none"] = "lsts"
+    """none: every frame is a keyframe of its own, the single-frame R-FCN."""
+    keyframe_interval: int = 10
+    """Frames a segment (paper, section 4.1)."""
+    schedule: Literal["offline", "online"] = "offline"
+    """Where a segment's keyframe lies at test: in its middle (authors) or at its start (causal)."""
+    new_layer_init: Literal["normal", "he"] = "normal"
+    """Initial weights of layers that are not in a pretrained backbone: N(0, 0.01) (authors), or He's to
+    train from nothing."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of convolutions and matrix products; softmaxes, losses and boxes are always float32."""
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Sampling of anchors and regions (authors: TRAIN.*)."""
+
+    anchor_batch: int = 256
+    anchor_positive_fraction: float = 0.5
+    anchor_positive_iou: float = 0.7
+    anchor_negative_iou: float = 0.3
+    roi_positive_iou: float = 0.5
+    ohem_rois: int = 128
+    ignore_iou: float = 0.5
+    """Anchors and regions covered by an ignored region by this share of their area are not trained on."""
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """The authors' SGD: gradients are summed over the batch, the rate sits inside the momentum."""
+
+    name: Literal["sgd", "adamw"] = "sgd"
+    """adamw trains small models from nothing in minutes."""
+    learning_rate: float = 2.5e-4
+    """On the sum over the batch (authors: 8 GPUs of one triplet each)."""
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    """On convolution weights and normalisation scales; never on biases or offsets."""
+    drop_epochs: tuple[float, ...] = (2.333,)
+    """The rate is multiplied by 0.1 at each of these."""
+    warmup_steps: int = 0
+    """Steps over which the rate rises linearly from a tenth."""
+    offset_rate: float = 2.5
+    """Learning rate of the sampling offsets, as a multiple."""
+    freeze: tuple[str, ...] = ("conv1", "norm1", "res2")
+    """Parts of the backbone that are never trained."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    batch_size: int = 8
+    epochs: float = 4.0
+    """Passes over every picture and its mirror image."""
+    log_every: int = 20
+    """Steps between lines of metrics.jsonl."""
+    checkpoint_every: int = 2000
+    """Steps between checkpoints."""
+    evaluate_every: int = 0
+    """Steps between evaluations, which choose the best checkpoint; 0: only at the end."""
+    pretrained: str = ""
+    """A converted backbone or detector to start from; empty: random weights."""
+    loss: LossConfig = field(default_factory=LossConfig)
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    segments_per_call: int = 1
+    """Segments that one device call scans over."""
+    frames_per_batch: int = 1
+    """Frames of a segment that run as one batch on the device."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """An experiment."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    seed: int = 0

@@ -1,0 +1,74 @@
+"""A config as JSON in the run's folder, where evaluation and prediction find it."""
+
+import json
+import os
+from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from lsts_jax.config import Config
+from lsts_jax.errors import UserError
+
+
+def save_config(config: Config, path: Path | str) -> None:
+    """Writes the config, whole or not at all: a process that dies leaves the file as it was."""
+    path = Path(path)
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_text(json.dumps(asdict(config), indent=2) + "\n", encoding="utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
+
+
+def load_saved_config(path: Path | str) -> Config:
+    """Reads what `save_config` wrote, exactly. Raises `UserError` naming the file and the field."""
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file; the folder of a run of train.py has one") from error
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON ({error}); train.py writes it anew") from error
+    try:
+        return check_fields(Config, values, "config")
+    except UserError as error:
+        raise UserError(f"{path}: {error}; is it of another version? train.py writes it anew") from error
+
+
+def check_fields(kind: Any, value: Any, name: str) -> Any:
+    """`value`, made of dictionaries, sequences and scalars, as the type `kind`.
+
+    `kind` is a dataclass, a tuple, a Literal or a scalar type, nested at will. An int is also a float, and
+    a list a tuple; nothing else is converted, and no field may be absent or unknown. Raises `UserError`
+    naming the field, which at the top is `name`.
+    """
+    if is_dataclass(kind) and isinstance(value, dict):
+        names = [field.name for field in fields(kind)]
+        for unknown in value.keys() - set(names):
+            raise UserError(f"{name} has no field {unknown!r}")
+        for absent in names:
+            if absent not in value:
+                raise UserError(f"{name} lacks the field {absent!r}")
+        types = get_type_hints(kind)
+        return kind(**{each: check_fields(types[each], value[each], f"{name}.{each}") for each in names})
+    if get_origin(kind) is tuple and isinstance(value, (list, tuple)):
+        types = get_args(kind)
+        if types[-1] is Ellipsis:
+            types = types[:1] * len(value)
+        if len(types) == len(value):
+            return tuple(
+                check_fields(one, each, f"{name}[{i}]")
+                for i, (one, each) in enumerate(zip(types, value, strict=True))
+            )
+    if get_origin(kind) is Literal and any(
+        value == one and type(value) is type(one) for one in get_args(kind)
+    ):
+        return value
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is kind:
+        return value
+    expected = kind.__name__ if isinstance(kind, type) and not get_args(kind) else str(kind)
+    raise UserError(f"{name} is {value!r}, expected {expected.replace('typing.', '')}")

@@ -1,0 +1,13 @@
+"""SynthVID: seeded videos of drawn objects, in exactly the layout of ILSVRC2015 VID and DET.
+
+    python -m lsts_jax.data.synthvid --out data/synthvid --videos 64 --frames 60 --seed 0
+
+Textured objects move over textured backgrounds and suffer what video detectors suffer: motion blur,
+defocus, occlusion, leaving the frame. Boxes are tight around the outline in the middle of the exposure,
+clipped to the frame, and include what is hidden behind other things, as ILSVRC annotates.
+"""
+
+from lsts_jax.data.synthvid.dataset import render_dataset
+from lsts_jax.data.synthvid.settings import CLASS_NAMES, SynthVIDConfig, class_names
+
+__all__ = ["CLASS_NAMES", "SynthVIDConfig", "class_names", "render_dataset"]

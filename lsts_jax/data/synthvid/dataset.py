@@ -1,0 +1,261 @@
+"""The data set on disk, in the layout of ILSVRC2015, and what is true of it in synthvid.json."""
+
+import json
+import os
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, replace
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+from xml.sax.saxutils import escape
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from lsts_jax.data.synthvid.render import ObjectState, render_frame
+from lsts_jax.data.synthvid.scene import Assets, find_assets, make_scene
+from lsts_jax.data.synthvid.settings import RECIPES, SynthVIDConfig, check, class_names
+from lsts_jax.errors import UserError
+
+VERSION = 1  # of the renderer: the same settings give other pictures under another version
+TRUTH = "synthvid.json"
+VIDEOS_PER_FOLDER = 1000  # train/ILSVRC2015_VID_train_000N
+LISTED_FRAMES = 15  # of a training video, in VID_train_15frames.txt
+
+Split = Literal["train", "val", "still"]
+SPLITS: tuple[Split, ...] = ("train", "val", "still")
+
+
+class Clip(NamedTuple):
+    """A video, or a still: a video of one frame."""
+
+    split: Split
+    index: int
+    frames: int
+
+    @property
+    def kind(self) -> str:
+        return "DET" if self.split == "still" else "VID"
+
+    @property
+    def path(self) -> str:
+        """Below Data/VID or Data/DET; a folder for a video, a file without suffix for a still."""
+        group = f"{self.index // VIDEOS_PER_FOLDER:04d}"
+        if self.split == "train":
+            return f"train/ILSVRC2015_VID_train_{group}/ILSVRC2015_train_{self.index:08d}"
+        if self.split == "val":
+            return f"val/ILSVRC2015_val_{self.index:08d}"
+        return f"train/ILSVRC2014_train_{group}/ILSVRC2014_train_{self.index:08d}"
+
+    def file(self, frame: int) -> str:
+        return self.path if self.split == "still" else f"{self.path}/{frame:06d}"
+
+
+def clips(settings: SynthVIDConfig) -> list[Clip]:
+    """Everything that is rendered, in order."""
+    counts = {"train": settings.videos, "val": settings.val_videos, "still": settings.stills}
+    frames = {"train": settings.frames, "val": settings.frames, "still": 1}
+    return [Clip(split, i, frames[split]) for split in SPLITS for i in range(counts[split])]
+
+
+def render_dataset(
+    out: str | Path, settings: SynthVIDConfig, *, workers: int | None = None, progress: bool = True
+) -> bool:
+    """Render the data set of `settings` into the folder `out` with `workers` processes (default: one a
+    core), whose number changes no byte. The lists in ImageSets are written last.
+
+    A folder that already holds exactly this data set is left alone, and False returned; one that holds
+    part of it, after an interruption, is completed. Raises UserError for a setting out of range, for a
+    folder of pictures that is missing or empty, and if `out` holds anything else.
+    """
+    out = Path(out)
+    check(settings)
+    if workers is not None and workers < 1:
+        raise UserError(f"--workers {workers}: must be 1 or more")
+    header = _header(settings, find_assets(settings))
+    if _is_complete(out, header, settings):
+        return False
+    _write_json(out / TRUTH, header | {"complete": False})
+    todo = clips(settings)
+    workers = min(workers or len(os.sched_getaffinity(0)), max(len(todo), 1))
+    task = partial(render_clip, out, settings)
+    truths: dict[str, Any] = {}
+    with tqdm(total=sum(c.frames for c in todo), unit="frame", desc=str(out), disable=not progress) as bar:
+        for clip, truth in zip(todo, _run(task, todo, workers), strict=True):
+            truths[f"{clip.kind}/{clip.path}"] = truth
+            bar.update(clip.frames)
+    for name, lines in _lists(settings).items():
+        _write_text(out / "ImageSets" / f"{name}.txt", "".join(f"{line}\n" for line in lines))
+    _write_json(out / TRUTH, header | {"complete": True, "videos": truths})
+    return True
+
+
+def _run(task: Any, todo: list[Clip], workers: int) -> Iterable[dict]:
+    """Results of `task` in the order of `todo`, computed by processes that share no state with this one."""
+    if workers == 1:
+        yield from map(task, todo)
+        return
+    # "spawn", because forking a process that runs JAX's or OpenCV's threads may hang
+    with ProcessPoolExecutor(workers, get_context("spawn"), cv2.setNumThreads, (1,)) as pool:
+        yield from pool.map(task, todo)
+
+
+def render_clip(out: Path, settings: SynthVIDConfig, clip: Clip) -> dict[str, Any]:
+    """Write the pictures and annotations of a clip and return what is true of it, for synthvid.json.
+    A function of its arguments: the random numbers depend on seed, split and index alone."""
+    rng = np.random.default_rng((settings.seed, SPLITS.index(clip.split), clip.index))
+    recipe = RECIPES[settings.difficulty]
+    if clip.split == "still":  # photos are sharp
+        recipe = replace(recipe, shutter=(0.0, 0.0), defocus=0.0, defocus_burst=0.0)
+    names = class_names(settings.difficulty, settings.cutouts)
+    scene = make_scene(
+        rng,
+        recipe,
+        settings,
+        find_assets(settings),
+        frames=clip.frames,
+        first_class=clip.index % len(names),
+    )
+    states = []
+    for frame in range(clip.frames):
+        picture, objects = render_frame(scene, frame, rng)
+        states.append(objects)
+        _write_picture(out / "Data" / clip.kind / f"{clip.file(frame)}.JPEG", picture, settings.quality)
+        xml = annotation(clip, frame, scene.size, objects, names)
+        _write_text(out / "Annotations" / clip.kind / f"{clip.file(frame)}.xml", xml)
+    return _truth(states, [float(s) for s in scene.defocus], names)
+
+
+def annotation(
+    clip: Clip, frame: int, size: tuple[int, int], objects: list[ObjectState], names: tuple[str, ...]
+) -> str:
+    """ILSVRC's XML for a frame; that of a still has no trackid, occluded and generated."""
+    folder, name = clip.file(frame).rpartition("/")[::2]
+    lines = [
+        "<annotation>",
+        f"\t<folder>{folder}</folder>",
+        f"\t<filename>{name}</filename>",
+        "\t<source>\n\t\t<database>SynthVID</database>\n\t</source>",
+        f"\t<size>\n\t\t<width>{size[1]}</width>\n\t\t<height>{size[0]}</height>\n\t</size>",
+    ]
+    video = clip.split != "still"
+    for thing in objects:
+        if thing.box is None:
+            continue
+        x1, y1, x2, y2 = thing.box
+        lines.append("\t<object>")
+        if video:
+            lines.append(f"\t\t<trackid>{thing.trackid}</trackid>")
+        lines.append(f"\t\t<name>{escape(names[thing.object_class])}</name>")
+        lines.append("\t\t<bndbox>")
+        lines += [
+            f"\t\t\t<{k}>{v}</{k}>" for k, v in (("xmax", x2), ("xmin", x1), ("ymax", y2), ("ymin", y1))
+        ]
+        lines.append("\t\t</bndbox>")
+        if video:
+            lines.append(f"\t\t<occluded>{int(thing.occluded)}</occluded>")
+            lines.append("\t\t<generated>0</generated>")
+        lines.append("\t</object>")
+    return "\n".join([*lines, "</annotation>", ""])
+
+
+def _truth(states: list[list[ObjectState]], defocus: list[float], names: tuple[str, ...]) -> dict[str, Any]:
+    """Degradations and motion by frame, short enough to be kept for every video."""
+    tracks = []
+    for track in zip(*states, strict=True):
+        tracks.append(
+            {
+                "trackid": track[0].trackid,
+                "class": names[track[0].object_class],
+                "centre": [[round(v, 2) for v in s.centre] for s in track],
+                "blur": [round(s.blur, 2) for s in track],
+                "in_frame": [round(s.in_frame, 3) for s in track],
+                "covered": [round(s.covered, 3) for s in track],
+                "annotated": [int(s.box is not None) for s in track],
+            }
+        )
+    return {"defocus": [round(s, 2) for s in defocus], "tracks": tracks}
+
+
+def _lists(settings: SynthVIDConfig) -> dict[str, list[str]]:
+    """Lines of the files of ImageSets by name, without those that would be empty."""
+    lists: dict[str, list[str]] = {
+        "VID_train_15frames": [],
+        "VID_val_videos": [],
+        "VID_val_frames": [],
+        "DET_train_30classes": [],
+    }
+    for clip in clips(settings):
+        if clip.split == "train":
+            count = min(clip.frames, LISTED_FRAMES)
+            picked = [int((i + 0.5) * clip.frames / count) for i in range(count)]
+            lists["VID_train_15frames"] += [f"{clip.path} 1 {frame} {clip.frames}" for frame in picked]
+        elif clip.split == "val":
+            first = len(lists["VID_val_frames"]) + 1
+            lists["VID_val_videos"].append(f"{clip.path} {first} 0 {clip.frames}")
+            lists["VID_val_frames"] += [f"{clip.file(f)} {first + f}" for f in range(clip.frames)]
+        else:
+            lists["DET_train_30classes"].append(f"{clip.path} 1")
+    return {name: lines for name, lines in lists.items() if lines}
+
+
+def _header(settings: SynthVIDConfig, assets: Assets) -> dict[str, Any]:
+    """What a data set must agree on to be the same; the user's pictures are told by name and size."""
+    files = [p for group in assets.cutouts for p in group] + list(assets.backgrounds)
+    return {
+        "version": VERSION,
+        "settings": asdict(settings),
+        "class_names": list(class_names(settings.difficulty, settings.cutouts)),
+        "assets": [[p.name, p.stat().st_size] for p in files],
+    }
+
+
+def _is_complete(out: Path, header: dict[str, Any], settings: SynthVIDConfig) -> bool:
+    """Whether `out` holds the whole data set of this header; False if it holds none or part of it.
+    Raises UserError if it holds something else."""
+    mend = "choose another --out or delete it"
+    if out.is_dir() and not any(out.iterdir()):
+        return False
+    if not out.is_dir():
+        if out.exists():
+            raise UserError(f"--out {out}: is not a folder; {mend}")
+        return False
+    try:
+        stored = json.loads((out / TRUTH).read_text())
+        stored_settings = dict(stored["settings"])
+    except FileNotFoundError:
+        raise UserError(f"--out {out}: is not empty and holds no SynthVID; {mend}") from None
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{out / TRUTH}: cannot be read; {mend}") from None
+    for name, value in header["settings"].items():
+        if stored_settings.get(name) != value:
+            raise UserError(
+                f"--out {out}: holds a SynthVID with {name} {stored_settings.get(name)}, not {value}; {mend}"
+            )
+    for name in ("version", "assets"):
+        if stored.get(name) != header[name]:
+            raise UserError(f"--out {out}: holds a SynthVID made from another {name}; {mend}")
+    pictures = sum(name.endswith(".JPEG") for _, _, files in os.walk(out / "Data") for name in files)
+    lists = all((out / "ImageSets" / f"{name}.txt").is_file() for name in _lists(settings))
+    return bool(stored.get("complete")) and lists and pictures == sum(c.frames for c in clips(settings))
+
+
+def _write_picture(path: Path, picture: np.ndarray, quality: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    path.write_bytes(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes())
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    """In one move: a reader never sees half of it."""
+    part = path.with_suffix(".part")
+    _write_text(part, json.dumps(content, separators=(",", ":")))
+    os.replace(part, path)

@@ -1,0 +1,204 @@
+"""What SynthVID renders: the user's settings, the classes and the recipe of each difficulty."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from lsts_jax.errors import UserError
+
+Difficulty = Literal["easy", "medium", "hard"]
+
+
+@dataclass(frozen=True)
+class SynthVIDConfig:
+    """Everything that decides the bytes of a data set; sizes of things scale with the short side."""
+
+    videos: int = 64
+    """Training videos."""
+    val_videos: int = 16
+    """Validation videos."""
+    frames: int = 60
+    """Frames of a video."""
+    height: int = 128
+    """Pixels."""
+    width: int = 192
+    """Pixels."""
+    seed: int = 0
+    """Same seed and fields: same bytes."""
+    difficulty: Difficulty = "easy"
+    """easy: every frame can be read alone. medium: silhouettes shared by two classes, colour says nothing.
+    hard: besides, bursts of blur, defocus and occlusion that are hopeless alone, between clean frames."""
+    stills: int = 32
+    """Single pictures in the layout of ImageNet DET."""
+    cutouts: str = ""
+    """Folder with a subfolder of RGBA pictures for each class, used instead of the drawn objects."""
+    backgrounds: str = ""
+    """Folder of photos, used instead of the drawn backgrounds."""
+    quality: int = 92
+    """Of the JPEG files, 1 to 100."""
+
+
+class ObjectClass(NamedTuple):
+    """A drawn class: its outline, what is painted on it, and its colour if that says anything."""
+
+    name: str
+    silhouette: str
+    texture: str
+    hue: float | None = None  # 0..1; None: any
+
+
+_EASY = (
+    ObjectClass("disc", "disc", "stripes", 0.0),
+    ObjectClass("fish", "fish", "checker", 0.075),
+    ObjectClass("star", "star", "plain", 0.15),
+    ObjectClass("leaf", "leaf", "zigzag", 0.33),
+    ObjectClass("arrow", "arrow", "stripes", 0.49),
+    ObjectClass("cross", "cross", "dots", 0.61),
+    ObjectClass("ring", "ring", "pinwheel", 0.77),
+    ObjectClass("heart", "heart", "rings", 0.91),
+)
+_ADJECTIVES = {"stripes": "striped", "checker": "checked", "dots": "dotted", "rings": "ringed"}
+
+
+def _product(silhouettes: tuple[str, ...], textures: tuple[str, ...]) -> tuple[ObjectClass, ...]:
+    return tuple(ObjectClass(f"{_ADJECTIVES[t]}_{s}", s, t) for s in silhouettes for t in textures)
+
+
+CLASSES: dict[str, tuple[ObjectClass, ...]] = {
+    "easy": _EASY,
+    "medium": _product(("disc", "star", "heart", "fish", "cross", "leaf"), ("stripes", "dots")),
+    "hard": _product(("disc", "gear", "flower", "star"), ("stripes", "checker", "dots", "rings")),
+}
+CLASS_NAMES: dict[str, tuple[str, ...]] = {
+    key: tuple(c.name for c in value) for key, value in CLASSES.items()
+}
+
+
+def class_names(difficulty: Difficulty, cutouts: str = "") -> tuple[str, ...]:
+    """Names of the classes in order, as `DataConfig.class_names` wants them: the subfolders of `cutouts`
+    by name if that is given, else the drawn classes. Raises UserError if there are no subfolders."""
+    if not cutouts:
+        return CLASS_NAMES[difficulty]
+    folder = Path(cutouts)
+    if not folder.is_dir():
+        raise UserError(
+            f"--cutouts {cutouts}: no such folder; give one with a subfolder of PNG files a class"
+        )
+    names = tuple(sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")))
+    if not names:
+        raise UserError(
+            f"--cutouts {cutouts}: no subfolders; put the RGBA pictures of a class in CLASS/*.png"
+        )
+    return names
+
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a difficulty means. Lengths are in short sides of the frame, times in frames, angles in radians.
+
+    A burst is a few frames of trouble (`burst_length`) between clean ones (`*_every`, the mean gap;
+    0: never).
+    """
+
+    objects: tuple[int, int] = (1, 3)
+    diameter: Range = (0.28, 0.56)
+    zoom: float = 0.15  # |log size change| over a video
+    speed: Range = (0.004, 0.016)
+    tilt: float = 0.35  # |angle| of the first frame
+    spin: float = 0.015  # |angular velocity|
+    leave: float = 0.12  # chance that a way point lies outside of the frame
+    shutter: Range = (0.2, 0.5)  # exposure; 1 = until the next frame
+    pan: float = 0.0  # amplitude of the camera's path
+    defocus: float = 0.004  # standard deviation of the blur at most, outside of bursts
+    occluders: tuple[int, int] = (0, 1)
+    occluder: Range = (0.03, 0.07)  # half width
+    burst_length: Range = (2.0, 5.0)
+    dash_every: float = 0.0
+    dash: float = 0.0  # speed added to an object
+    whirl_every: float = 0.0
+    whirl: float = 0.0  # angular velocity added to an object
+    shake_every: float = 0.0
+    shake: float = 0.0  # amplitude of the camera's trembling
+    defocus_every: float = 0.0
+    defocus_burst: float = 0.0
+    clutter: tuple[int, int] = (2, 6)
+    decoys: float = 0.0  # share of clutter that carries an object's texture
+    saturation: float = 0.35  # of the background, at most
+    contrast: float = 1.0  # of an object's texture
+    noise: float = 2.5  # standard deviation, grey levels
+
+
+RECIPES: dict[str, Recipe] = {
+    "easy": Recipe(),
+    "medium": Recipe(
+        objects=(1, 4),
+        diameter=(0.24, 0.56),
+        zoom=0.3,
+        speed=(0.006, 0.03),
+        tilt=3.2,
+        spin=0.05,
+        leave=0.2,
+        shutter=(0.3, 0.8),
+        pan=0.12,
+        defocus=0.008,
+        occluders=(0, 2),
+        occluder=(0.05, 0.12),
+        dash_every=30.0,
+        dash=0.08,
+        shake_every=40.0,
+        shake=0.03,
+        defocus_every=30.0,
+        defocus_burst=0.03,
+        clutter=(4, 12),
+        decoys=0.15,
+        saturation=0.5,
+        contrast=0.85,
+        noise=4.0,
+    ),
+    "hard": Recipe(
+        objects=(2, 5),
+        diameter=(0.2, 0.56),
+        zoom=0.45,
+        speed=(0.006, 0.04),
+        tilt=3.2,
+        spin=0.08,
+        leave=0.25,
+        shutter=(0.5, 1.0),
+        pan=0.25,
+        defocus=0.01,
+        occluders=(1, 4),
+        occluder=(0.08, 0.2),
+        burst_length=(2.0, 6.0),
+        dash_every=22.0,
+        dash=0.16,
+        whirl_every=26.0,
+        whirl=1.6,
+        shake_every=26.0,
+        shake=0.07,
+        defocus_every=20.0,
+        defocus_burst=0.06,
+        clutter=(8, 20),
+        decoys=0.4,
+        saturation=0.7,
+        contrast=0.7,
+        noise=6.0,
+    ),
+}
+
+LEAST = {"videos": 0, "val_videos": 0, "frames": 1, "height": 32, "width": 32, "stills": 0, "quality": 1}
+MOST = {"quality": 100, "frames": 1_000_000}  # six digits name a frame
+
+
+def check(settings: SynthVIDConfig) -> None:
+    """Raise UserError naming the first field of `settings` that is out of its range."""
+    for name, least in LEAST.items():
+        value = getattr(settings, name)
+        most = MOST.get(name, value)
+        if not least <= value <= most:
+            bounds = f"{least} to {MOST[name]}" if name in MOST else f"{least} or more"
+            raise UserError(f"--{name.replace('_', '-')} {value}: must be {bounds}")
+    if settings.seed < 0:
+        raise UserError(f"--seed {settings.seed}: must be 0 or more")

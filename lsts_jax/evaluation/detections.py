@@ -1,0 +1,169 @@
+"""Detections on disk: the official ImageNet VID text and JSON lines, written frame by frame (numpy only).
+
+Text, a line for each detection: `frame_id class score x1 y1 x2 y2`, where frame_id counts the frames of the
+whole val list from 1, score has 4 decimals and corners have 2. Scores closer than that become ties, so the
+metric of a file can differ from that of the arrays in the fourth digit.
+
+JSON lines, one for each frame of a video, also where nothing was found:
+`{"frame": 0, "time": 0.0, "detections": [{"class": "dog", "score": 0.98, "box": [x1, y1, x2, y2]}]}`.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple, TextIO
+
+import numpy as np
+from jaxtyping import Float, Int32
+from numpy import ndarray
+
+from lsts_jax.errors import UserError
+from lsts_jax.evaluation.vid_map import DetectionArrays
+
+LINES_AT_ONCE = 1 << 16
+TEXT_ROW = np.dtype([("frame", "i4"), ("class", "i4"), ("score", "f8"), ("box", "f8", 4)])
+
+
+class FrameDetections(NamedTuple):
+    """What was found in a frame, in pixels of the original picture."""
+
+    frame: int  # from 0: position in the val list (text) or in the video (JSON lines)
+    classes: Int32[ndarray, "d"]  # 1..N
+    scores: Float[ndarray, "d"]
+    boxes: Float[ndarray, "d 4"]
+    time: float = 0.0  # seconds since the start of the video; not in the text format
+
+
+def join(frames: Iterable[FrameDetections]) -> DetectionArrays:
+    """The detections of many frames as the flat arrays that the metric takes."""
+    frames = list(frames)
+    numbers = np.array([frame.frame for frame in frames], np.int32)
+    return DetectionArrays(
+        np.repeat(numbers, [len(frame.scores) for frame in frames]),
+        np.concatenate([np.zeros(0, np.int32)] + [frame.classes for frame in frames]),
+        np.concatenate([np.zeros(0, np.float32)] + [frame.scores for frame in frames]),
+        np.concatenate([np.zeros((0, 4), np.float32)] + [frame.boxes for frame in frames]),
+    )
+
+
+@contextmanager
+def text_writer(path: Path | str) -> Iterator[Callable[[FrameDetections], None]]:
+    """Gives a function that appends a frame to a new file in the official text format."""
+    with _open(path, "w") as file:
+
+        def write(frame: FrameDetections) -> None:
+            file.writelines(
+                f"{frame.frame + 1} {number} {score:.4f} {x1:.2f} {y1:.2f} {x2:.2f} {y2:.2f}\n"
+                for number, score, (x1, y1, x2, y2) in _rows(frame)
+            )
+
+        yield write
+
+
+@contextmanager
+def jsonl_writer(
+    path: Path | str, class_names: tuple[str, ...]
+) -> Iterator[Callable[[FrameDetections], None]]:
+    """Gives a function that appends a frame to a new file of JSON lines, each on disk when it returns."""
+    with _open(path, "w") as file:
+
+        def write(frame: FrameDetections) -> None:
+            found = [
+                {
+                    "class": class_names[number - 1],
+                    "score": round(score, 4),
+                    "box": [round(corner, 2) for corner in box],
+                }
+                for number, score, box in _rows(frame)
+            ]
+            line = {"frame": frame.frame, "time": round(frame.time, 6), "detections": found}
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            file.flush()
+
+        yield write
+
+
+def read_text(path: Path | str) -> DetectionArrays:
+    """Reads a file in the official text format; frames are counted from 0 again.
+
+    Numbers are float64, so that a file is scored exactly as it reads.
+    Raises `UserError` naming file and line.
+    """
+    blocks = [np.zeros(0, TEXT_ROW)]
+    with _open(path, "r") as file:
+        first_line = 1
+        while lines := list(islice(file, LINES_AT_ONCE)):
+            try:
+                blocks.append(_parse_text(lines))
+            except ValueError as error:
+                number, line = next((i, line) for i, line in enumerate(lines) if not _is_text_row(line))
+                raise UserError(
+                    f"{path}, line {first_line + number}: expected `frame_id class score x1 y1 x2 y2`, ids "
+                    f"counted from 1 and finite numbers, found {line.strip()[:80]!r}"
+                ) from error
+            first_line += len(lines)
+    rows = np.concatenate(blocks)
+    return DetectionArrays(rows["frame"] - np.int32(1), rows["class"], rows["score"], rows["box"])
+
+
+def read_jsonl(path: Path | str, class_names: tuple[str, ...]) -> Iterator[FrameDetections]:
+    """Reads JSON lines, frame by frame. Raises `UserError` naming file and line."""
+    class_ids = {name: number for number, name in enumerate(class_names, start=1)}
+    with _open(path, "r") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                yield _parse_json(line, class_ids)
+            except (ValueError, KeyError, TypeError) as error:
+                reason = f"there is no {error}" if isinstance(error, KeyError) else error
+                raise UserError(
+                    f"{path}, line {number}: not a frame's detections as predict.py writes them: {reason}"
+                ) from error
+
+
+def _rows(frame: FrameDetections) -> Iterator[tuple[int, float, list[float]]]:
+    return zip(frame.classes.tolist(), frame.scores.tolist(), frame.boxes.tolist(), strict=True)
+
+
+def _parse_text(lines: list[str]) -> ndarray:
+    lines = [line for line in lines if not line.isspace()]
+    if not lines:
+        return np.zeros(0, TEXT_ROW)
+    rows = np.loadtxt(lines, TEXT_ROW, comments=None, ndmin=1)
+    finite = np.isfinite(rows["score"]).all() and np.isfinite(rows["box"]).all()
+    if not finite or rows["frame"].min() < 1 or rows["class"].min() < 1:
+        raise ValueError("out of range")
+    return rows
+
+
+def _is_text_row(line: str) -> bool:
+    try:
+        _parse_text([line])
+    except ValueError:
+        return False
+    return True
+
+
+def _parse_json(line: str, class_ids: dict[str, int]) -> FrameDetections:
+    frame = json.loads(line)
+    found = frame["detections"]
+    scores = np.array([row["score"] for row in found], np.float64)
+    boxes = np.array([row["box"] for row in found], np.float64).reshape(len(found), 4)
+    if not (np.isfinite(scores).all() and np.isfinite(boxes).all()):
+        raise ValueError("a number is not finite")
+    unknown = [row["class"] for row in found if row["class"] not in class_ids]
+    if unknown:
+        raise ValueError(f"class {unknown[0]!r} is not one of the {len(class_ids)} class names")
+    classes = np.array([class_ids[row["class"]] for row in found], np.int32)
+    return FrameDetections(int(frame["frame"]), classes, scores, boxes, float(frame["time"]))
+
+
+def _open(path: Path | str, mode: str) -> TextIO:
+    try:
+        if mode == "w":
+            return open(path, mode, encoding="utf-8")
+        # Bytes that are no text become a line that does not parse, which is then named.
+        return open(path, mode, encoding="utf-8-sig", errors="replace")
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error

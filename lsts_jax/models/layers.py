@@ -1,0 +1,76 @@
+"""Layers that all parts share: convolution with the authors' padding, normalisation, initialisers."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int32
+
+from lsts_jax.ops.canvas import inside, zero_outside
+
+Init = Literal["normal", "he"]
+
+
+def new_layer_init(init: Init) -> Callable:
+    """Initial weights of layers that no pretrained file holds: N(0, 0.01) (authors), or He's, which a
+    network needs that is trained from nothing."""
+    return nn.initializers.normal(0.01) if init == "normal" else nn.initializers.he_normal()
+
+
+class Conv(nn.Module):
+    """A convolution that pads symmetrically: a map of n cells becomes one of ceil(n / stride).
+
+    With a kernel larger than 1x1 it first sets what lies outside the picture to zero (`ops/canvas.py`).
+    """
+
+    features: int
+    kernel: int = 1
+    stride: int = 1
+    dilation: int = 1
+    use_bias: bool = True
+    kernel_init: Callable = nn.initializers.he_normal()
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "h w C"], size: Int32[Array, "2"]) -> Float[Array, "h2 w2 D"]:
+        pad = self.dilation * (self.kernel // 2)
+        if self.kernel > 1:
+            x = zero_outside(x, size)
+        return nn.Conv(
+            self.features,
+            (self.kernel, self.kernel),
+            self.stride,
+            padding=((pad, pad), (pad, pad)),
+            kernel_dilation=self.dilation,
+            use_bias=self.use_bias,
+            kernel_init=self.kernel_init,
+            dtype=self.dtype,
+            name="conv",
+        )(x)
+
+
+class Norm(nn.Module):
+    """Batch normalisation with stored statistics (authors), or GroupNorm over the cells of the picture."""
+
+    kind: Literal["frozen_batch", "group"]
+    zero_scale: bool = False
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "h w C"], size: Int32[Array, "2"]) -> Float[Array, "h w C"]:
+        scale_init = nn.initializers.zeros if self.zero_scale else nn.initializers.ones
+        if self.kind == "frozen_batch":
+            return nn.BatchNorm(
+                use_running_average=True, epsilon=1e-5, dtype=self.dtype, scale_init=scale_init, name="norm"
+            )(x)
+        height, width, channels = x.shape
+        mask = jnp.broadcast_to(inside(height, width, size)[..., None], x.shape)
+        return nn.GroupNorm(
+            num_groups=max(1, min(32, channels // 8)),
+            epsilon=1e-5,
+            reduction_axes=(-3, -2, -1),
+            dtype=self.dtype,
+            scale_init=scale_init,
+            name="norm",
+        )(x, mask=mask)

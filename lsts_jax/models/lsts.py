@@ -1,0 +1,72 @@
+"""Learnable spatio-temporal sampling: align a source feature to a target (paper, section 3.2)."""
+
+from typing import Literal
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+from jax import random
+from jaxtyping import Array, Float, Float32, Int32, PRNGKeyArray
+
+from lsts_jax.models.layers import Conv, new_layer_init
+from lsts_jax.ops.affinity import Aggregation, aggregate
+from lsts_jax.ops.canvas import zero_outside
+
+
+def initial_offsets(key: PRNGKeyArray, kind: str, count: int) -> Float32[Array, "K 2"]:
+    """K sampling offsets (x, y) in cells before training.
+
+    uniform: the integer grid of sqrt(K) x sqrt(K) cells, x outermost (authors, K = 81: -4..4);
+    gaussian: N(0, I) (authors, K = 40); random: uniform in +-2 (2021 reproduction).
+    """
+    if kind == "gaussian":
+        return random.normal(key, (count, 2))
+    if kind == "random":
+        return random.uniform(key, (count, 2), minval=-2.0, maxval=2.0)
+    side = round(count**0.5)
+    if side**2 != count or side % 2 == 0:
+        raise ValueError(f"num_offsets: the uniform grid needs the square of an odd number, not {count}")
+    reach = np.arange(side, dtype=np.float32) - side // 2
+    return jnp.asarray(np.stack(np.meshgrid(reach, reach, indexing="ij"), -1).reshape(-1, 2))
+
+
+class LSTS(nn.Module):
+    """Embeds source and target, and sums the un-embedded source at p + offsets by affinity.
+
+    The similarity is the raw dot product (authors: neither scaled nor normalised).
+    """
+
+    embedding_channels: int = 256
+    separate_embeddings: bool = True
+    normalization: Literal["softmax", "sum", "abs_sum"] = "softmax"
+    implementation: Literal["factorised", "gather"] = "factorised"
+    window: int = 8
+    init: str = "normal"
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        source: Float[Array, "h w C"],
+        target: Float[Array, "h w C"],
+        offsets: Float32[Array, "K 2"],
+        size: Int32[Array, "2"],
+    ) -> Aggregation:
+        def embedding(name):
+            init = new_layer_init(self.init)
+            return Conv(self.embedding_channels, 1, kernel_init=init, dtype=self.dtype, name=name)
+
+        source = zero_outside(source, size)
+        embed_source = embedding("embed_source")
+        embed_target = embedding("embed_target") if self.separate_embeddings else embed_source
+        # A bias would give the positions outside the picture an embedding: they must score 0.
+        keys = zero_outside(embed_source(source, size), size)
+        return aggregate(
+            embed_target(target, size),
+            keys,
+            source,
+            offsets,
+            normalization=self.normalization,
+            implementation=self.implementation,
+            window=self.window,
+        )

@@ -1,0 +1,139 @@
+"""ResNet v1 in the two parts of the paper's figure 2, for one frame.
+
+Deviations from torchvision: the stride sits on the first 1x1 convolution of a stage (Caffe, the authors;
+`stride_on` covers both), stage 5 keeps stride 16 and is dilated instead, statistics are never updated.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int32
+
+from lsts_jax.models.layers import Conv, Norm, new_layer_init
+from lsts_jax.ops.canvas import size_at_stride, zero_outside
+
+UNITS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+STRIDE = 16  # of every feature map that leaves this file
+
+
+class Unit(nn.Module):
+    """A residual unit, basic (depth 18, 34) or bottleneck; takes and gives the sum *before* the ReLU."""
+
+    depth: int
+    channels: int
+    stride: int = 1
+    dilation: int = 1
+    shortcut: bool = False
+    norm: str = "frozen_batch"
+    stride_on: str = "1x1"
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "h w C"], size: Int32[Array, "2"]) -> Float[Array, "h2 w2 D"]:
+        bottleneck = self.depth >= 50
+        out_channels = self.channels * (4 if bottleneck else 1)
+        out_size = size_at_stride(size, self.stride)
+        if not bottleneck:
+            layers = [(3, self.stride, self.channels), (3, 1, out_channels)]
+        elif self.stride_on == "1x1":
+            layers = [(1, self.stride, self.channels), (3, 1, self.channels), (1, 1, out_channels)]
+        else:
+            layers = [(1, 1, self.channels), (3, self.stride, self.channels), (1, 1, out_channels)]
+
+        x = y = nn.relu(x)
+        current = size
+        for i, (kernel, stride, features) in enumerate(layers, 1):
+            dilation = self.dilation if kernel == 3 else 1
+            y = nn.relu(y) if i > 1 else y
+            y = Conv(
+                features, kernel, stride, dilation, use_bias=False, dtype=self.dtype, name=f"conv{i}"
+            )(y, current)
+            current = size_at_stride(current, stride)
+            y = Norm(self.norm, dtype=self.dtype, name=f"norm{i}")(y, current)
+        if self.shortcut:
+            x = Conv(
+                out_channels, 1, self.stride, use_bias=False, dtype=self.dtype, name="shortcut_conv"
+            )(x, size)
+            x = Norm(self.norm, dtype=self.dtype, name="shortcut_norm")(x, out_size)
+        return x + y
+
+
+class _Stages(nn.Module):
+    """What both parts need to know of the network they are cut from."""
+
+    depth: int = 101
+    width: int = 64
+    split: int = 4
+    norm: str = "frozen_batch"
+    stride_on: str = "1x1"
+    remat: bool = False
+    dtype: jnp.dtype = jnp.float32
+
+    def units(self, x: Array, size: Array, stage: int, first: int, last: int) -> tuple[Array, Array]:
+        """Units first..last-1 of a stage; gives the sum before the ReLU and its size."""
+        unit_type = nn.remat(Unit) if self.remat else Unit
+        for unit in range(first, last):
+            stride = 2 if unit == 0 and stage in (3, 4) else 1
+            x = unit_type(
+                self.depth,
+                self.width * 2 ** (stage - 2),
+                stride,
+                dilation=2 if stage == 5 else 1,
+                # basic units of stage 2 keep their channels; every other first unit changes them
+                shortcut=unit == 0 and (stage > 2 or self.depth >= 50),
+                norm=self.norm,
+                stride_on=self.stride_on,
+                dtype=self.dtype,
+                name=f"res{stage}_{unit + 1}",
+            )(x, size)
+            size = size_at_stride(size, stride)
+        return x, size
+
+
+class LowLevel(_Stages):
+    """Pixels to the low-level feature: the sum before the ReLU of unit `split` of stage 4 (res4b3)."""
+
+    pixel_mean: tuple[float, float, float] = (123.15, 115.90, 103.06)
+    pixel_std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+    @nn.compact
+    def __call__(self, pixels: Array, size: Int32[Array, "2"]) -> Float[Array, "h w C"]:
+        """Args: pixels [H W 3] RGB 0..255, size (height, width) of the picture on the canvas."""
+        x = (pixels.astype(jnp.float32) - jnp.array(self.pixel_mean)[None, None]) / jnp.array(
+            self.pixel_std
+        )[None, None]
+        x = Conv(self.width, 7, 2, use_bias=False, dtype=self.dtype, name="conv1")(x, size)
+        size = size_at_stride(size, 2)
+        x = nn.relu(Norm(self.norm, dtype=self.dtype, name="norm1")(x, size))
+        # After a ReLU the zeros outside the picture cannot win: they act as the -inf of max pooling.
+        x = nn.max_pool(zero_outside(x, size), (3, 3), (2, 2), padding=((1, 1), (1, 1)))
+        size = size_at_stride(size, 2)
+        counts = UNITS[self.depth]
+        x, size = self.units(x, size, 2, 0, counts[0])
+        x, size = self.units(x, size, 3, 0, counts[1])
+        x, size = self.units(x, size, 4, 0, self.split)
+        return x
+
+
+class HighLevel(_Stages):
+    """Low-level feature to the high-level one: the rest of stage 4, dilated stage 5, and a 3x3 convolution
+    of dilation 6 with a ReLU."""
+
+    feature_channels: int = 1024
+    init: str = "normal"
+
+    @nn.compact
+    def __call__(self, low: Float[Array, "h w L"], size: Int32[Array, "2"]) -> Float[Array, "h w C"]:
+        """Args: low, size (height, width) of the picture in cells of stride 16."""
+        counts = UNITS[self.depth]
+        x, size = self.units(low, size, 4, self.split, counts[2])
+        x, size = self.units(x, size, 5, 0, counts[3])
+        x = Conv(
+            self.feature_channels,
+            3,
+            dilation=6,
+            kernel_init=new_layer_init(self.init),
+            dtype=self.dtype,
+            name="feature_conv",
+        )(nn.relu(x), size)
+        return jax.nn.relu(x)

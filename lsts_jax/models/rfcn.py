@@ -1,0 +1,39 @@
+"""R-FCN: position-sensitive score maps, pooled and averaged for each region (Dai et al. 2016).
+
+Deviation from the authors' file format: their class-agnostic box head has a second, background box whose
+weight in the loss is always zero; it is left out.
+"""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Float32, Int32
+
+from lsts_jax.models.layers import Conv, new_layer_init
+from lsts_jax.ops.psroi_pool import psroi_pool
+
+POOL = 7
+
+
+class RFCN(nn.Module):
+    """Reads the last half of the feature."""
+
+    num_classes: int
+    init: str = "normal"
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, feature: Float[Array, "h w C"], rois: Float32[Array, "R 4"], size: Int32[Array, "2"]
+    ) -> tuple[Float32[Array, "R N1"], Float32[Array, "R 4"]]:
+        """Class logits (background first), and class-agnostic box deltas divided by their deviations."""
+
+        def score_maps(channels, name):
+            init = new_layer_init(self.init)
+            maps = Conv(POOL * POOL * channels, 1, kernel_init=init, dtype=self.dtype, name=name)(x, size)
+            return maps.reshape(*maps.shape[:2], POOL, POOL, channels).astype(jnp.float32)
+
+        x = feature[..., feature.shape[-1] // 2 :]
+        classes = self.num_classes + 1
+        maps = jnp.concatenate([score_maps(classes, "classes"), score_maps(4, "boxes")], axis=-1)
+        votes = jnp.mean(psroi_pool(maps, rois), axis=(1, 2))
+        return votes[:, :classes], votes[:, classes:]

@@ -1,0 +1,40 @@
+"""Sparsely recursive feature updating: a keyframe refreshes the memory (paper, section 3.3)."""
+
+import flax.linen as nn
+from jaxtyping import Array, Float, Float32, Int32
+
+from lsts_jax.models.lsts import LSTS
+from lsts_jax.models.quality import Quality
+from lsts_jax.structs import Alignment
+
+
+def fuse(
+    lsts: LSTS,
+    quality: Quality,
+    memory: Float[Array, "h w C"],
+    target: Float[Array, "h w C"],
+    offsets: Float32[Array, "K 2"],
+    size: Int32[Array, "2"],
+) -> Alignment:
+    """Align the memory to the target and blend both by their quality."""
+    aggregated, affinity = lsts(memory, target, offsets, size)
+    weights = quality(target, aggregated, size)
+    scale = weights.astype(target.dtype)[..., None]
+    return Alignment(scale[0] * target + scale[1] * aggregated, aggregated, affinity, weights)
+
+
+class SRFU(nn.Module):
+    """memory' = quality(high, LSTS(source = memory, target = high))."""
+
+    lsts: LSTS
+    quality: Quality
+
+    def __call__(
+        self,
+        memory: Float[Array, "h w C"],
+        high: Float[Array, "h w C"],
+        offsets: Float32[Array, "K 2"],
+        size: Int32[Array, "2"],
+    ) -> Alignment:
+        """`feature` of the result is the new memory, whole (the authors' update ratio is 1)."""
+        return fuse(self.lsts, self.quality, memory, high, offsets, size)

@@ -1,0 +1,24 @@
+"""The part of a canvas, or of a feature map computed from it, that holds the picture.
+
+Convolutions see zeros beyond the border of a map. On a padded canvas biases would fill the padding, so
+it is set back to zero before every operation that looks at neighbours: then padding changes no number.
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int32, Shaped
+
+
+def size_at_stride(size: Int32[Array, "2"], stride: int) -> Int32[Array, "2"]:
+    """(height, width) of the feature map of a picture of `size` pixels: ceil(size / stride)."""
+    return -(-size // stride)
+
+
+def inside(height: int, width: int, size: Int32[Array, "2"]) -> Bool[Array, "{height} {width}"]:
+    """True at the cells of a height x width map that belong to the picture."""
+    return (jnp.arange(height) < size[0])[:, None] & (jnp.arange(width) < size[1])[None, :]
+
+
+def zero_outside(x: Shaped[Array, "h w C"], size: Int32[Array, "2"]) -> Shaped[Array, "h w C"]:
+    """Set the cells beyond `size` (height, width, in cells of this map) to zero."""
+    height, width, _ = x.shape
+    return jnp.where(inside(height, width, size)[..., None], x, jnp.zeros((), x.dtype))

@@ -1,0 +1,51 @@
+"""From class probabilities and boxes of regions to detections, in the authors' order of steps."""
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float32, Int32
+
+from lsts_jax.ops.boxes import clip
+from lsts_jax.ops.nms import class_nms
+from lsts_jax.structs import Detections
+
+# Slots beyond max_detections, for ties with the last detection that is kept.
+TIE_SLOTS = 20
+
+
+def select_detections(
+    boxes: Float32[Array, "R 4"],
+    probabilities: Float32[Array, "R N1"],
+    *,
+    size: Int32[Array, "2"],
+    scale: Float32[Array, ""],
+    score_threshold: float,
+    nms_threshold: float,
+    max_detections: int,
+) -> Detections:
+    """Clip, scale to the original picture, threshold, suppress by class, keep the best.
+
+    Args:
+      boxes: class-agnostic boxes in pixels of the resized picture.
+      probabilities: of the classes, background first.
+      size: (height, width) of the resized picture.
+      scale: resized / original side length.
+      max_detections: every score at least as high as this many-th is kept.
+
+    Returns:
+      Detections with D = min(max_detections + 20, R N) slots.
+    """
+    boxes = clip(boxes, size) / scale
+    scores = probabilities[:, 1:]
+    keep = class_nms(boxes, scores, threshold=nms_threshold, score_threshold=score_threshold)
+    kept = jnp.where(keep, scores, 0.0).reshape(-1)
+    slots = min(max_detections + TIE_SLOTS, kept.size)
+    top, index = lax.top_k(kept, slots)
+    last = top[min(max_detections, slots) - 1]
+    region, label = jnp.divmod(index, jnp.int32(scores.shape[1]))
+    valid = (top > 0) & (top >= last)
+    return Detections(
+        boxes=jnp.where(valid[:, None], boxes[region], 0.0),
+        scores=jnp.where(valid, top, 0.0),
+        classes=jnp.where(valid, label + 1, 0),
+        valid=valid,
+    )

@@ -1,0 +1,54 @@
+"""From the outputs of the region proposal network to proposals (Ren et al., 2015, section 3.3)."""
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float32, Int32
+
+from lsts_jax.ops.boxes import clip, decode
+from lsts_jax.ops.nms import nms
+from lsts_jax.structs import Proposals
+
+
+def propose(
+    objectness: Float32[Array, "M"],
+    deltas: Float32[Array, "M 4"],
+    anchors: Float32[Array, "M 4"],
+    *,
+    size: Int32[Array, "2"],
+    pre_nms: int,
+    post_nms: int,
+    nms_threshold: float,
+    stride: int = 16,
+) -> Proposals:
+    """Move the anchors by their deltas and keep the best that do not overlap.
+
+    No box is too small to be proposed. As in the authors' operator, anchors of the cells that reach beyond
+    the picture (the last row and column of a map whose picture is no multiple of the stride) score -1, so
+    that they come last. Cells that hold nothing but the padding of a canvas take no part.
+
+    Args:
+      objectness: softmax score of the foreground for each anchor.
+      deltas: as regressed, multiplied by their deviations.
+      anchors: boxes of `anchor_grid`; their centres tell their cells.
+      size: (height, width) of the picture without the padding.
+      pre_nms: number of best anchors that go into the suppression; equal scores in the order of `anchors`.
+      post_nms: R, number of proposals.
+      nms_threshold: largest IoU of two proposals.
+      stride: pixels a cell.
+
+    Returns:
+      Proposals in falling objectness, repeated cyclically to fill R. No gradient flows through them.
+    """
+    objectness, deltas = lax.stop_gradient((objectness, deltas))
+    centres = (anchors[:, :2] + anchors[:, 2:]) / 2
+    extent = size[::-1]  # (x, y)
+    whole = extent // stride * stride
+    some = -(-extent // stride) * stride
+    in_whole_cell = jnp.all(centres < whole.astype(jnp.float32)[None], axis=1)
+    takes_part = jnp.all(centres < some.astype(jnp.float32)[None], axis=1)
+    scores = jnp.where(takes_part, jnp.where(in_whole_cell, objectness, -1.0), -jnp.inf)
+
+    scores, best = lax.top_k(scores, min(pre_nms, len(scores)))  # the first of equals comes first
+    boxes = clip(decode(anchors[best], deltas[best]), size)
+    kept, _ = nms(boxes, scores, threshold=nms_threshold, max_kept=post_nms, valid=takes_part[best])
+    return Proposals(boxes[kept], scores[kept])

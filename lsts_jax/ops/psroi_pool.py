@@ -1,0 +1,117 @@
+"""Position-sensitive RoI pooling (Dai et al., R-FCN, 2016, section 3), with the rounding of its code.
+
+A region is cut into 7 x 7 bins and each bin averages the score map of its own. The regions are few and the
+maps small, so a bin of all regions is one product: a mask [R, h w] times a map [h w, C].
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float, Float32, Int32
+
+from lsts_jax.ops.canvas import size_at_stride
+
+_matmul = partial(jnp.matmul, precision=lax.Precision.HIGHEST, preferred_element_type=jnp.float32)
+
+
+def psroi_pool(
+    score_maps: Float[Array, "h w P P C"],
+    rois: Float32[Array, "R 4"],
+    *,
+    size: Int32[Array, "2"] | None = None,
+    stride: int = 16,
+) -> Float32[Array, "R P P C"]:
+    """Average map (row, column) of every class over bin (row, column) of every region.
+
+    As the authors' operator: the corners are rounded to whole pixels, halves away from zero, x2 and y2 then
+    moved by 1, all divided by the stride; a side is at least 0.1 cells; a bin reaches from the floor of its
+    start to the ceiling of its end, so that bins overlap, and is clipped to the map; an empty bin is 0.
+    It is computed in float32.
+
+    Args:
+      score_maps: maps in the order (row, column, class), P = 7. The authors' convolution has the channels
+        (class * 7 + row) * 7 + column: whoever imports its weights transposes them.
+      rois: boxes in pixels; they get no gradient.
+      size: (height, width) in pixels of the picture on a padded canvas. Rounding can make a bin reach a cell
+        beyond the picture, where it must be clipped as at the border of the map. The whole map by default.
+      stride: pixels a cell.
+
+    Returns:
+      The averages. Mean over the bins (axes 1 and 2) for the region's scores.
+    """
+    height, width, pooled, _, _ = score_maps.shape
+    rois = lax.stop_gradient(rois)
+    rows = _bins(rois[:, 1], rois[:, 3], cells=height, pooled=pooled, stride=stride)
+    columns = _bins(rois[:, 0], rois[:, 2], cells=width, pooled=pooled, stride=stride)
+    if size is not None:
+        cells = size_at_stride(size, stride)
+        rows &= (jnp.arange(height, dtype=jnp.int32) < cells[0])[None, None]
+        columns &= (jnp.arange(width, dtype=jnp.int32) < cells[1])[None, None]
+    flat_maps = jnp.transpose(score_maps.astype(jnp.float32), (2, 3, 0, 1, 4))  # [P P h w C]
+    flat_maps = flat_maps.reshape(pooled * pooled, height * width, -1)
+    averages = _average(flat_maps, rows, columns).reshape(pooled, pooled, len(rois), -1)
+    return jnp.transpose(averages, (2, 0, 1, 3))
+
+
+@jax.custom_vjp
+def _average(
+    maps: Float32[Array, "bins cells C"], rows: Bool[Array, "P R h"], columns: Bool[Array, "P R w"]
+) -> Float32[Array, "bins R C"]:
+    """The average of each map over its bin of every region; the masks exist for one bin at a time."""
+
+    def one(index_and_map):
+        mask, area = _mask(rows, columns, index_and_map[0])
+        return _matmul(mask, index_and_map[1]) / area
+
+    return lax.map(one, (jnp.arange(len(maps), dtype=jnp.int32), maps))
+
+
+def _average_fwd(maps, rows, columns):
+    return _average(maps, rows, columns), (rows, columns)
+
+
+def _average_bwd(residuals, grad):
+    rows, columns = residuals
+
+    def one(index_and_grad):
+        mask, area = _mask(rows, columns, index_and_grad[0])
+        return _matmul(mask.T, index_and_grad[1] / area)
+
+    return lax.map(one, (jnp.arange(len(grad), dtype=jnp.int32), grad)), None, None
+
+
+_average.defvjp(_average_fwd, _average_bwd)
+
+
+def _mask(
+    rows: Bool[Array, "P R h"], columns: Bool[Array, "P R w"], index: Int32[Array, ""]
+) -> tuple[Float32[Array, "R cells"], Float32[Array, "R 1"]]:
+    """The cells of a bin (row * P + column) for every region, and their number (1 if there is none)."""
+    row, column = rows[index // len(rows)], columns[index % len(rows)]
+    mask = (row[:, :, None] & column[:, None, :]).reshape(len(row), -1).astype(jnp.float32)
+    return mask, jnp.maximum(jnp.sum(mask, axis=1, keepdims=True), 1)
+
+
+def _bins(
+    first: Float32[Array, "R"], last: Float32[Array, "R"], *, cells: int, pooled: int, stride: int
+) -> Bool[Array, "P R cells"]:
+    """True at the cells of each bin along one axis."""
+    start = lax.round(first) / stride
+    end = (lax.round(last) + 1) / stride
+    length = jnp.maximum(end - start, 0.1)
+    # A bin's end often falls on a cell's border, where one rounding error moves it by a cell. XLA divides by a
+    # constant by multiplying with its inverse, hence a divisor that it cannot tell, and fuses a product with
+    # the sum that follows, hence `_rounded`.
+    bin_length = length / jnp.where(length > 0, float(pooled), 1.0)
+    edges = _rounded(jnp.arange(pooled + 1, dtype=jnp.float32)[:, None] * bin_length[None]) + start[None]
+    cell = jnp.arange(cells, dtype=jnp.float32)[None, None]
+    return (cell >= jnp.floor(edges[:-1, :, None])) & (cell < jnp.ceil(edges[1:, :, None]))
+
+
+def _rounded(x: Float32[Array, "*n"]) -> Float32[Array, "*n"]:
+    """x >= 0 itself, through its bits, so that it is rounded to float32 before it is used."""
+    bits = lax.bitcast_convert_type(x, jnp.int32)
+    infinity = lax.bitcast_convert_type(jnp.float32(jnp.inf), jnp.int32)
+    return lax.bitcast_convert_type(jnp.minimum(bits, infinity), jnp.float32)

@@ -1,0 +1,78 @@
+"""The vocabulary: every bundle of arrays that crosses a module boundary, and the legend of shapes.
+
+Legend, used in every signature: B batch, T frames, H W picture on its canvas, h w feature map at
+stride 16, C channels, E embedding channels, K sampling locations, A anchors, R regions of interest,
+G ground-truth slots, N classes (background not counted), D detection slots.
+
+Boxes are (x1, y1, x2, y2) pixels with *inclusive* corners: width = x2 - x1 + 1.
+Points and offsets are (x, y). Class 0 is the background, 1..N index `class_names[c - 1]`.
+Sizes are (height, width).
+
+The shapes below are those of one example; batches carry leading axes.
+"""
+
+from typing import NamedTuple
+
+from jaxtyping import Array, Bool, Float, Float32, Int32, UInt8
+from numpy import ndarray
+
+AnyArray = Array | ndarray
+
+
+class Frame(NamedTuple):
+    """A picture, resized and padded (right, bottom) to its canvas."""
+
+    pixels: UInt8[AnyArray, "*T H W 3"]  # RGB; whatever lies outside `size` is zero
+    size: Int32[AnyArray, "*T 2"]  # height, width of the resized picture on the canvas
+    scale: Float32[AnyArray, "*T"]  # resized / original side lengths
+
+
+class GroundTruth(NamedTuple):
+    """Annotated objects of a frame in `G` slots, in pixels of the resized picture."""
+
+    boxes: Float32[AnyArray, "*B G 4"]
+    classes: Int32[AnyArray, "*B G"]  # 1..N, 0 in empty and in ignored slots
+    valid: Bool[AnyArray, "*B G"]  # an object to be found
+    ignored: Bool[AnyArray, "*B G"]  # a region in which nothing is learned or scored
+
+
+class Triplet(NamedTuple):
+    """A training example: three frames of a video and what is in the last (paper, section 3.4)."""
+
+    old_key: Frame
+    new_key: Frame
+    current: Frame
+    ground_truth: GroundTruth  # of `current`
+    new_is_old: Bool[AnyArray, "*B"]  # both keyframes are one frame: SRFU is bypassed
+    current_is_new: Bool[AnyArray, "*B"]  # the frame is the keyframe: DFA is bypassed
+
+
+class Memory(NamedTuple):
+    """What the detector carries along a video: the feature of the last keyframe."""
+
+    feature: Float[AnyArray, "*B h w C"]
+
+
+class Alignment(NamedTuple):
+    """What LSTS and the quality network made of a source and a target, every step of it visible."""
+
+    feature: Float[AnyArray, "*B h w C"]  # the quality-weighted sum of target and aggregated
+    aggregated: Float[AnyArray, "*B h w C"]  # the source, sampled and weighted for each position
+    affinity: Float32[AnyArray, "*B K h w"]  # weight of each sampling location
+    quality: Float32[AnyArray, "*B 2 h w"]  # weights of (target, aggregated), sum 1
+
+
+class Proposals(NamedTuple):
+    """Class-agnostic candidate boxes in falling objectness, repeated to fill all R slots."""
+
+    boxes: Float32[AnyArray, "*B R 4"]
+    scores: Float32[AnyArray, "*B R"]
+
+
+class Detections(NamedTuple):
+    """Detected objects in falling score, in the pixels of the original picture."""
+
+    boxes: Float32[AnyArray, "*T D 4"]
+    scores: Float32[AnyArray, "*T D"]
+    classes: Int32[AnyArray, "*T D"]  # 1..N
+    valid: Bool[AnyArray, "*T D"]

@@ -1,0 +1,169 @@
+"""The training run: load, step, log, save, evaluate, and go on from where an earlier run stopped."""
+
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import jax
+import optax
+from tqdm import tqdm
+
+from lsts_jax.config import Config
+from lsts_jax.errors import UserError
+from lsts_jax.models.detector import Detector, build_detector
+from lsts_jax.structs import Triplet
+from lsts_jax.training.checkpoints import Checkpoints
+from lsts_jax.training.optimizer import build_optimizer, learning_rate
+from lsts_jax.training.state import TrainState, init_state, init_variables, variables_of
+from lsts_jax.training.step import train_step
+
+logger = logging.getLogger(__name__)
+
+
+class Loader(Protocol):
+    """Batches as a function of the step."""
+
+    steps_per_epoch: int
+
+    def iterate(self, start_step: int, num_steps: int) -> Iterator[Triplet]: ...
+
+
+Evaluate = Callable[[Detector, dict], dict]
+
+
+def restore_or_init(
+    config: Config, steps_per_epoch: int, checkpoints: Checkpoints
+) -> tuple[Detector, optax.GradientTransformation, TrainState]:
+    """The state of the last checkpoint, or that of the seed."""
+    detector = build_detector(config.model, len(config.data.class_names))
+    optimizer = build_optimizer(config.optimizer, steps_per_epoch)
+    variables = init_variables(detector, config)
+    state = init_state(detector, optimizer, variables, config.seed)
+    if checkpoints.latest_step() is not None:
+        state = checkpoints.restore(state)
+    return detector, optimizer, state
+
+
+def train(config: Config, workdir: Path, loader: Loader, evaluate: Evaluate) -> TrainState:
+    """Train to the end of the last epoch.
+
+    Args:
+      loader: where the batches come from.
+      evaluate: (detector, variables) -> metrics with "mAP"; called every `train.evaluate_every` steps and
+        at the end.
+
+    Raises:
+      UserError: the loss is not finite; the last good checkpoint is kept.
+    """
+    settings = config.train
+    num_steps = max(1, int(settings.epochs * loader.steps_per_epoch))
+    with Checkpoints(workdir) as checkpoints, MetricsLog(workdir) as log:
+        detector, optimizer, state = restore_or_init(config, loader.steps_per_epoch, checkpoints)
+        first = int(state.step)
+        log.cut_back(first)
+        if first:
+            logger.info("%s: going on from step %d of %d", workdir, first, num_steps)
+        step_fn = jax.jit(partial(train_step, detector, optimizer, config), donate_argnums=0)
+        rate = learning_rate(config.optimizer, loader.steps_per_epoch)
+
+        def finish(step, state):
+            """What is due after `step` updates."""
+            last = step == num_steps
+            due = settings.evaluate_every and step % settings.evaluate_every == 0
+            if last or step % settings.checkpoint_every == 0:
+                checkpoints.save(state)
+            if last or due:
+                found = evaluate(detector, variables_of(state))
+                log.write({"step": step, "mAP": found["mAP"]})
+                checkpoints.save_best(state, found["mAP"])
+
+        if first >= num_steps:
+            finish(num_steps, state)
+            return state
+        clock, counted = time.perf_counter(), first
+        with tqdm(total=num_steps, initial=first, unit="step", dynamic_ncols=True) as bar:
+            for step, batch in enumerate(loader.iterate(first, num_steps - first), first + 1):
+                state, metrics = step_fn(state, batch)
+                bar.update()
+                saving = step % settings.checkpoint_every == 0 or step == num_steps
+                if step % settings.log_every == 0 or saving or step == first + 1:
+                    metrics = {name: float(value) for name, value in metrics.items()}
+                    if not math.isfinite(metrics["loss"]) or not math.isfinite(metrics["grad_norm"]):
+                        raise UserError(_not_finite(step, metrics, checkpoints))
+                    now = time.perf_counter()
+                    speed = (step - counted) * settings.batch_size / max(now - clock, 1e-9)
+                    clock, counted = now, step
+                    log.write(
+                        {"step": step, "learning_rate": float(rate(step - 1)), "images_per_second": speed}
+                        | metrics
+                    )
+                    bar.set_postfix(
+                        loss=f"{metrics['loss']:.3f}",
+                        accuracy=f"{metrics['rfcn_foreground_accuracy']:.2f}",
+                        images=f"{speed:.1f}/s",
+                        refresh=False,
+                    )
+                finish(step, state)
+    return state
+
+
+def _not_finite(step: int, metrics: dict, checkpoints: Checkpoints) -> str:
+    bad = ", ".join(f"{name} = {value}" for name, value in metrics.items() if not math.isfinite(value))
+    kept = checkpoints.latest_step()
+    where = "no checkpoint was written yet" if kept is None else f"the checkpoint of step {kept} is kept"
+    return (
+        f"step {step}: the loss is not finite ({bad}); {where}; "
+        "lower --config.optimizer.learning_rate or look at the data of this step"
+    )
+
+
+class MetricsLog:
+    """WORKDIR/metrics.jsonl, one object a line, and the same for TensorBoard where tensorboardX is there."""
+
+    def __init__(self, workdir: Path):
+        self.path = Path(workdir) / "metrics.jsonl"
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            from tensorboardX import SummaryWriter
+        except ImportError:
+            logger.info("no TensorBoard files: pip install tensorboardX to have them")
+            self._board = None
+        else:
+            self._board = SummaryWriter(str(Path(workdir) / "tensorboard"))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self._board:
+            self._board.close()
+
+    def cut_back(self, step: int) -> None:
+        """Forget what was logged after `step`: those steps are about to be done again."""
+        if self.path.exists():
+            lines = self.path.read_text().splitlines()
+            kept = [line for line in lines if _step_of(line) <= step]
+            replacement = self.path.with_suffix(".tmp")
+            replacement.write_text("".join(line + "\n" for line in kept))
+            replacement.replace(self.path)
+
+    def write(self, values: dict) -> None:
+        with self.path.open("a") as file:
+            file.write(json.dumps(values) + "\n")
+        if self._board:
+            for name, value in values.items():
+                if name != "step":
+                    self._board.add_scalar(name, value, values["step"])
+
+
+def _step_of(line: str) -> float:
+    """Step of a line; infinite for one that a killed process left unfinished."""
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError):
+        return math.inf

@@ -1,0 +1,63 @@
+"""The authors' SGD, and AdamW for small models, as optax transformations.
+
+The rate sits inside the momentum, m <- 0.9 m - rate (g + decay w); w <- w + m, as in the authors' MXNet:
+after a drop of the rate the old momentum is still spent at the old rate, unlike with `optax.sgd`.
+"""
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import PyTree
+
+from lsts_jax.config import OptimizerConfig
+
+
+def learning_rate(config: OptimizerConfig, steps_per_epoch: int) -> optax.Schedule:
+    """Rate of step n, counted from 0: warm-up, then a tenth after each of `drop_epochs`."""
+    drops = [int(epoch * steps_per_epoch) for epoch in config.drop_epochs]
+
+    def rate(step):
+        step = jnp.asarray(step, jnp.float32)
+        warm = jnp.minimum(1.0, 0.1 + 0.9 * step / max(config.warmup_steps, 1))
+        factor = warm if config.warmup_steps else jnp.float32(1)
+        for drop in drops:
+            factor = factor * jnp.where(step >= drop, 0.1, 1.0)
+        return config.learning_rate * factor
+
+    return rate
+
+
+def parameter_groups(params: PyTree, freeze: tuple[str, ...]) -> PyTree:
+    """Label of every parameter: frozen, offsets or trained."""
+
+    def label(path, _):
+        names = [key.key for key in path]
+        if names[0] == "low_level" and names[1].startswith(freeze):
+            return "frozen"
+        return "offsets" if names[-1] == "offsets" else "trained"
+
+    return jax.tree_util.tree_map_with_path(label, params)
+
+
+def decayed(params: PyTree) -> PyTree:
+    """True at convolution weights and normalisation scales: biases and offsets do not decay."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key in ("kernel", "scale"), params)
+
+
+def build_optimizer(
+    config: OptimizerConfig, steps_per_epoch: int
+) -> optax.GradientTransformation:
+    """Optimizer of gradients that are summed over the batch."""
+    rate = learning_rate(config, steps_per_epoch)
+
+    def transform(multiple: float) -> optax.GradientTransformation:
+        decay = optax.add_decayed_weights(config.weight_decay, mask=decayed)
+        scale = optax.scale_by_schedule(lambda step: multiple * rate(step))
+        if config.name == "adamw":
+            return optax.chain(optax.scale_by_adam(), decay, scale, optax.scale(-1.0))
+        return optax.chain(decay, scale, optax.trace(config.momentum), optax.scale(-1.0))
+
+    return optax.partition(
+        {"trained": transform(1.0), "offsets": transform(config.offset_rate), "frozen": optax.set_to_zero()},
+        lambda params: parameter_groups(params, config.freeze),
+    )

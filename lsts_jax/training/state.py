@@ -1,0 +1,54 @@
+"""What a training run is between two steps."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Int32, PRNGKeyArray, PyTree
+
+from lsts_jax.config import Config
+from lsts_jax.models.detector import Detector
+from lsts_jax.structs import Frame
+
+
+class TrainState(NamedTuple):
+    """Everything that a step changes, and the stored statistics, which it does not."""
+
+    step: Int32[Array, ""]  # updates done; also the position of the loader
+    params: PyTree
+    batch_stats: PyTree  # of frozen batch normalisation; empty with GroupNorm
+    optimizer: optax.OptState
+    key: PRNGKeyArray
+
+
+def init_variables(detector: Detector, config: Config) -> dict:
+    """Parameters from the config's seed alone."""
+    height, width = config.data.canvases[0]
+    # Parameters do not depend on the canvas: a small one compiles and runs faster.
+    height, width = min(height, 128), min(width, 128)
+    frame = Frame(
+        jnp.zeros((height, width, 3), jnp.uint8), jnp.array([height, width], jnp.int32), jnp.float32(1)
+    )
+    # rbg keys: threefry ones take jit half a minute of compilation for a deep network on a CPU.
+    key = jax.random.key(config.seed, impl="rbg")
+    return jax.jit(detector.init)(key, frame)
+
+
+def init_state(
+    detector: Detector, optimizer: optax.GradientTransformation, variables: dict, seed: int
+) -> TrainState:
+    """The state before the first step."""
+    params = variables["params"]
+    return TrainState(
+        step=jnp.int32(0),
+        params=params,
+        batch_stats=variables.get("batch_stats", {}),
+        optimizer=optimizer.init(params),
+        key=jax.random.key(seed),
+    )
+
+
+def variables_of(state: TrainState) -> dict:
+    """What `detector.apply` takes."""
+    return {"params": state.params, "batch_stats": state.batch_stats}

@@ -1,0 +1,43 @@
+"""Strict JAX and executed shapes: the tests run the package under jaxtyping's import hook."""
+
+import os
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+from pathlib import Path
+
+from jaxtyping import install_import_hook
+
+hook = install_import_hook("lsts_jax", "beartype.beartype")
+hook.__enter__()
+
+import jax
+import numpy as np
+import pytest
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder of the reference arrays and videos, which the product does not need."""
+    if not SHARED.is_dir():
+        pytest.skip(f"reference data is absent: {SHARED.name}/ does not lie beside the checkout")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def authors_ops(shared) -> dict[str, np.ndarray]:
+    """Inputs and outputs of the authors' operators."""
+    with np.load(shared / "fixtures" / "lsts_ops.npz") as archive:
+        return dict(archive)
+
+
+@pytest.fixture(scope="session")
+def authors_training(shared) -> dict[str, np.ndarray]:
+    """Anchor labels, RoI targets, OHEM, losses and optimizer steps of the authors' code."""
+    with np.load(shared / "fixtures" / "lsts_training.npz") as archive:
+        return dict(archive)

@@ -1,0 +1,266 @@
+"""The command line: experiments, overrides, mistakes as one line, and the config's round trip."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lsts_jax import cli
+from lsts_jax.config import BackboneConfig, Config, DataConfig, LSTSConfig, ModelConfig, OptimizerConfig
+from lsts_jax.config_io import load_saved_config, save_config
+from lsts_jax.errors import UserError
+
+EXPERIMENT = """
+from lsts_jax.config import Config, OptimizerConfig
+
+def get_config():
+    return Config(seed=7, optimizer=OptimizerConfig(learning_rate=0.125))
+"""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Trains a detector."""
+
+    config: Config
+    workdir: str
+    """Folder of the run."""
+    checkpoint: str = "best"
+
+
+@dataclass(frozen=True)
+class PlainOptions:
+    """Has no experiment."""
+
+    source: str
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """A folder with configs/demo.py and configs/tiny.py, to run in."""
+    (tmp_path / "configs").mkdir()
+    for name in ("demo", "tiny"):
+        (tmp_path / "configs" / f"{name}.py").write_text(EXPERIMENT)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["/some/where/train.py"])
+    return tmp_path
+
+
+def parse(line):
+    return cli.parse(Options, line.split())
+
+
+def mistake(action, *arguments):
+    """The one line of the UserError that `action` raises."""
+    with pytest.raises(UserError) as caught:
+        action(*arguments)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_the_experiment_gives_the_defaults():
+    options = parse("--config configs/demo.py --workdir runs/demo")
+    assert options == Options(
+        Config(seed=7, optimizer=OptimizerConfig(learning_rate=0.125)), "runs/demo", "best"
+    )
+    assert parse("--workdir runs/demo --config=configs/demo.py") == options
+
+
+def test_overrides_reach_every_level_and_type():
+    options = parse(
+        "--workdir w --config.optimizer.learning_rate 0.5 --config configs/demo.py --checkpoint 300"
+        " --config.model.backbone.depth 18 --config.data.canvases 128 192 192 128 --config.data.flip False"
+        " --config.model.lsts.offsets=gaussian --config.data.class-names cat dog"
+    )
+    assert options.config == Config(
+        seed=7,
+        optimizer=OptimizerConfig(learning_rate=0.5),
+        model=ModelConfig(backbone=BackboneConfig(depth=18), lsts=LSTSConfig(offsets="gaussian")),
+        data=DataConfig(canvases=((128, 192), (192, 128)), flip=False, class_names=("cat", "dog")),
+    )
+    assert options.checkpoint == "300"
+
+
+@pytest.mark.parametrize(
+    ("line", "parts"),
+    [
+        ("--config.model.lsts.windw 1", ["--config.model.lsts.windw,", "meant: --config.model.lsts.window INT"]),
+        ("--config.train.epochs x", ["--config.train.epochs:", "'x'", "expected", "FLOAT"]),
+        ("--config.seed 2.5", ["--config.seed:", "'2.5'", "INT"]),
+        ("--config.seed", ["--config.seed", "Missing value"]),
+        ("--config.model.backbone.depth 19", ["'19'", ".backbone.depth", "'18', '34', '50', '101'"]),
+        ("--config.data.flip maybe", ["'maybe'", "--config.data.flip", "'True', 'False'"]),
+        ("--config.data.canvases 3 4 5", ["--config.data.canvases:", "INT INT"]),
+        ("--config.nothing.like.it 3", ["--config.nothing.like.it"]),
+        ("stray", ["stray"]),
+    ],
+)  # fmt: skip
+def test_a_wrong_override_is_one_line_that_names_it(line, parts):
+    message = mistake(parse, f"--config configs/demo.py --workdir w {line}")
+    for part in parts:
+        assert part in message
+    assert not set(message) & set("│╭╰─\x1b")
+
+
+def test_missing_options_are_named():
+    assert "--workdir" in mistake(parse, "--config configs/demo.py")
+    assert "configs/demo.py, configs/tiny.py" in mistake(parse, "--workdir w")
+    for line in ("--workdir w --config", "--config --workdir w", "--config= --workdir w"):
+        assert "--config needs a file" in mistake(parse, line)
+
+
+def test_options_without_an_experiment():
+    assert cli.parse(PlainOptions, ["--source", "clip.mp4"]) == PlainOptions("clip.mp4")
+    assert "--config" in mistake(cli.parse, PlainOptions, ["--source", "clip.mp4", "--config", "a.py"])
+
+
+@pytest.mark.parametrize(("line", "rate"), [("--help", "0.00025"), ("--config configs/demo.py -h", "0.125")])
+def test_help_shows_docstrings_and_the_experiments_values(capsys, line, rate):
+    with pytest.raises(SystemExit) as caught:
+        parse(line)
+    assert caught.value.code == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "Trains a detector." in shown and "--config PATH" in shown and "Folder of the run." in shown
+    assert "--config.model.backbone.depth {18,34,50,101}" in shown
+    assert "Learning rate of the sampling offsets, as a multiple." in shown
+    assert f"(default: {rate})" in shown
+
+
+@pytest.mark.parametrize(
+    ("source", "parts"),
+    [
+        (None, ["configs/broken.py: no such file", "configs/demo.py, configs/tiny.py"]),
+        ("x = 1", ["configs/broken.py: there is no function get_config()"]),
+        ("def get_config():\n    return {}", ["configs/broken.py: get_config() returns dict"]),
+        ("def get_config(:", ["configs/broken.py, line 1: SyntaxError"]),
+        ("import nowhere_at_all", ["configs/broken.py, line 1: ModuleNotFoundError", "nowhere_at_all"]),
+        ("\ndef get_config():\n    return 1 / 0", ["configs/broken.py, line 3: ZeroDivisionError"]),
+        (
+            "from lsts_jax.config import Config\ndef get_config():\n    return Config(sead=1)",
+            ["configs/broken.py, line 3: TypeError", "'sead'"],
+        ),
+    ],
+)
+def test_a_broken_experiment_is_named(folder, source, parts):
+    if source is not None:
+        (folder / "configs" / "broken.py").write_text(source)
+    message = mistake(cli.load_config, "configs/broken.py")
+    for part in parts:
+        assert part in message
+
+
+def test_near_misses_are_offered(folder):
+    assert (
+        mistake(cli.load_config, "configs/dmeo.py")
+        == "configs/dmeo.py: no such file; there is configs/demo.py"
+    )
+    assert mistake(cli.load_config, "tiny").endswith("there is configs/tiny.py")
+    (folder / "configs" / "demo.json").write_text("{}")
+    assert mistake(cli.load_config, "configs/demo.json").endswith("a Python file, such as configs/demo.py")
+
+
+def test_fields_of_an_experiment_are_checked(folder):
+    # In a process of its own: here the types are also checked by the tests' import hook, as Config is made.
+    (folder / "configs" / "broken.py").write_text(
+        "from lsts_jax.config import *\n"
+        "def get_config(): return Config(model=ModelConfig(backbone=BackboneConfig(depth=102)))\n"
+    )
+    (folder / "configs" / "loose.py").write_text(
+        "from lsts_jax.config import *\n"
+        "def get_config(): return Config(data=DataConfig(val_lists=['a']), train=TrainConfig(epochs=3))\n"
+    )
+    code = (
+        "import sys; from lsts_jax.cli import *; c = load_config('configs/loose.py')\n"
+        "assert c.data.val_lists == ('a',) and type(c.train.epochs) is float\n"
+        "sys.argv = ['train.py', 'configs/broken.py']; main(lambda arguments: load_config(arguments[0]))"
+    )
+    path = [entry for entry in sys.path if entry] + [str(folder)]
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path[:0] = {path!r}\n{code}"], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: configs/broken.py: config.model.backbone.depth is 102, expected Literal[18, 34, 50, 101]\n"
+    )
+
+
+def test_main_exits_with_a_line(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["train.py", "a", "b"])
+    seen = []
+    cli.main(seen.extend)
+    assert seen == ["a", "b"]
+
+    def stop(error):
+        def run(arguments):
+            raise error
+
+        with pytest.raises(SystemExit) as caught:
+            cli.main(run)
+        return caught.value.code, capsys.readouterr().err
+
+    assert stop(UserError("clip.mp4: cannot be\n  opened")) == (2, "error: clip.mp4: cannot be opened\n")
+    assert stop(KeyboardInterrupt()) == (130, "interrupted\n")
+    with pytest.raises(ZeroDivisionError):
+        cli.main(lambda arguments: 1 / 0)
+
+
+@given(
+    st.integers(),
+    st.floats(allow_nan=False),
+    st.lists(st.tuples(st.integers(), st.integers())),
+    st.lists(st.text()),
+    st.booleans(),
+)
+def test_a_saved_config_comes_back_exactly(tmp_path_factory, seed, rate, canvases, names, flip):
+    config = Config(
+        seed=seed,
+        optimizer=OptimizerConfig(name="adamw", learning_rate=rate, drop_epochs=(rate, 2.0)),
+        data=DataConfig(canvases=tuple(canvases), class_names=tuple(names), flip=flip, train_lists=()),
+    )
+    path = tmp_path_factory.getbasetemp() / "config.json"
+    save_config(config, path)
+    loaded = load_saved_config(path)
+    assert loaded == config and repr(loaded) == repr(config)
+    assert [each.name for each in path.parent.iterdir() if each.name.startswith("config.json")] == [path.name]
+
+
+@pytest.mark.parametrize(
+    ("change", "parts"),
+    [
+        (lambda all: all.update(sead=1), ["config has no field 'sead'", "another version"]),
+        (lambda all: all["model"]["lsts"].pop("window"), ["config.model.lsts lacks the field 'window'"]),
+        (lambda all: all["model"].update(lsts=3), ["config.model.lsts is 3, expected LSTSConfig"]),
+        (lambda all: all["data"].update(flip=1), ["config.data.flip is 1, expected bool"]),
+        (lambda all: all.update(seed=True), ["config.seed is True, expected int"]),
+        (lambda all: all["data"].update(canvases=[[1, 2, 3]]), ["config.data.canvases[0] is [1, 2, 3]"]),
+        (lambda all: all["data"].update(canvases=[[1, "2"]]), ["config.data.canvases[0][1] is '2'"]),
+        (lambda all: all["model"].update(temporal="flow"), ["'flow', expected Literal['lsts', 'none']"]),
+    ],
+)
+def test_an_older_file_is_refused_by_field(folder, change, parts):
+    path = folder / "config.json"
+    save_config(Config(), path)
+    values = json.loads(path.read_text())
+    change(values)
+    path.write_text(json.dumps(values))
+    message = mistake(load_saved_config, path)
+    assert message.startswith(f"{path}: ")
+    for part in parts:
+        assert part in message
+
+
+def test_an_unreadable_file_is_named(folder):
+    assert "runs/config.json: no such file" in mistake(load_saved_config, "runs/config.json")
+    (folder / "config.json").write_text('{"data": ')
+    assert "config.json: not JSON" in mistake(load_saved_config, "config.json")
+    assert "runs/config.json: No such file" in mistake(save_config, Config(), "runs/config.json")
+
+
+def test_saving_again_replaces(folder):
+    save_config(Config(), folder / "config.json")
+    save_config(replace(Config(), seed=3), folder / "config.json")
+    assert load_saved_config(folder / "config.json").seed == 3
