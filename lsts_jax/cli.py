@@ -61,7 +61,7 @@ def parse(options: type[T], arguments: Sequence[str]) -> T:
         if field.default is MISSING and field.default_factory is MISSING
     }
     description = options.__doc__ or ""
-    if "config" in defaults:
+    if any(field.name == "config" for field in fields(options)):
         path, arguments = _take_config_path(arguments)
         description += (
             "\n\n--config PATH names the experiment, a file of configs/; the options below override it."

@@ -117,7 +117,7 @@ def detect_video(
             lambda: on_keyframe_(variables, memory, key_frame),
         )
         others = jnp.arange(count - 1, dtype=jnp.int32)
-        others = others + (others >= keyframe)
+        others = others + (others >= keyframe).astype(jnp.int32)
         of_others = lax.map(
             lambda i: on_frame_(variables, memory, jax.tree.map(lambda x: x[i], frames)),
             others,

@@ -47,6 +47,7 @@ def folder(tmp_path, monkeypatch):
         (tmp_path / "configs" / f"{name}.py").write_text(EXPERIMENT)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["/some/where/train.py"])
+    monkeypatch.setenv("COLUMNS", "100")
     return tmp_path
 
 
@@ -88,7 +89,7 @@ def test_overrides_reach_every_level_and_type():
 @pytest.mark.parametrize(
     ("line", "parts"),
     [
-        ("--config.model.lsts.windw 1", ["--config.model.lsts.windw,", "meant: --config.model.lsts.window INT"]),
+        ("--config.model.lsts.windw 1", ["lsts.windw,", "meant: --config.model.lsts.window INT"]),
         ("--config.train.epochs x", ["--config.train.epochs:", "'x'", "expected", "FLOAT"]),
         ("--config.seed 2.5", ["--config.seed:", "'2.5'", "INT"]),
         ("--config.seed", ["--config.seed", "Missing value"]),

@@ -78,9 +78,7 @@ class Detector(nn.Module):
 
     def anchors(self, height: int, width: int) -> Float32[Array, "M 4"]:
         """All anchors of a map of height x width cells, in the order of the RPN's outputs."""
-        return anchor_grid(
-            height, width, ratios=self.anchor_ratios, scales=self.anchor_scales, stride=STRIDE
-        )
+        return anchor_grid(height, width, ratios=self.anchor_ratios, scales=self.anchor_scales, stride=STRIDE)
 
     def score_anchors(
         self, feature: Float[Array, "h w C"], size: Int32[Array, "2"]
@@ -111,7 +109,7 @@ class Detector(nn.Module):
         self, feature: Float[Array, "h w C"], rois: Float32[Array, "R 4"], size: Int32[Array, "2"]
     ) -> tuple[Float32[Array, "R N1"], Float32[Array, "R 4"]]:
         """R-FCN class logits (background first) and normalised, class-agnostic deltas."""
-        return self.rfcn(feature, rois, size_at_stride(size, STRIDE))
+        return self.rfcn(feature, rois, size)
 
     def detect(self, feature: Float[Array, "h w C"], frame: Frame) -> Detections:
         """RPN, R-FCN and per-class NMS on a feature; boxes in the pixels of the original picture."""

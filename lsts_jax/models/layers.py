@@ -66,11 +66,11 @@ class Norm(nn.Module):
             )(x)
         height, width, channels = x.shape
         mask = jnp.broadcast_to(inside(height, width, size)[..., None], x.shape)
-        return nn.GroupNorm(
+        groups = nn.GroupNorm(
             num_groups=max(1, min(32, channels // 8)),
             epsilon=1e-5,
             reduction_axes=(-3, -2, -1),
-            dtype=self.dtype,
             scale_init=scale_init,
             name="norm",
-        )(x, mask=mask)
+        )
+        return groups(x.astype(jnp.float32), mask=mask).astype(self.dtype)

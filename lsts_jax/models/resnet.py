@@ -45,15 +45,15 @@ class Unit(nn.Module):
         for i, (kernel, stride, features) in enumerate(layers, 1):
             dilation = self.dilation if kernel == 3 else 1
             y = nn.relu(y) if i > 1 else y
-            y = Conv(
-                features, kernel, stride, dilation, use_bias=False, dtype=self.dtype, name=f"conv{i}"
-            )(y, current)
+            y = Conv(features, kernel, stride, dilation, use_bias=False, dtype=self.dtype, name=f"conv{i}")(
+                y, current
+            )
             current = size_at_stride(current, stride)
             y = Norm(self.norm, dtype=self.dtype, name=f"norm{i}")(y, current)
         if self.shortcut:
-            x = Conv(
-                out_channels, 1, self.stride, use_bias=False, dtype=self.dtype, name="shortcut_conv"
-            )(x, size)
+            x = Conv(out_channels, 1, self.stride, use_bias=False, dtype=self.dtype, name="shortcut_conv")(
+                x, size
+            )
             x = Norm(self.norm, dtype=self.dtype, name="shortcut_norm")(x, out_size)
         return x + y
 
@@ -99,9 +99,9 @@ class LowLevel(_Stages):
     @nn.compact
     def __call__(self, pixels: Array, size: Int32[Array, "2"]) -> Float[Array, "h w C"]:
         """Args: pixels [H W 3] RGB 0..255, size (height, width) of the picture on the canvas."""
-        x = (pixels.astype(jnp.float32) - jnp.array(self.pixel_mean)[None, None]) / jnp.array(
-            self.pixel_std
-        )[None, None]
+        x = (pixels.astype(jnp.float32) - jnp.array(self.pixel_mean)[None, None]) / jnp.array(self.pixel_std)[
+            None, None
+        ]
         x = Conv(self.width, 7, 2, use_bias=False, dtype=self.dtype, name="conv1")(x, size)
         size = size_at_stride(size, 2)
         x = nn.relu(Norm(self.norm, dtype=self.dtype, name="norm1")(x, size))

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32, Int32
 
 from lsts_jax.models.layers import Conv, new_layer_init
+from lsts_jax.models.resnet import STRIDE
+from lsts_jax.ops.canvas import size_at_stride
 from lsts_jax.ops.psroi_pool import psroi_pool
 
 POOL = 7
@@ -25,15 +27,19 @@ class RFCN(nn.Module):
     def __call__(
         self, feature: Float[Array, "h w C"], rois: Float32[Array, "R 4"], size: Int32[Array, "2"]
     ) -> tuple[Float32[Array, "R N1"], Float32[Array, "R 4"]]:
-        """Class logits (background first), and class-agnostic box deltas divided by their deviations."""
+        """Class logits (background first), and class-agnostic box deltas divided by their deviations.
+
+        Args: rois in pixels, size (height, width) of the picture in pixels.
+        """
 
         def score_maps(channels, name):
             init = new_layer_init(self.init)
-            maps = Conv(POOL * POOL * channels, 1, kernel_init=init, dtype=self.dtype, name=name)(x, size)
+            conv = Conv(POOL * POOL * channels, 1, kernel_init=init, dtype=self.dtype, name=name)
+            maps = conv(x, size_at_stride(size, STRIDE))
             return maps.reshape(*maps.shape[:2], POOL, POOL, channels).astype(jnp.float32)
 
         x = feature[..., feature.shape[-1] // 2 :]
         classes = self.num_classes + 1
         maps = jnp.concatenate([score_maps(classes, "classes"), score_maps(4, "boxes")], axis=-1)
-        votes = jnp.mean(psroi_pool(maps, rois), axis=(1, 2))
+        votes = jnp.mean(psroi_pool(maps, rois, size=size, stride=STRIDE), axis=(1, 2))
         return votes[:, :classes], votes[:, classes:]

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float32
 
 
 def base_anchors(
-    *, ratios: Sequence[float], scales: Sequence[float], stride: int = 16
+    *, ratios: Sequence[float | int], scales: Sequence[float | int], stride: int = 16
 ) -> Float32[np.ndarray, "A 4"]:
     """The anchors of the cell at the origin, in pixels; ratios outermost.
 
@@ -25,7 +25,7 @@ def base_anchors(
 
 
 def anchor_grid(
-    height: int, width: int, *, ratios: Sequence[float], scales: Sequence[float], stride: int = 16
+    height: int, width: int, *, ratios: Sequence[float | int], scales: Sequence[float | int], stride: int = 16
 ) -> Float32[Array, "M 4"]:
     """The anchors of all cells of a height x width map, M = height * width * A.
 

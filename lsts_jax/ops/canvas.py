@@ -5,12 +5,13 @@ it is set back to zero before every operation that looks at neighbours: then pad
 """
 
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Bool, Int32, Shaped
 
 
 def size_at_stride(size: Int32[Array, "2"], stride: int) -> Int32[Array, "2"]:
     """(height, width) of the feature map of a picture of `size` pixels: ceil(size / stride)."""
-    return -(-size // stride)
+    return lax.div(size + (stride - 1), jnp.int32(stride))
 
 
 def inside(height: int, width: int, size: Int32[Array, "2"]) -> Bool[Array, "{height} {width}"]:

@@ -49,7 +49,7 @@ def rpn_losses(
 
 
 def ohem_select(
-    logits: Float32[Array, "R N+1"],
+    logits: Float32[Array, "R classes"],
     deltas: Float32[Array, "R 4"],
     labels: Int32[Array, "R"],
     target_deltas: Float32[Array, "R 4"],
@@ -62,6 +62,13 @@ def ohem_select(
     The loss of a region is -log(p + 1e-14) plus, for objects, the smooth L1 of its deltas. No gradient
     flows through the choice.
 
+    Args:
+      logits: of the background and the N classes for each region.
+      deltas: as regressed, in deviations, like `target_deltas`.
+      labels: 1..N, 0 for background.
+      valid: regions that may be kept.
+      rois: how many are.
+
     Returns:
       True for the `rois` valid regions of the largest loss, or for all valid ones if there are fewer.
     """
@@ -73,7 +80,7 @@ def ohem_select(
 
 
 def rfcn_losses(
-    logits: Float32[Array, "R N+1"],
+    logits: Float32[Array, "R classes"],
     deltas: Float32[Array, "R 4"],
     labels: Int32[Array, "R"],
     target_deltas: Float32[Array, "R 4"],
@@ -81,7 +88,7 @@ def rfcn_losses(
     *,
     rois: int,
 ) -> HeadLosses:
-    """Losses of the R-FCN head over the regions that `ohem_select` kept.
+    """Losses of the R-FCN head over the regions that `ohem_select` kept; arguments as there.
 
     Returns:
       The mean of -log p over them (0 if there is none), and the sum of smooth L1 over the objects among

@@ -27,12 +27,12 @@ class AnchorTargets(NamedTuple):
 
 
 class RoITargets(NamedTuple):
-    """The proposals followed by the slots of the ground truth; no gradient flows through the boxes."""
+    """Regions are the proposals and then the slots of the ground truth; no gradient flows through them."""
 
-    rois: Float32[Array, "R+G 4"]
-    labels: Int32[Array, "R+G"]  # class 1..N, 0 background
-    deltas: Float32[Array, "R+G 4"]  # to the object, divided by the deviations; 0 for the background
-    valid: Bool[Array, "R+G"]  # False: empty slots, and background in ignored regions
+    rois: Float32[Array, "R 4"]
+    labels: Int32[Array, "R"]  # class 1..N, 0 background
+    deltas: Float32[Array, "R 4"]  # to the object, divided by the deviations; 0 for the background
+    valid: Bool[Array, "R"]  # False: empty slots, and background in ignored regions
 
 
 def anchor_targets(
@@ -159,9 +159,7 @@ def _overlaps(boxes: Float32[Array, "n 4"], ground_truth: GroundTruth) -> Float3
     return jnp.where(ground_truth.valid[None], iou(boxes, ground_truth.boxes), 0.0)
 
 
-def _in_ignored(
-    boxes: Float32[Array, "n 4"], ground_truth: GroundTruth, share: float
-) -> Bool[Array, "n"]:
+def _in_ignored(boxes: Float32[Array, "n 4"], ground_truth: GroundTruth, share: float) -> Bool[Array, "n"]:
     """True where an ignored region covers at least this share of a box."""
     return jnp.any((covered(boxes, ground_truth.boxes) >= share) & ground_truth.ignored[None], axis=1)
 

@@ -101,10 +101,12 @@ def _bins(
     start = lax.round(first) / stride
     end = (lax.round(last) + 1) / stride
     length = jnp.maximum(end - start, 0.1)
-    # A bin's end often falls on a cell's border, where one rounding error moves it by a cell. XLA divides by a
-    # constant by multiplying with its inverse, hence a divisor that it cannot tell, and fuses a product with
-    # the sum that follows, hence `_rounded`.
-    bin_length = length / jnp.where(length > 0, float(pooled), 1.0)
+    # Bins often end on the border of a cell, where one rounding error moves them by a cell, and XLA fuses a
+    # product with the sum that follows and divides by a constant by multiplying with its inverse. Hence
+    # `_rounded`, and a division that corrects itself by its remainder (exact for 7, where 8 q is).
+    quotient = _rounded(length * (1 / pooled))
+    remainder = (length - (pooled + 1) * quotient) + quotient
+    bin_length = _rounded(quotient + remainder * (1 / pooled))
     edges = _rounded(jnp.arange(pooled + 1, dtype=jnp.float32)[:, None] * bin_length[None]) + start[None]
     cell = jnp.arange(cells, dtype=jnp.float32)[None, None]
     return (cell >= jnp.floor(edges[:-1, :, None])) & (cell < jnp.ceil(edges[1:, :, None]))

@@ -78,9 +78,7 @@ class Checkpoints:
         manager = self._best if which == "best" else self._latest
         steps = sorted(manager.all_steps())
         if not steps:
-            raise UserError(
-                f"{manager.directory}: no checkpoint; train first, or name another --workdir"
-            )
+            raise UserError(f"{manager.directory}: no checkpoint; train first, or name another --workdir")
         if which in ("latest", "best"):
             return manager, steps[-1]
         for candidate in (self._latest, self._best):

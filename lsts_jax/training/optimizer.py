@@ -44,9 +44,7 @@ def decayed(params: PyTree) -> PyTree:
     return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key in ("kernel", "scale"), params)
 
 
-def build_optimizer(
-    config: OptimizerConfig, steps_per_epoch: int
-) -> optax.GradientTransformation:
+def build_optimizer(config: OptimizerConfig, steps_per_epoch: int) -> optax.GradientTransformation:
     """Optimizer of gradients that are summed over the batch."""
     rate = learning_rate(config, steps_per_epoch)
 

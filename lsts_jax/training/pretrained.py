@@ -47,7 +47,9 @@ def convert_authors(arrays: Mapping[str, ndarray], *, split: int) -> tuple[dict,
             node = node.setdefault(key, {})
         array = _layout(name, np.asarray(array, np.float32))
         if multiplied and name.startswith("rfcn_bbox"):
-            array = (array.reshape(*array.shape[:-1], -1, 4) / np.float32(ROI_DEVIATIONS)).reshape(array.shape)
+            array = (array.reshape(*array.shape[:-1], -1, 4) / np.float32(ROI_DEVIATIONS)).reshape(
+                array.shape
+            )
         node[path[-1]] = array
     return variables, left_over
 

@@ -66,9 +66,7 @@ def triplet_losses(
         proposals.boxes, truth, positive_iou=settings.roi_positive_iou, ignore_iou=settings.ignore_iou
     )
     logits, deltas = call(feature, targets.rois, frame.size, method="classify")
-    kept = ohem_select(
-        logits, deltas, targets.labels, targets.deltas, targets.valid, rois=settings.ohem_rois
-    )
+    kept = ohem_select(logits, deltas, targets.labels, targets.deltas, targets.valid, rois=settings.ohem_rois)
     rfcn = rfcn_losses(logits, deltas, targets.labels, targets.deltas, kept, rois=settings.ohem_rois)
 
     correct = jnp.argmax(logits, axis=-1) == targets.labels
@@ -81,7 +79,9 @@ def triplet_losses(
         "rpn_box_loss": rpn[1],
         "rfcn_class_loss": rfcn[0],
         "rfcn_box_loss": rfcn[1],
-        "rpn_accuracy": share((anchor_logits[:, 1] > anchor_logits[:, 0]) == (anchor_labels == 1), anchor_labels >= 0),
+        "rpn_accuracy": share(
+            (anchor_logits[:, 1] > anchor_logits[:, 0]) == (anchor_labels == 1), anchor_labels >= 0
+        ),
         "rfcn_accuracy": share(correct, kept),
         "rfcn_foreground_accuracy": share(correct, foreground),
         "foreground_rois": jnp.sum(foreground).astype(jnp.float32),

@@ -169,6 +169,9 @@ def test_takes_the_best_free_box():
     assert vid_map(annotations, both, ("dog",)).mAP == 1.0
     third = detect((0, 1, 0.9, left), (0, 1, 0.85, left), (0, 1, 0.8, right))
     assert vid_map(annotations, third, ("dog",)).mAP == 1.0
+    # Halfway between the two: the box listed first is taken, which leaves `right` for the next.
+    halfway = detect((0, 1, 0.9, (10, 0, 109, 99)), (0, 1, 0.8, (50, 0, 149, 99)))
+    assert vid_map(annotations, halfway, ("dog",)).mAP == 1.0
     # The lower score comes first in the file: falling score decides who chooses.
     exact_late = detect((0, 1, 0.1, (60, 0, 159, 99)), (0, 1, 0.9, (10, 0, 109, 99)))
     assert vid_map(annotations, exact_late, ("dog",)).mAP == 0.5

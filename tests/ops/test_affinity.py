@@ -133,7 +133,9 @@ def test_correlation_and_blend_by_their_definition():
                 correlation[y, x, j, i] = query[y, x] @ keys[v, u]
                 blended[y, x] += weights[y, x, j, i] * values[v, u]
                 transposed[y, x, j, i] = weights[v, u, 4 - j, 4 - i]
-    np.testing.assert_allclose(correlate(jnp.asarray(query), jnp.asarray(keys), window), correlation, atol=1e-5)
+    np.testing.assert_allclose(
+        correlate(jnp.asarray(query), jnp.asarray(keys), window), correlation, atol=1e-5
+    )
     np.testing.assert_allclose(blend(jnp.asarray(weights), jnp.asarray(values), window), blended, atol=1e-5)
     np.testing.assert_array_equal(transpose_shifts(jnp.asarray(weights), window), transposed)
 

@@ -29,7 +29,7 @@ def main(arguments: Arguments) -> None:
 
 if __name__ == "__main__":
     try:
-        main(tyro.cli(Arguments))
+        main(tyro.cli(Arguments, prog="python -m lsts_jax.data.synthvid"))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

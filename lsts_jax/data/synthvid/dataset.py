@@ -2,11 +2,12 @@
 
 import json
 import os
+import threading
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from xml.sax.saxutils import escape
@@ -22,6 +23,7 @@ from lsts_jax.errors import UserError
 
 VERSION = 1  # of the renderer: the same settings give other pictures under another version
 TRUTH = "synthvid.json"
+PART = ".part"  # of a file that is being written
 VIDEOS_PER_FOLDER = 1000  # train/ILSVRC2015_VID_train_000N
 LISTED_FRAMES = 15  # of a training video, in VID_train_15frames.txt
 
@@ -75,13 +77,14 @@ def render_dataset(
     check(settings)
     if workers is not None and workers < 1:
         raise UserError(f"--workers {workers}: must be 1 or more")
-    header = _header(settings, find_assets(settings))
+    assets = find_assets(settings)
+    header = _header(settings, assets)
     if _is_complete(out, header, settings):
         return False
     _write_json(out / TRUTH, header | {"complete": False})
     todo = clips(settings)
-    workers = min(workers or len(os.sched_getaffinity(0)), max(len(todo), 1))
-    task = partial(render_clip, out, settings)
+    workers = min(workers or os.cpu_count() or 1, max(len(todo), 1))
+    task = partial(render_clip, out, settings, assets)
     truths: dict[str, Any] = {}
     with tqdm(total=sum(c.frames for c in todo), unit="frame", desc=str(out), disable=not progress) as bar:
         for clip, truth in zip(todo, _run(task, todo, workers), strict=True):
@@ -99,11 +102,24 @@ def _run(task: Any, todo: list[Clip], workers: int) -> Iterable[dict]:
         yield from map(task, todo)
         return
     # "spawn", because forking a process that runs JAX's or OpenCV's threads may hang
-    with ProcessPoolExecutor(workers, get_context("spawn"), cv2.setNumThreads, (1,)) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker) as pool:
         yield from pool.map(task, todo)
 
 
-def render_clip(out: Path, settings: SynthVIDConfig, clip: Clip) -> dict[str, Any]:
+def _start_worker() -> None:
+    """One thread for OpenCV; and end with the parent, since a killed one (kill -9) cannot say goodbye."""
+    cv2.setNumThreads(1)
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+
+
+def _exit_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def render_clip(out: Path, settings: SynthVIDConfig, assets: Assets, clip: Clip) -> dict[str, Any]:
     """Write the pictures and annotations of a clip and return what is true of it, for synthvid.json.
     A function of its arguments: the random numbers depend on seed, split and index alone."""
     rng = np.random.default_rng((settings.seed, SPLITS.index(clip.split), clip.index))
@@ -111,14 +127,8 @@ def render_clip(out: Path, settings: SynthVIDConfig, clip: Clip) -> dict[str, An
     if clip.split == "still":  # photos are sharp
         recipe = replace(recipe, shutter=(0.0, 0.0), defocus=0.0, defocus_burst=0.0)
     names = class_names(settings.difficulty, settings.cutouts)
-    scene = make_scene(
-        rng,
-        recipe,
-        settings,
-        find_assets(settings),
-        frames=clip.frames,
-        first_class=clip.index % len(names),
-    )
+    first_class = clip.index % len(names)
+    scene = make_scene(rng, recipe, settings, assets, frames=clip.frames, first_class=first_class)
     states = []
     for frame in range(clip.frames):
         picture, objects = render_frame(scene, frame, rng)
@@ -217,7 +227,7 @@ def _is_complete(out: Path, header: dict[str, Any], settings: SynthVIDConfig) ->
     """Whether `out` holds the whole data set of this header; False if it holds none or part of it.
     Raises UserError if it holds something else."""
     mend = "choose another --out or delete it"
-    if out.is_dir() and not any(out.iterdir()):
+    if out.is_dir() and all(p.suffix == PART for p in out.iterdir()):
         return False
     if not out.is_dir():
         if out.exists():
@@ -238,9 +248,9 @@ def _is_complete(out: Path, header: dict[str, Any], settings: SynthVIDConfig) ->
     for name in ("version", "assets"):
         if stored.get(name) != header[name]:
             raise UserError(f"--out {out}: holds a SynthVID made from another {name}; {mend}")
-    pictures = sum(name.endswith(".JPEG") for _, _, files in os.walk(out / "Data") for name in files)
+    written = sum(name.endswith((".JPEG", ".xml")) for _, _, files in os.walk(out) for name in files)
     lists = all((out / "ImageSets" / f"{name}.txt").is_file() for name in _lists(settings))
-    return bool(stored.get("complete")) and lists and pictures == sum(c.frames for c in clips(settings))
+    return bool(stored.get("complete")) and lists and written == 2 * sum(c.frames for c in clips(settings))
 
 
 def _write_picture(path: Path, picture: np.ndarray, quality: int) -> None:
@@ -256,6 +266,6 @@ def _write_text(path: Path, text: str) -> None:
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     """In one move: a reader never sees half of it."""
-    part = path.with_suffix(".part")
+    part = path.with_suffix(PART)
     _write_text(part, json.dumps(content, separators=(",", ":")))
     os.replace(part, path)

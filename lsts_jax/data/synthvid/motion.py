@@ -27,7 +27,7 @@ def at(values: Float[np.ndarray, "N C"], times: Float[np.ndarray, "S"]) -> Float
     return values[low] * (1 - weight) + values[low + 1] * weight
 
 
-def _smooth(values: Series, window: int) -> Series:
+def _smooth(values: Float[np.ndarray, "M"], window: int) -> Series:
     """Running average under a Hann window; the result is `window - 1` shorter."""
     weights = np.hanning(window + 2)[1:-1]
     return np.convolve(values, weights / weights.sum(), "valid")
@@ -42,14 +42,14 @@ def wander(rng: np.random.Generator, times: Series, period: float) -> Series:
 
 
 def bursts(rng: np.random.Generator, times: Series, *, every: float, length: tuple[float, float]) -> Series:
-    """An envelope that is 0 but for plateaus of 1, `length` frames long with edges of a frame, and gaps
-    of `every` frames on average; `every` 0: none."""
+    """An envelope that is 0 but for plateaus of a half to 1, `length` frames long with edges of a frame, and
+    gaps of `every` frames on average; `every` 0: none."""
     envelope = np.zeros_like(times)
     start = rng.uniform(0, every)
     while every > 0 and start < times[-1]:
         end = start + rng.uniform(*length)
         ramp = np.clip(np.minimum(times - start + 1, end + 1 - times), 0, 1)
-        envelope = np.maximum(envelope, ramp**2 * (3 - 2 * ramp))
+        envelope = np.maximum(envelope, rng.uniform(0.5, 1) * ramp**2 * (3 - 2 * ramp))
         start = end + rng.uniform(0.5, 1.5) * every
     return envelope
 

@@ -12,6 +12,7 @@ from lsts_jax.data.synthvid.settings import CLASSES, Recipe, SynthVIDConfig, cla
 from lsts_jax.errors import UserError
 
 PATH_TRIES = 6  # of which the one that overlaps earlier objects least is taken
+LARGEST_OCCLUDER = 512.0  # radius in pixels up to which it is drawn, and beyond enlarged
 NOISE_SHIFT = 64  # the grain of a frame is one tile, shifted by less than this
 
 
@@ -94,7 +95,7 @@ def make_scene(
     layers = [layers[i] for i in rng.permutation(wanted)]
     for _ in range(rng.integers(recipe.occluders[0], recipe.occluders[1] + 1)):
         world = worlds[rng.integers(wanted)]
-        layers.append(_occluder(rng, recipe, times, world, camera, short, float(extent.max())))
+        layers.append(_occluder(rng, recipe, times, world, camera, short, float(np.hypot(*extent))))
     margin = int(np.ceil(np.abs(camera).max() * short)) + 2
     height, width = settings.height + 2 * margin, settings.width + 2 * margin
     defocus = motion.bursts(rng, times, every=recipe.defocus_every, length=recipe.burst_length)
@@ -114,7 +115,7 @@ def make_scene(
 
 def _camera(rng: np.random.Generator, recipe: Recipe, times: motion.Series) -> Float[np.ndarray, "N 2"]:
     """A slow pan, and bursts of trembling that lead nowhere."""
-    pan = np.stack([motion.wander(rng, times, 35), 0.5 * motion.wander(rng, times, 35)], 1)
+    pan = np.stack([motion.wander(rng, times, 35.0), 0.5 * motion.wander(rng, times, 35.0)], 1)
     frequency, phase = rng.uniform(0.35, 0.8, 2), rng.uniform(0, 2 * np.pi, 2)
     tremble = np.sin(2 * np.pi * frequency * times[:, None] + phase)
     envelope = motion.bursts(rng, times, every=recipe.shake_every, length=recipe.burst_length)
@@ -130,12 +131,12 @@ def _object_poses(
 ) -> Float[np.ndarray, "N 4"]:
     """x, y, radius (short sides) and angle of an object, apart from the others where possible."""
     radius = rng.uniform(*recipe.diameter) / 2
-    radii = radius * np.exp(recipe.zoom * motion.wander(rng, times, 30))
+    radii = radius * np.exp(recipe.zoom * motion.wander(rng, times, 30.0))
     dash = motion.bursts(rng, times, every=recipe.dash_every, length=recipe.burst_length)
     low, high = np.log(recipe.speed)
-    speed = np.exp(rng.uniform(low, high) + 0.5 * motion.wander(rng, times, 15)) + recipe.dash * dash
+    speed = np.exp(rng.uniform(low, high) + 0.5 * motion.wander(rng, times, 15.0)) + recipe.dash * dash
     whirl = motion.bursts(rng, times, every=recipe.whirl_every, length=recipe.burst_length)
-    turning = recipe.spin * motion.wander(rng, times, 25) + recipe.whirl * whirl * rng.choice([-1, 1])
+    turning = recipe.spin * motion.wander(rng, times, 25.0) + recipe.whirl * whirl * rng.choice([-1, 1])
     angle = rng.uniform(-recipe.tilt, recipe.tilt) + motion.travel(turning)
     tries = [
         motion.path(rng, motion.travel(speed), extent=extent, radius=radius, leave=recipe.leave)
@@ -144,7 +145,7 @@ def _object_poses(
 
     def overlap(centres: np.ndarray) -> float:
         apart = [np.linalg.norm(centres - o[:, :2], axis=1) / (radii + o[:, 2]) for o in others]
-        return sum(float(np.maximum(1 - a, 0).mean()) for a in apart)
+        return float(sum(np.maximum(1 - a, 0).mean() for a in apart))
 
     return np.column_stack([min(tries, key=overlap), radii, angle])
 
@@ -164,13 +165,13 @@ def _occluder(
     world: np.ndarray,
     camera: np.ndarray,
     short: int,
-    longest: float,
+    diagonal: float,
 ) -> Layer:
     """A post or a bush, standing or drifting, that covers a place of the object `world` at some time."""
     moment = rng.integers(len(times))
     half_width = rng.uniform(*recipe.occluder)
     if rng.random() < 0.5:
-        radius, thin = 1.5 * longest, half_width / (1.5 * longest)
+        radius, thin = diagonal, half_width / diagonal
         contours = [np.array([[-thin, -1], [thin, -1], [thin, 1], [-thin, 1]])]
         angle = rng.choice([0, np.pi / 2]) + rng.normal(0, 0.15)
     else:
@@ -180,7 +181,7 @@ def _occluder(
     centres = aim + (times - times[moment])[:, None] * drift
     rest = np.tile([radius, angle], (len(times), 1))
     return Layer(
-        sprites.occluder(rng, contours, radius * short),
+        sprites.occluder(rng, contours, min(radius * short, LARGEST_OCCLUDER)),
         _pixels(np.column_stack([centres, rest]), camera, short),
     )
 

@@ -11,6 +11,8 @@ from lsts_jax.data.synthvid import shapes
 Plane = Float32[np.ndarray, "H W"]
 Picture = Float32[np.ndarray, "H W 3"]
 
+PLACE_HUES = (0.06, 0.1, 0.14, 0.22, 0.3, 0.36, 0.48, 0.56, 0.62, 0.97)  # earth, wood, grass, sea, brick
+
 
 def colour(hue: float, saturation: float, value: float) -> Float32[np.ndarray, "3"]:
     return np.array(colorsys.hsv_to_rgb(hue % 1.0, saturation, value), np.float32)
@@ -22,7 +24,7 @@ def mix(a: np.ndarray, b: np.ndarray, weight: Plane) -> Picture:
 
 
 def fractal_noise(
-    rng: np.random.Generator, height: int, width: int, cells: float, *, octaves: int = 5, gain: float = 0.55
+    rng: np.random.Generator, height: int, width: int, cells: float, *, octaves: int = 7, gain: float = 0.55
 ) -> Plane:
     """Random grids of `cells`, 2 `cells`, ... cells along the short side, resized, each fainter by `gain`;
     stretched to 0..1."""
@@ -37,7 +39,7 @@ def fractal_noise(
     return np.clip((total - low) / max(high - low, 1e-6), 0, 1).astype(np.float32)
 
 
-def _edge(wave: np.ndarray, slope: float) -> Plane:
+def _edge(wave: np.ndarray, slope: float | np.ndarray) -> Plane:
     """A wave in -1..1 made a two-valued pattern whose edges are about a pixel wide."""
     return np.clip(0.5 + wave * slope, 0, 1).astype(np.float32)
 
@@ -54,7 +56,7 @@ def pattern(rng: np.random.Generator, name: str, side: int) -> Plane:
     slope = side / (2 * np.pi * cycles * 2.1)
     u, v = 2 * np.pi * cycles * x + phase_x, 2 * np.pi * cycles * y + phase_y
     if name == "plain":
-        return 0.35 * fractal_noise(rng, side, side, 3, octaves=3)
+        return 0.35 * fractal_noise(rng, side, side, 3.0, octaves=3)
     if name == "stripes":
         return _edge(np.sin(u), slope)
     if name == "zigzag":
@@ -101,8 +103,8 @@ def paint(
 
 
 def _palette(rng: np.random.Generator, saturation: float, count: int = 4) -> list[np.ndarray]:
-    """Colours of one mood: hues near each other but for the last."""
-    hue = rng.random()
+    """Colours of one mood, as outdoors and in: hues near each other but for the last."""
+    hue = rng.choice(PLACE_HUES)
     hues = hue + np.append(rng.uniform(-0.08, 0.08, count - 1), rng.uniform(0.3, 0.7))
     values = rng.permutation(np.linspace(0.25, 0.8, count))
     return [colour(h, saturation * rng.uniform(0.4, 1), v) for h, v in zip(hues, values, strict=True)]
@@ -120,7 +122,7 @@ def _tiles(rng: np.random.Generator, height: int, width: int, palette: list[np.n
     """Planks, bricks or paving in perspective-free rows, each with its own brightness."""
     short = min(height, width)
     row_height = short * rng.uniform(0.09, 0.22)
-    tile_width = row_height * rng.choice([1.0, 2.0, 6.0])
+    tile_width = row_height * float(rng.choice([1.0, 2.0, 6.0]))
     joint = max(short * 0.008, 0.7)
     y, x = np.mgrid[:height, :width].astype(np.float32)
     row = np.floor(y / row_height)
@@ -148,7 +150,7 @@ def background(
     else:
         picture = _ground(rng, height, width, palette)
     if style == "horizon":
-        level = height * (rng.uniform(0.3, 0.6) + 0.12 * (fractal_noise(rng, 8, width, 2)[:1] - 0.5))
+        level = height * (rng.uniform(0.3, 0.6) + 0.12 * (fractal_noise(rng, 8, width, 2.0)[:1] - 0.5))
         sky = mix(
             palette[3], np.ones(3, np.float32), np.linspace(0.2, 0.6, height, dtype=np.float32)[:, None]
         )
@@ -170,12 +172,16 @@ def _scatter(rng: np.random.Generator, picture: Picture, palette: list[np.ndarra
     short = min(height, width)
     if not decoy and rng.random() < 0.35:
         ends = (rng.uniform(-0.1, 1.1, (2, 2)) * [width, height]).astype(int)
-        shade = [float(c) for c in palette[rng.integers(4)] * rng.uniform(0.6, 1.1)]
-        cv2.line(picture, ends[0], ends[1], shade, max(int(short * rng.uniform(0.01, 0.04)), 1), cv2.LINE_AA)
+        mask = np.zeros((height, width), np.uint8)
+        cv2.line(mask, ends[0], ends[1], 255, max(int(short * rng.uniform(0.01, 0.04)), 1), cv2.LINE_AA)
+        shade = palette[rng.integers(4)] * rng.uniform(0.6, 1.1)
+        picture[:] = mix(picture, shade.astype(np.float32), mask.astype(np.float32) / 255)
         return
     radius = int(short * rng.uniform(0.05, 0.22)) + 2
     side = 2 * radius + 1
-    alpha = shapes.draw(shapes.blob(rng), side, radius)
+    # an even blob with a texture would look like a disc that nobody annotated
+    outline = shapes.blob(rng, 0.6 if decoy else 0.35)
+    alpha = shapes.draw(outline, side, float(radius))
     first = palette[rng.integers(4)] * rng.uniform(0.7, 1.2)
     texture = rng.choice(["stripes", "checker", "dots", "rings"]) if decoy else "plain"
     second = first * rng.uniform(0.45, 0.7) if decoy else palette[rng.integers(4)]

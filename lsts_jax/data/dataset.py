@@ -1,0 +1,88 @@
+"""What a data set is to the rest of the package: videos, their frames, and what is annotated in them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from jaxtyping import Bool, Float32, Int32, UInt8
+from numpy import ndarray
+
+from lsts_jax.config import DataConfig
+from lsts_jax.errors import UserError
+
+
+class Video(NamedTuple):
+    """A video, or a still: a video of one frame."""
+
+    name: str
+    num_frames: int
+    is_still: bool = False
+
+
+class Sample(NamedTuple):
+    """A frame that a list names: to train on, or to be scored."""
+
+    video: int
+    t: int
+
+
+class Objects(NamedTuple):
+    """What is annotated in a frame, in pixels of the original picture and as the annotation has it: boxes
+    may reach beyond the picture."""
+
+    boxes: Float32[ndarray, "n 4"]
+    classes: Int32[ndarray, "n"]  # 1..N, 0 where ignored
+    track_ids: Int32[ndarray, "n"]  # -1 where unknown
+    ignored: Bool[ndarray, "n"]  # a region in which nothing is learned or scored
+    size: tuple[int, int] | None  # height, width of the picture, where the annotation tells
+
+
+class VideoDataset(Protocol):
+    """Frames are counted from 0. Everything is read when it is asked for, from any thread; an instance can
+    be pickled, so that worker processes read by themselves. What is missing or damaged raises `UserError`.
+    """
+
+    class_names: tuple[str, ...]
+    videos: Sequence[Video]
+    samples: Sequence[Sample]  # the frames that the lists name, in their order; all others can be read too
+
+    def frame(self, video: int, t: int) -> UInt8[ndarray, "H W 3"]:
+        """The picture, RGB."""
+
+    def objects(self, video: int, t: int) -> Objects:
+        """What is annotated in the frame."""
+
+    def frame_name(self, video: int, t: int) -> str:
+        """The file, as messages name the frame."""
+
+    def global_id(self, video: int, t: int) -> int:
+        """Number of a sample in the official text format: that of the list, or else its position in
+        `samples` counted from 1. Raises KeyError for a frame that is no sample."""
+
+
+def open_dataset(config: DataConfig, lists: tuple[str, ...]) -> VideoDataset:
+    """The data set at `config.root`, with the samples that `lists` (`config.train_lists` or
+    `config.val_lists`) name.
+
+    Raises `UserError` naming what is missing, or the line of a list that is wrong.
+    """
+    # here, because the readers import the classes above
+    from lsts_jax.data.imagenet_vid import ImageNetVID
+    from lsts_jax.data.mot import MOTChallenge
+
+    if not Path(config.root).is_dir():
+        raise UserError(
+            f"config.data.root {config.root}: no such folder; set --config.data.root to the one of the data set"
+        )
+    if not lists:
+        raise UserError("config.data.train_lists or val_lists is empty: name at least one list")
+    reader = {"imagenet_vid": ImageNetVID, "mot": MOTChallenge}[config.format]
+    return reader(config, lists)
+
+
+def number_samples(samples: Sequence[Sample]) -> dict[Sample, int]:
+    """Global ids of samples that no list numbers: the position of the first mention, counted from 1."""
+    ids: dict[Sample, int] = {}
+    for position, sample in enumerate(samples, start=1):
+        ids.setdefault(sample, position)
+    return ids

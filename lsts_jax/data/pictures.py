@@ -1,0 +1,52 @@
+"""Picture files: decoding to RGB, and the order in which people number them."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+from numpy import ndarray
+
+from lsts_jax.errors import UserError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
+
+
+def read_picture(path: Path) -> UInt8[ndarray, "H W 3"]:
+    """The RGB pixels of a file. Raises `UserError` naming it."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        reason = "no such picture" if isinstance(error, FileNotFoundError) else error.strerror
+        raise UserError(f"{path}: {reason}; restore it or take it out of the list") from error
+    return decode_picture(data, str(path))
+
+
+def decode_picture(data: bytes, name: str) -> UInt8[ndarray, "H W 3"]:
+    """The RGB pixels of an encoded picture, whose grey or CMYK becomes RGB and whose EXIF rotation is
+    ignored (authors). Raises `UserError` beginning with `name`."""
+    try:
+        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:  # no bytes, or more pixels than OpenCV allows
+        bgr = None
+    if bgr is None:
+        raise UserError(f"{name}: cannot be decoded; restore it or take it out of the list")
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+
+
+def natural_order(paths: Iterable[Path]) -> list[Path]:
+    """Sorted by name with numbers as numbers: frame2 comes before frame10."""
+    return sorted(paths, key=lambda path: (_pieces(path.name), path.name, path))
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The picture files of a folder in natural order."""
+    return natural_order(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+
+
+def _pieces(name: str) -> list[str | int]:
+    """Text and numbers by turns, beginning with text, so that any two lists can be compared."""
+    pieces = re.split("([0-9]+)", name.casefold())
+    return [int(piece) if i % 2 else piece for i, piece in enumerate(pieces)]

@@ -1,0 +1,159 @@
+"""The whole model: padding changes nothing, variants differ, and the authors' numbers come out."""
+
+import sys
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lsts_jax.config import BackboneConfig, LSTSConfig, ModelConfig
+from lsts_jax.models.detector import build_detector
+from lsts_jax.structs import Frame
+from lsts_jax.training.pretrained import convert_authors
+from lsts_jax.video import on_frame, on_keyframe, start
+from tests.tiny import at, random_frames, tiny_config, tiny_detector
+
+
+def count(tree):
+    return sum(x.size for x in jax.tree.leaves(tree))
+
+
+@pytest.mark.parametrize(("depth", "norm"), [(18, "group"), (50, "frozen_batch")])
+def test_padding_changes_nothing(depth, norm):
+    """Sizes that no stride divides, so that every rounding on the way to stride 16 is met."""
+    config = tiny_config(backbone=BackboneConfig(depth=depth, width=8, split=1, norm=norm))
+    detector, variables = tiny_detector(config)
+    size = (45, 77)
+    bare = random_frames(3, size=size, canvas=size)
+    padded = bare._replace(pixels=jnp.pad(bare.pixels, ((0, 0), (0, 19), (0, 35), (0, 0))))
+
+    @jax.jit
+    def run(frames):
+        memory, first = start(detector, variables, at(frames, 0))
+        memory, second = on_keyframe(detector, variables, memory, at(frames, 1))
+        return memory, first, second, on_frame(detector, variables, memory, at(frames, 2))
+
+    memory, *expected = run(bare)
+    padded_memory, *found = run(padded)
+    h, w, _ = memory.feature.shape
+    assert (h, w) == (3, 5)
+    scale = float(jnp.abs(memory.feature).max())
+    np.testing.assert_allclose(padded_memory.feature[:h, :w], memory.feature, atol=2e-5 * scale)
+    for one, wanted in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one.classes, wanted.classes)
+        np.testing.assert_allclose(one.scores, wanted.scores, atol=1e-4)
+        np.testing.assert_allclose(one.boxes, wanted.boxes, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"low2high": "paper"},
+        {"quality": "paper"},
+        {"lsts": LSTSConfig(num_offsets=9, embedding_channels=8, separate_embeddings=False)},
+        {"lsts": LSTSConfig(num_offsets=9, embedding_channels=8, normalization="abs_sum")},
+        {"lsts": LSTSConfig(num_offsets=5, embedding_channels=8, offsets="gaussian")},
+    ],
+    ids=str,
+)
+def test_variants_run_and_differ_from_the_authors(field):
+    frames = random_frames(2)
+    scores = []
+    for config in (tiny_config(), tiny_config(**field)):
+        detector, variables = tiny_detector(config)
+
+        @jax.jit
+        def run(frames, detector=detector, variables=variables):
+            memory, _ = start(detector, variables, at(frames, 0))
+            return on_frame(detector, variables, memory, at(frames, 1)).scores
+
+        scores.append(run(frames))
+    assert np.isfinite(scores[1]).all()
+    assert float(jnp.abs(scores[0] - scores[1]).max()) > 1e-5
+
+
+def test_parameters_of_the_paper_configuration():
+    """About 65 M in all (paper, table 1); ours are counted part by part in the README."""
+    detector = build_detector(ModelConfig(), 30)
+    frame = at(random_frames(1), 0)
+    shapes = jax.eval_shape(detector.init, jax.random.key(0), frame)["params"]
+    backbone = (
+        count(shapes["low_level"]) + count(shapes["high_level"]) - count(shapes["high_level"]["feature_conv"])
+    )
+    assert backbone == 42_500_160  # ResNet-101 without its classifier
+    assert count(shapes["srfu"]["lsts"]) == 2 * (1024 * 256 + 256)
+    assert count(shapes["dfa"]["low2high"]) == (1024 * 256 + 256) + (9 * 256**2 + 256) + (
+        9 * 256 * 1024 + 1024
+    )
+    assert count(shapes) == 67_144_461
+
+
+def test_bfloat16_stays_near_float32():
+    frames = random_frames(2)
+    memories = []
+    for dtype in ("float32", "bfloat16"):
+        detector, variables = tiny_detector(tiny_config(dtype=dtype))
+        memory, found = jax.jit(start, static_argnums=0)(detector, variables, at(frames, 0))
+        assert found.scores.dtype == jnp.float32
+        memories.append(memory.feature.astype(jnp.float32))
+    error = jnp.linalg.norm(memories[0] - memories[1]) / jnp.linalg.norm(memories[0])
+    assert 0 < float(error) < 0.05
+
+
+@pytest.fixture(scope="module")
+def authors(shared):
+    """The full-size detector with the authors' parameters of the reference run."""
+    sys.path.insert(0, str(shared / "fixtures"))
+    try:
+        import make_params
+    finally:
+        sys.path.pop(0)
+    variables, left_over = convert_authors(make_params.params(), split=4)
+    assert not left_over
+    return build_detector(ModelConfig(), 30), jax.tree.map(jnp.asarray, variables)
+
+
+@pytest.mark.parametrize(
+    "canvas",
+    [pytest.param((160, 256), id="exact", marks=pytest.mark.slow), pytest.param((176, 304), id="padded")],
+)
+def test_first_frame_equals_the_authors_graph(authors, shared, canvas):
+    detector, variables = authors
+    with np.load(shared / "fixtures" / "lsts_first_frame.npz") as archive:
+        expected = dict(archive)
+    picture = expected["frame_bgr_u8"][..., ::-1]
+    height, width, _ = picture.shape
+    pixels = np.zeros((*canvas, 3), np.uint8)
+    pixels[:height, :width] = picture
+    frame = Frame(
+        jnp.asarray(pixels), jnp.array([height, width], jnp.int32), jnp.float32(expected["im_info"][0, 2])
+    )
+
+    @jax.jit
+    def run(frame):
+        call = partial(detector.apply, variables)
+        low = call(frame, method="low")
+        high = call(low, frame.size, method="high")
+        logits, deltas = call(high, frame.size, method="score_anchors")
+        proposals = call(logits, deltas, high, frame.size, method="propose")
+        scores, boxes = call(high, proposals.boxes, frame.size, method="classify")
+        return low, high, proposals, jax.nn.softmax(scores), boxes, call(high, frame, method="detect")
+
+    low, high, proposals, scores, boxes, found = run(frame)
+    for name, feature in (("low_level_feat_key", low), ("feat_conv_3x3_relu", high)):
+        wanted = expected[f"{name}#sub"][0]
+        sampled = np.asarray(feature)[:10:3, :16:5, ::64].transpose(2, 0, 1)
+        np.testing.assert_allclose(sampled, wanted, atol=2e-5 * np.abs(wanted).max())
+    np.testing.assert_allclose(proposals.boxes, expected["rois"][:, 1:], atol=5e-3)
+    np.testing.assert_allclose(scores, expected["cls_prob_reshape"][0], atol=1e-4)
+    deviations = np.array([0.1, 0.1, 0.2, 0.2], np.float32)
+    np.testing.assert_allclose(
+        np.asarray(boxes) * deviations, expected["bbox_pred_reshape"][0][:, 4:], atol=1e-4
+    )
+    order = np.argsort(-expected["det"][:, 1], kind="stable")
+    valid = np.asarray(found.valid)
+    np.testing.assert_array_equal(found.classes[valid], expected["det"][order, 0])
+    np.testing.assert_allclose(found.scores[valid], expected["det"][order, 1], atol=1e-4)
+    np.testing.assert_allclose(found.boxes[valid], expected["det"][order, 2:], atol=2e-2)

@@ -1,0 +1,114 @@
+"""The three events, their scan over segments, and the stream that feeds it."""
+
+from functools import lru_cache, partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lsts_jax.streaming import VideoDetector
+from lsts_jax.video import Events, detect_video, empty_memory, events, keyframe_of
+from tests.tiny import at, random_frames, tiny_config, tiny_detector
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return tiny_detector(tiny_config())
+
+
+@lru_cache
+def jitted(detector):
+    return Events(*(jax.jit(event) for event in events(detector)))
+
+
+def by_events(detector, variables, frames, schedule, interval):
+    """The schedule in plain Python, one frame at a time: what live use does."""
+    start, on_keyframe, on_frame = jitted(detector)
+    count, memory, found = len(frames.size), None, {}
+    for begin in range(0, count, interval):
+        length = min(interval, count - begin)
+        keyframe = begin + keyframe_of(schedule, length, interval)
+        frame = at(frames, keyframe)
+        memory, found[keyframe] = (
+            start(variables, frame) if memory is None else on_keyframe(variables, memory, frame)
+        )
+        for t in set(range(begin, begin + length)) - {keyframe}:
+            found[t] = on_frame(variables, memory, at(frames, t))
+    return [found[t] for t in range(count)]
+
+
+def assert_same(found, expected):
+    np.testing.assert_array_equal(found.valid, expected.valid)
+    np.testing.assert_array_equal(found.classes, expected.classes)
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
+    np.testing.assert_allclose(found.boxes, expected.boxes, atol=1e-2)
+
+
+@pytest.mark.parametrize(("schedule", "frames_per_batch"), [("online", 1), ("offline", 2)])
+def test_stream_equals_the_events_one_by_one(tiny, schedule, frames_per_batch):
+    detector, variables = tiny
+    frames = random_frames(8)  # two whole segments of three, and one of two
+    expected = by_events(detector, variables, frames, schedule, 3)
+    video = VideoDetector(
+        detector, variables, interval=3, schedule=schedule, frames_per_batch=frames_per_batch
+    )
+    found = list(video.stream(at(frames, t) for t in range(8)))
+    assert len(found) == 8
+    assert sum(int(f.valid.sum()) for f in found) > 8
+    for one, wanted in zip(found, expected, strict=True):
+        assert_same(one, wanted)
+
+
+def test_memory_matters_and_only_keyframes_write_it(tiny):
+    detector, variables = tiny
+    frames = random_frames(3)
+    start, on_keyframe, on_frame = jitted(detector)
+    memory, _ = start(variables, at(frames, 0))
+    other, _ = on_keyframe(variables, memory, at(frames, 1))
+    assert float(jnp.abs(other.feature - memory.feature).max()) > 1e-3
+    first, second = (on_frame(variables, m, at(frames, 2)) for m in (memory, other))
+    assert float(jnp.abs(first.scores - second.scores).max()) > 1e-4
+
+
+def test_a_new_video_forgets_the_memory(tiny):
+    detector, variables = tiny
+    frames = random_frames(1, 3)
+    noise = jax.tree.map(lambda x: x + 7.0, empty_memory(detector, variables, at(at(frames, 0), 0)))
+    empty = empty_memory(detector, variables, at(at(frames, 0), 0))
+    run = jax.jit(partial(detect_video, detector))
+    found = [
+        run(variables, m, frames, jnp.array([1], jnp.int32), jnp.array([True]))[1] for m in (noise, empty)
+    ]
+    assert_same(*found)
+
+
+def test_keyframe_positions():
+    assert [keyframe_of("offline", n, 10) for n in (10, 5, 4, 1)] == [4, 4, 3, 0]
+    assert keyframe_of("online", 10, 10) == 0
+    assert keyframe_of("offline", 1, 1) == 0
+
+
+def test_interval_of_one_frame_and_the_single_frame_detector_run(tiny):
+    frames = random_frames(3)
+    for config in (tiny_config(keyframe_interval=1), tiny_config(temporal="none")):
+        detector, variables = tiny_detector(config)
+        video = VideoDetector(
+            detector, variables, interval=config.model.keyframe_interval, schedule="offline"
+        )
+        found = list(video.stream(at(frames, t) for t in range(3)))
+        expected = by_events(detector, variables, frames, "offline", config.model.keyframe_interval)
+        for one, wanted in zip(found, expected, strict=True):
+            assert_same(one, wanted)
+
+
+def test_single_frame_detector_does_not_look_at_other_frames():
+    detector, variables = tiny_detector(tiny_config(temporal="none"))
+    frames, others = random_frames(1, 3), random_frames(1, 3, seed=1)
+    others = others._replace(pixels=others.pixels.at[0, 2].set(frames.pixels[0, 2]))
+    memory = empty_memory(detector, variables, at(at(frames, 0), 0))
+    run = jax.jit(partial(detect_video, detector))
+    found = [
+        run(variables, memory, x, jnp.array([1], jnp.int32), jnp.array([True]))[1] for x in (frames, others)
+    ]
+    assert_same(at(at(found[0], 0), 2), at(at(found[1], 0), 2))
