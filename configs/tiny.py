@@ -40,7 +40,7 @@ def get_config() -> Config:
             anchors=AnchorConfig(scales=(1.0, 2.0, 3.0)),
             proposals=ProposalConfig(pre_nms=100, post_nms=24),
             feature_channels=32,
-            new_layer_init="he",
+            deep_layer_init="he",
             keyframe_interval=4,
         ),
         optimizer=OptimizerConfig(name="adamw", learning_rate=1e-3, drop_epochs=(), freeze=()),

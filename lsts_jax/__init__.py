@@ -1,3 +1,13 @@
 """Learning where to focus for efficient video object detection, in JAX."""
 
+from importlib import import_module
+
 __version__ = "0.1.0"
+__all__ = ["LoadedDetector", "Result", "load"]
+
+
+def __getattr__(name: str):
+    """`lsts_jax.load` and its kin, imported when asked for: the data workers do without JAX."""
+    if name in __all__:
+        return getattr(import_module("lsts_jax.api"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -90,6 +90,22 @@ def parse(options: type[T], arguments: Sequence[str]) -> T:
         raise UserError(_condense(problem.getvalue())) from None
 
 
+def prepare_jax() -> None:
+    """Keep compiled programs between runs, in JAX_COMPILATION_CACHE_DIR or the user's cache folder."""
+    import jax  # here: --help and mistakes should not wait for it
+
+    if not jax.config.jax_compilation_cache_dir:
+        jax.config.update("jax_compilation_cache_dir", str(Path.home() / ".cache" / "lsts_jax" / "xla"))
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder to write into. Raises `UserError` where that cannot be done."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; name another folder") from error
+
+
 def load_config(path: Path | str) -> Config:
     """The experiment that `get_config()` of a Python file returns, its fields checked.
 

@@ -139,9 +139,9 @@ class ModelConfig:
     """Frames a segment (paper, section 4.1)."""
     schedule: Literal["offline", "online"] = "offline"
     """Where a segment's keyframe lies at test: in its middle (authors) or at its start (causal)."""
-    new_layer_init: Literal["normal", "he"] = "normal"
-    """Initial weights of layers that are not in a pretrained backbone: N(0, 0.01) (authors), or He's to
-    train from nothing."""
+    deep_layer_init: Literal["normal", "he"] = "normal"
+    """Initial weights of the layers between backbone and heads: N(0, 0.01) (authors), or He's to train from
+    nothing."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of convolutions and matrix products; softmaxes, losses and boxes are always float32."""
 

@@ -5,9 +5,11 @@ fetched. Detections come back in the order of the frames.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +19,12 @@ from lsts_jax.models.detector import Detector
 from lsts_jax.structs import Detections, Frame, Memory
 from lsts_jax.video import detect_video, empty_memory, keyframe_of
 
+T, U = TypeVar("T"), TypeVar("U")
+
+# Threads that decode and resize; OpenCV lets go of the interpreter's lock.
+READERS = 4
+# Frames that may be read before they are asked for.
+READ_AHEAD = 32
 # Calls that may be under way on the device before the oldest result is waited for.
 IN_FLIGHT = 2
 
@@ -70,3 +78,17 @@ def _fetch(count: int, found: Detections) -> Iterator[Detections]:
     found = jax.device_get(found)
     for t in range(count):
         yield jax.tree.map(lambda x, t=t: x[0, t], found)
+
+
+def read_ahead(read: Callable[[T], U], items: Iterable[T]) -> Iterator[U]:
+    """`map(read, items)` in threads that keep at most READ_AHEAD results ready."""
+    items = iter(items)
+    with ThreadPoolExecutor(READERS) as pool:
+        waiting = deque(pool.submit(read, item) for item in islice(items, READ_AHEAD))
+        try:
+            while waiting:
+                yield waiting.popleft().result()
+                waiting.extend(pool.submit(read, item) for item in islice(items, 1))
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -39,7 +39,7 @@ def tiny_config(**model) -> Config:
                 anchors=AnchorConfig(scales=(1.0, 2.0)),
                 proposals=ProposalConfig(pre_nms=60, post_nms=16),
                 feature_channels=16,
-                new_layer_init="he",
+                deep_layer_init="he",
                 keyframe_interval=3,
             ),
             **model,

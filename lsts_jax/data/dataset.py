@@ -72,7 +72,7 @@ def open_dataset(config: DataConfig, lists: tuple[str, ...]) -> VideoDataset:
 
     if not Path(config.root).is_dir():
         raise UserError(
-            f"config.data.root {config.root}: no such folder; set --config.data.root to the one of the data set"
+            f"config.data.root {config.root}: no such folder; set --config.data.root to that of the data set"
         )
     if not lists:
         raise UserError("config.data.train_lists or val_lists is empty: name at least one list")

@@ -60,8 +60,13 @@ def canvas_of(size: Size, config: DataConfig) -> Size:
 
 
 def pad_to_canvas(image: UInt8[ndarray, "h w 3"], canvas: Size) -> UInt8[ndarray, "H W 3"]:
-    """The picture in the upper left corner of a black canvas that is at least as large."""
+    """The picture in the upper left corner of a black canvas. Raises `UserError` if it does not fit."""
     height, width = image.shape[:2]
+    if height > canvas[0] or width > canvas[1]:
+        raise UserError(
+            f"a resized picture of {height}x{width} (height x width) does not fit the canvas {canvas[0]}x"
+            f"{canvas[1]} of its batch: it has not the size that its annotation or its video has; repair that"
+        )
     padded = np.zeros((*canvas, 3), np.uint8)
     padded[:height, :width] = image
     return padded
@@ -69,9 +74,53 @@ def pad_to_canvas(image: UInt8[ndarray, "h w 3"], canvas: Size) -> UInt8[ndarray
 
 def to_frame(image: UInt8[ndarray, "H W 3"], config: DataConfig, canvas: Size) -> Frame:
     """The picture as the detector takes it. Raises `UserError` if it does not fit the canvas."""
-    choose_canvas_of_frame = canvas_of(image.shape[:2], config)
-    del choose_canvas_of_frame
     resized, scale = resize(image, config.short_side, config.long_side)
-    return Frame(
-        pad_to_canvas(resized, canvas), np.array(resized.shape[:2], np.int32), np.array(scale, np.float32)
+    size = np.array(resized.shape[:2], np.int32)
+    return Frame(pad_to_canvas(resized, canvas), size, np.array(scale, np.float32))
+
+
+def flip_image(image: UInt8[ndarray, "H W 3"]) -> UInt8[ndarray, "H W 3"]:
+    """The mirror image, left to right."""
+    return cv2.flip(image, 1)
+
+
+def flip_boxes(boxes: Float32[ndarray, "n 4"], width: int) -> Float32[ndarray, "n 4"]:
+    """Boxes in the mirror image of a picture of `width` pixels."""
+    return np.stack([width - 1 - boxes[:, 2], boxes[:, 1], width - 1 - boxes[:, 0], boxes[:, 3]], axis=1)
+
+
+def clip_objects(objects: Objects, size: Size) -> Objects:
+    """Objects cut at the borders of a picture of `size`, without those that have no pixel in it."""
+    limit = np.array([size[1] - 1, size[0] - 1], np.float32)
+    corners = np.maximum(objects.boxes[:, :2], 0), np.minimum(objects.boxes[:, 2:], limit)
+    kept = (corners[1] >= corners[0]).all(axis=1)
+    return Objects(
+        np.concatenate(corners, axis=1)[kept],
+        objects.classes[kept],
+        objects.track_ids[kept],
+        objects.ignored[kept],
+        objects.size,
     )
+
+
+def to_slots(
+    boxes: Float32[ndarray, "n 4"],
+    classes: Int32[ndarray, "n"],
+    ignored: Bool[ndarray, "n"],
+    max_objects: int,
+) -> GroundTruth:
+    """Ground truth in `max_objects` slots: objects first, then ignored regions, as many as there is room
+    for. Empty slots are zero."""
+    order = np.argsort(ignored, kind="stable")[:max_objects]
+    count = len(order)
+    truth = GroundTruth(
+        np.zeros((max_objects, 4), np.float32),
+        np.zeros(max_objects, np.int32),
+        np.zeros(max_objects, bool),
+        np.zeros(max_objects, bool),
+    )
+    truth.boxes[:count] = boxes[order]
+    truth.classes[:count] = np.where(ignored, 0, classes)[order]
+    truth.valid[:count] = ~ignored[order]
+    truth.ignored[:count] = ignored[order]
+    return truth

@@ -139,7 +139,7 @@ class Detector(nn.Module):
 def build_detector(config: ModelConfig, num_classes: int) -> Detector:
     """The detector that a config describes, for `num_classes` classes without the background."""
     dtype = jnp.dtype(config.dtype)
-    init = config.new_layer_init
+    init = config.deep_layer_init
     backbone = config.backbone
     stages = {
         name: getattr(backbone, name) for name in ("depth", "width", "split", "norm", "stride_on", "remat")
@@ -155,18 +155,17 @@ def build_detector(config: ModelConfig, num_classes: int) -> Detector:
         )
     }
     temporal = config.temporal == "lsts"
-    shared = {"init": init, "dtype": dtype}
-    quality = {"variant": config.quality, **shared}
-    low2high = LowToHigh(config.feature_channels, config.low2high, **shared)
+    quality = {"variant": config.quality, "dtype": dtype}
+    low2high = LowToHigh(config.feature_channels, config.low2high, init=init, dtype=dtype)
     return Detector(
         low_level=LowLevel(
             **stages, dtype=dtype, pixel_mean=backbone.pixel_mean, pixel_std=backbone.pixel_std
         ),
-        high_level=HighLevel(**stages, feature_channels=config.feature_channels, **shared),
-        rpn=RPN(len(config.anchors.ratios) * len(config.anchors.scales), **shared),
-        rfcn=RFCN(num_classes, **shared),
-        srfu=SRFU(LSTS(**lsts, **shared), Quality(**quality)) if temporal else None,
-        dfa=DFA(low2high, LSTS(**lsts, **shared), Quality(**quality)) if temporal else None,
+        high_level=HighLevel(**stages, feature_channels=config.feature_channels, init=init, dtype=dtype),
+        rpn=RPN(len(config.anchors.ratios) * len(config.anchors.scales), dtype=dtype),
+        rfcn=RFCN(num_classes, dtype=dtype),
+        srfu=SRFU(LSTS(**lsts, dtype=dtype), Quality(**quality)) if temporal else None,
+        dfa=DFA(low2high, LSTS(**lsts, dtype=dtype), Quality(**quality)) if temporal else None,
         offsets_init=lambda key: initial_offsets(key, config.lsts.offsets, config.lsts.num_offsets),
         learn_offsets=config.lsts.learn_offsets,
         anchor_ratios=config.anchors.ratios,

@@ -1,4 +1,4 @@
-"""Dense feature aggregation: memory gives other frames what their cheap feature lacks (paper, section 3.3)."""
+"""Dense feature aggregation: memory gives other frames what their cheap feature lacks (paper, 3.3)."""
 
 from typing import Literal
 
@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32, Int32
 
-from lsts_jax.models.layers import Conv, new_layer_init
+from lsts_jax.models.layers import Conv, deep_layer_init
 from lsts_jax.models.lsts import LSTS
 from lsts_jax.models.quality import Quality
 from lsts_jax.models.srfu import fuse
@@ -32,7 +32,7 @@ class LowToHigh(nn.Module):
             x = Conv(
                 int(self.feature_channels * share),
                 kernel,
-                kernel_init=new_layer_init(self.init),
+                kernel_init=deep_layer_init(self.init),
                 dtype=self.dtype,
                 name=f"conv{i}",
             )(x, size)

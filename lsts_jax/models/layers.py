@@ -9,13 +9,16 @@ from jaxtyping import Array, Float, Int32
 
 from lsts_jax.ops.canvas import inside, zero_outside
 
-Init = Literal["normal", "he"]
+# Initial weights of all layers above the backbone (authors). Embeddings and quality networks need them this
+# small whatever else is trained from nothing: with larger ones both softmaxes start saturated, and the
+# aggregated feature is a random shuffle of the memory that no gradient mends.
+NEW_LAYER = nn.initializers.normal(0.01)
 
 
-def new_layer_init(init: Init) -> Callable:
-    """Initial weights of layers that no pretrained file holds: N(0, 0.01) (authors), or He's, which a
-    network needs that is trained from nothing."""
-    return nn.initializers.normal(0.01) if init == "normal" else nn.initializers.he_normal()
+def deep_layer_init(init: Literal["normal", "he"]) -> Callable:
+    """Initial weights of the layers between backbone and heads: as above, or He's, without which a network
+    that is trained from nothing starts with vanishing features."""
+    return NEW_LAYER if init == "normal" else nn.initializers.he_normal()
 
 
 class Conv(nn.Module):

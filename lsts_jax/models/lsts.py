@@ -8,7 +8,7 @@ import numpy as np
 from jax import random
 from jaxtyping import Array, Float, Float32, Int32, PRNGKeyArray
 
-from lsts_jax.models.layers import Conv, new_layer_init
+from lsts_jax.models.layers import NEW_LAYER, Conv
 from lsts_jax.ops.affinity import Aggregation, aggregate
 from lsts_jax.ops.canvas import zero_outside
 
@@ -41,7 +41,6 @@ class LSTS(nn.Module):
     normalization: Literal["softmax", "sum", "abs_sum"] = "softmax"
     implementation: Literal["factorised", "gather"] = "factorised"
     window: int = 8
-    init: str = "normal"
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -53,8 +52,7 @@ class LSTS(nn.Module):
         size: Int32[Array, "2"],
     ) -> Aggregation:
         def embedding(name):
-            init = new_layer_init(self.init)
-            return Conv(self.embedding_channels, 1, kernel_init=init, dtype=self.dtype, name=name)
+            return Conv(self.embedding_channels, 1, kernel_init=NEW_LAYER, dtype=self.dtype, name=name)
 
         source = zero_outside(source, size)
         embed_source = embedding("embed_source")

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32, Int32
 
-from lsts_jax.models.layers import Conv, new_layer_init
+from lsts_jax.models.layers import NEW_LAYER, Conv
 
 # kernel sizes of the three convolutions
 KERNELS = {"authors": (1, 3, 3), "paper": (3, 1, 1)}
@@ -20,7 +20,6 @@ class Quality(nn.Module):
     """
 
     variant: Literal["authors", "paper"] = "authors"
-    init: str = "normal"
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -30,7 +29,7 @@ class Quality(nn.Module):
         """Weights of the two features, summing to one."""
         widths = (max(first.shape[-1] // 4, 1), 16, 1)
         layers = [
-            Conv(width, kernel, kernel_init=new_layer_init(self.init), dtype=self.dtype, name=f"conv{i}")
+            Conv(width, kernel, kernel_init=NEW_LAYER, dtype=self.dtype, name=f"conv{i}")
             for i, (width, kernel) in enumerate(zip(widths, KERNELS[self.variant], strict=True), 1)
         ]
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int32
 
-from lsts_jax.models.layers import Conv, Norm, new_layer_init
+from lsts_jax.models.layers import Conv, Norm, deep_layer_init
 from lsts_jax.ops.canvas import size_at_stride, zero_outside
 
 UNITS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
@@ -132,7 +132,7 @@ class HighLevel(_Stages):
             self.feature_channels,
             3,
             dilation=6,
-            kernel_init=new_layer_init(self.init),
+            kernel_init=deep_layer_init(self.init),
             dtype=self.dtype,
             name="feature_conv",
         )(nn.relu(x), size)

@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32, Int32
 
-from lsts_jax.models.layers import Conv, new_layer_init
+from lsts_jax.models.layers import NEW_LAYER, Conv
 from lsts_jax.models.resnet import STRIDE
 from lsts_jax.ops.canvas import size_at_stride
 from lsts_jax.ops.psroi_pool import psroi_pool
@@ -20,7 +20,6 @@ class RFCN(nn.Module):
     """Reads the last half of the feature."""
 
     num_classes: int
-    init: str = "normal"
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -33,8 +32,7 @@ class RFCN(nn.Module):
         """
 
         def score_maps(channels, name):
-            init = new_layer_init(self.init)
-            conv = Conv(POOL * POOL * channels, 1, kernel_init=init, dtype=self.dtype, name=name)
+            conv = Conv(POOL * POOL * channels, 1, kernel_init=NEW_LAYER, dtype=self.dtype, name=name)
             maps = conv(x, size_at_stride(size, STRIDE))
             return maps.reshape(*maps.shape[:2], POOL, POOL, channels).astype(jnp.float32)
 

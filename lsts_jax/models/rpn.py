@@ -4,14 +4,13 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32, Int32
 
-from lsts_jax.models.layers import Conv, new_layer_init
+from lsts_jax.models.layers import NEW_LAYER, Conv
 
 
 class RPN(nn.Module):
     """Reads the first half of the feature. Flat order of the anchors: (row, column, anchor)."""
 
     num_anchors: int
-    init: str = "normal"
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -21,8 +20,7 @@ class RPN(nn.Module):
         """Logits (background, object), and box deltas divided by their deviations."""
 
         def conv(features, name):
-            init = new_layer_init(self.init)
-            return Conv(features, 1, kernel_init=init, dtype=self.dtype, name=name)
+            return Conv(features, 1, kernel_init=NEW_LAYER, dtype=self.dtype, name=name)
 
         x = feature[..., : feature.shape[-1] // 2]
         logits = conv(2 * self.num_anchors, "classes")(x, size).astype(jnp.float32)

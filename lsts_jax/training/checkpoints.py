@@ -1,15 +1,21 @@
 """Checkpoints in WORKDIR/checkpoints (the latest) and WORKDIR/best (the highest mAP), by Orbax.
 
-Orbax writes beside the target and renames: a killed process leaves a temporary folder that is never read.
+A checkpoint has two items: `variables`, which is all that detecting needs, and `training`, the rest of the
+state. Orbax writes beside the target and renames: a killed process leaves a temporary folder that is never
+read.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import jax
 import orbax.checkpoint as ocp
 
+from lsts_jax.config import Config
 from lsts_jax.errors import UserError
-from lsts_jax.training.state import TrainState
+from lsts_jax.models.detector import Detector, build_detector
+from lsts_jax.training.state import TrainState, init_variables
 
 LATEST, BEST = "checkpoints", "best"
 KEPT = 2
@@ -46,7 +52,7 @@ class Checkpoints:
         """Write in the background; does nothing where this step is already there."""
         step = int(state.step)
         if step not in self._latest.all_steps():
-            self._latest.save(step, args=ocp.args.StandardSave(_storable(state)))
+            self._latest.save(step, args=_items(state))
 
     def save_best(self, state: TrainState, mean_average_precision: float) -> None:
         """Keep the state if no earlier one evaluated better."""
@@ -54,25 +60,29 @@ class Checkpoints:
         if step not in self._best.all_steps():
             self._best.save(
                 step,
-                args=ocp.args.StandardSave(_storable(state)),
+                args=_items(state),
                 metrics={"mAP": float(mean_average_precision)},
             )
 
-    def restore(self, state: TrainState, which: str = "latest") -> TrainState:
-        """The state `latest`, `best` or of a step, in the shapes of `state`.
+    def restore(self, state: TrainState) -> TrainState:
+        """The latest state, in the shapes of `state`. Raises `UserError` if it is of another model."""
+        manager, step = self._find("latest")
+        items = _items(state, ocp.args.StandardRestore)
+        with _fits_the_model(manager.directory / str(step)):
+            stored = manager.restore(step, args=items)
+        training = stored.training
+        return TrainState(**stored.variables, **training | {"key": jax.random.wrap_key_data(training["key"])})
+
+    def restore_variables(self, variables: dict, which: str = "latest") -> tuple[dict, int]:
+        """Parameters and statistics of `latest`, `best` or a step, in the shapes of `variables`, and the step.
 
         Raises:
-          UserError: there is no such checkpoint, or it belongs to another model.
+          UserError: there is no such checkpoint, or it is of another model.
         """
         manager, step = self._find(which)
-        try:
-            stored = manager.restore(step, args=ocp.args.StandardRestore(_storable(state)))
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                f"{manager.directory / str(step)}: the checkpoint does not fit the model of this config "
-                f"({_first_line(error)}); use the config that it was trained with, or another --workdir"
-            ) from error
-        return stored._replace(key=jax.random.wrap_key_data(stored.key))
+        items = ocp.args.Composite(variables=ocp.args.StandardRestore(variables))
+        with _fits_the_model(manager.directory / str(step)):
+            return manager.restore(step, args=items).variables, step
 
     def _find(self, which: str) -> tuple[ocp.CheckpointManager, int]:
         manager = self._best if which == "best" else self._latest
@@ -89,10 +99,39 @@ class Checkpoints:
         )
 
 
-def _storable(state: TrainState) -> TrainState:
-    """Typed keys as plain integers: Orbax stores arrays."""
-    return state._replace(key=jax.random.key_data(state.key))
+def _items(state: TrainState, kind: type = ocp.args.StandardSave) -> ocp.args.Composite:
+    """The items of a checkpoint; a typed key becomes plain integers, since Orbax stores arrays."""
+    training = state._replace(key=jax.random.key_data(state.key))._asdict()
+    variables = {name: training.pop(name) for name in ("params", "batch_stats")}
+    return ocp.args.Composite(variables=kind(variables), training=kind(training))
+
+
+@contextmanager
+def _fits_the_model(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path}: the checkpoint does not fit the model of this config ({_first_line(error)}); "
+            "use the config that it was trained with, or another --workdir"
+        ) from error
 
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().split("\n")[0][:200]
+
+
+def load_detector(config: Config, workdir: Path, which: str = "latest") -> tuple[Detector, dict, int]:
+    """A detector, its variables and their step from the folder of a training run.
+
+    Raises:
+      UserError: there is no such checkpoint, or it is of another model.
+    """
+    if not (Path(workdir) / LATEST).is_dir():
+        raise UserError(f"{workdir}: no checkpoints there; train first, or name another --workdir")
+    detector = build_detector(config.model, len(config.data.class_names))
+    shapes = jax.eval_shape(lambda: init_variables(detector, config))
+    shapes = {"params": shapes["params"], "batch_stats": shapes.get("batch_stats", {})}
+    with Checkpoints(workdir) as checkpoints:
+        variables, step = checkpoints.restore_variables(shapes, which)
+    return detector, variables, step

@@ -1,0 +1,32 @@
+# The commands of the README. Without make, run what the recipes run.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := runs/demo
+
+.PHONY: demo test test-slow clean
+
+$(VENV)/installed: requirements.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test]"
+	touch $@
+
+demo: $(VENV)/installed
+	$(BIN)/python -m lsts_jax.data.synthvid --out $(DEMO)/synthvid --videos 160 --val-videos 12 --frames 40
+	$(BIN)/python train.py --config configs/demo.py --workdir $(DEMO)
+	$(BIN)/python evaluate.py --config configs/demo.py --workdir $(DEMO)
+	$(BIN)/python predict.py --workdir $(DEMO) --source $(DEMO)/synthvid/Data/VID/val/ILSVRC2015_val_00000000 --output $(DEMO)/watch
+	@echo "trained detector   $(DEMO)"
+	@echo "scores             $(DEMO)/eval/metrics.json"
+	@echo "annotated video    $(DEMO)/watch/ILSVRC2015_val_00000000.mp4"
+
+test: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+test-slow: $(VENV)/installed
+	$(BIN)/python -m pytest -m slow
+
+clean:
+	rm -rf $(VENV) build *.egg-info .jax_cache

@@ -1,0 +1,39 @@
+"""Evaluate a trained detector by the official ImageNet VID metric."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from lsts_jax import cli
+from lsts_jax.config import Config
+
+
+@dataclass(frozen=True)
+class Options:
+    """Detect on every frame of the val lists and score it. Writes eval/metrics.json and eval/detections.txt
+    into the workdir."""
+
+    config: Config
+    workdir: Path
+    """Folder of the training run."""
+    checkpoint: str = "latest"
+    """latest, best (by mAP during training), or a step."""
+
+
+def run(arguments: list[str]) -> None:
+    options = cli.parse(Options, arguments)
+    cli.prepare_jax()
+    from lsts_jax.data.dataset import open_dataset
+    from lsts_jax.evaluation.runner import evaluate, table
+    from lsts_jax.training.checkpoints import load_detector
+
+    config = options.config
+    dataset = open_dataset(config.data, config.data.val_lists)
+    detector, variables, step = load_detector(config, options.workdir, options.checkpoint)
+    metrics = evaluate(detector, variables, config, dataset, options.workdir / "eval")
+    print(table(metrics))
+    print(f"step {step}, {metrics['frames']} frames: {options.workdir / 'eval'}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    cli.main(run)

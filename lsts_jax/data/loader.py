@@ -1,0 +1,216 @@
+"""From a data set to batches of triplets, and to single frames.
+
+A batch is a function of (seed, config, data, step): the position of the loader is the number of the step, and
+neither the workers nor an interruption change what a step is trained on.
+"""
+
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
+
+import cv2
+import numpy as np
+from jaxtyping import Int64
+from numpy import ndarray
+from tqdm import tqdm
+
+from lsts_jax.config import DataConfig
+from lsts_jax.data.dataset import Sample, VideoDataset
+from lsts_jax.data.transforms import Size, canvas_of, clip_objects, flip_boxes, flip_image, to_frame, to_slots
+from lsts_jax.data.triplets import sample_triplet
+from lsts_jax.errors import UserError
+from lsts_jax.structs import Frame, Triplet
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+THREADS = 8
+# Batches that the threads have ready; a worker process always has one ready and one in the making.
+BATCHES_AHEAD = 4
+# Larger arrays travel in shared memory. What is left must fit the buffer of a pipe (64 KiB), or a worker that
+# is told to stop waits for a reader that has gone.
+MIN_SHARED_BYTES = 1 << 12
+# First words of the random streams of an epoch.
+ORDER, TRIPLETS = 0, 1
+
+
+class Shape(NamedTuple):
+    """What decides where a sample goes."""
+
+    canvas: Size
+    num_objects: int  # to be found
+    num_regions: int  # to be found or ignored
+
+
+class TripletLoader:
+    """Batches of triplets for training.
+
+    An epoch is a random order of every sample that has an object, and of its mirror image (`config.flip`).
+    A batch has one canvas; what is left of a canvas at the end of an epoch and fills no batch is dropped,
+    other samples in every epoch.
+    """
+
+    def __init__(self, dataset: VideoDataset, config: DataConfig, *, batch_size: int, seed: int):
+        """Reads the annotations of all samples.
+
+        Raises `UserError` for what is missing or damaged, and if there is not one batch.
+        """
+        self.dataset, self.config, self.batch_size, self.seed = dataset, config, batch_size, seed
+        shapes = _read_shapes(dataset, config)
+        self._canvases = [shape.canvas for shape in shapes]
+        kept = [i for i, shape in enumerate(shapes) if shape.num_objects > 0]
+        _report_crowds([shapes[i].num_regions for i in kept], config.max_objects)
+        views = 2 if config.flip else 1
+        self._groups: list[Int64[ndarray, "n"]] = []  # items of one canvas; item = 2 * sample + mirrored
+        for canvas in config.canvases:
+            items = [2 * i + view for i in kept if self._canvases[i] == canvas for view in range(views)]
+            if 0 < len(items) < batch_size:
+                logger.warning(
+                    "%d samples on canvas %dx%d fill no batch of %d and are never trained on; lower "
+                    "config.train.batch_size to use them", len(items), *canvas, batch_size
+                )  # fmt: skip
+            if len(items) >= batch_size:
+                self._groups.append(np.array(items, np.int64))
+        self.steps_per_epoch = sum(len(group) // batch_size for group in self._groups)
+        if not self.steps_per_epoch:
+            raise UserError(
+                f"config.data.train_lists {config.train_lists}: {len(kept)} of {len(shapes)} frames have an "
+                f"object of config.data.class_names, too few for a batch of {batch_size}; check the class "
+                "names, or lower config.train.batch_size"
+            )
+
+    def make_batch(self, step: int) -> Triplet:
+        """Arrays of the batch that step `step`, counted from 0, is trained on; axis 0 is the batch."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        return _stack([self._triplet(epoch, int(item)) for item in self._order(epoch)[position]])
+
+    def iterate(self, start_step: int, num_steps: int) -> Iterator[Triplet]:
+        """The batches of `num_steps` steps from `start_step` on, made ahead by `config.workers` processes or,
+        for 0, by threads. Workers end with the iterator, and with the process if it is killed.
+        """
+        import grain  # here, because it takes seconds and only training needs it
+        from absl import flags
+
+        if not flags.FLAGS.is_parsed():  # Grain asks for its flags, which no command line here sets
+            flags.FLAGS.mark_as_parsed()
+
+        steps = grain.MapDataset.range(start_step, start_step + num_steps).map(self.make_batch)
+        workers = min(self.config.workers, num_steps)
+        if workers:
+            batches = grain.experimental.WithOptionsIterDataset(
+                steps.to_iter_dataset(grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)),
+                grain.experimental.DatasetOptions(min_shm_size=MIN_SHARED_BYTES),
+            ).mp_prefetch(grain.MultiprocessingOptions(num_workers=workers), worker_init_fn=_start_worker)
+        else:
+            batches = steps.to_iter_dataset(
+                grain.ReadOptions(
+                    num_threads=min(BATCHES_AHEAD, os.cpu_count() or 1), prefetch_buffer_size=BATCHES_AHEAD
+                )
+            )
+        iterator = iter(batches)
+        try:
+            yield from iterator
+        finally:
+            iterator.close()
+
+    def _order(self, epoch: int) -> Int64[ndarray, "S B"]:
+        """Items of each batch of an epoch."""
+        rng = np.random.default_rng((self.seed, ORDER, epoch))
+        batches = []
+        for group in self._groups:
+            full = len(group) // self.batch_size * self.batch_size
+            batches.append(rng.permutation(group)[:full].reshape(-1, self.batch_size))
+        return rng.permutation(np.concatenate(batches))
+
+    def _triplet(self, epoch: int, item: int) -> Triplet:
+        sample, mirrored = divmod(item, 2)
+        video, t = self.dataset.samples[sample]
+        rng = np.random.default_rng((self.seed, TRIPLETS, epoch, item))
+        old, new = sample_triplet(rng, t, self.dataset.videos[video].num_frames, self.config.schedule)
+        images = {time: self.dataset.frame(video, time) for time in {old, new, t}}
+        size = images[t].shape[:2]
+        objects = clip_objects(self.dataset.objects(video, t), size)
+        boxes = objects.boxes
+        if mirrored:
+            images = {time: flip_image(image) for time, image in images.items()}
+            boxes = flip_boxes(boxes, size[1])
+        canvas = self._canvases[sample]
+        frames = {
+            time: _named(self.dataset, video, time, to_frame, image, self.config, canvas)
+            for time, image in images.items()
+        }
+        return Triplet(
+            frames[old],
+            frames[new],
+            frames[t],
+            to_slots(boxes * frames[t].scale, objects.classes, objects.ignored, self.config.max_objects),
+            new_is_old=np.array(new == old),
+            current_is_new=np.array(t == new),
+        )
+
+
+def read_frame(dataset: VideoDataset, video: int, t: int, config: DataConfig) -> Frame:
+    """A frame as the detector takes it, on its smallest canvas. Raises `UserError` naming the file."""
+    image = dataset.frame(video, t)
+    canvas = _named(dataset, video, t, canvas_of, image.shape[:2], config)
+    return to_frame(image, config, canvas)
+
+
+def _named(dataset: VideoDataset, video: int, t: int, function: Callable[..., T], *arguments: object) -> T:
+    """`function(*arguments)`, whose `UserError` then names the frame."""
+    try:
+        return function(*arguments)
+    except UserError as error:
+        raise UserError(f"{dataset.frame_name(video, t)}: {error}") from error
+
+
+def _read_shapes(dataset: VideoDataset, config: DataConfig) -> list[Shape]:
+    """The shapes of all samples, with a progress bar if it takes long."""
+
+    def read(sample: Sample) -> Shape:
+        objects = dataset.objects(*sample)
+        size = objects.size or dataset.frame(*sample).shape[:2]
+        inside = clip_objects(objects, size)
+        canvas = _named(dataset, *sample, canvas_of, size, config)
+        return Shape(canvas, int((~inside.ignored).sum()), len(inside.boxes))
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        shapes = pool.map(read, dataset.samples)
+        bar = tqdm(shapes, "annotations", len(dataset.samples), unit="frame", delay=2.0, dynamic_ncols=True)
+        return list(bar)
+
+
+def _report_crowds(counts: list[int], max_objects: int) -> None:
+    crowded = [count for count in counts if count > max_objects]
+    if crowded:
+        logger.warning(
+            "%d frames have more than config.data.max_objects = %d boxes, up to %d; raise it to use them all",
+            len(crowded), max_objects, max(crowded)
+        )  # fmt: skip
+
+
+def _stack(examples: Sequence[T]) -> T:
+    """Arrays, or NamedTuples of them, as one with a new first axis."""
+    first = examples[0]
+    if isinstance(first, ndarray):
+        return np.stack(examples)
+    return type(first)(*(_stack(part) for part in zip(*examples, strict=True)))
+
+
+def _start_worker(index: int, count: int) -> None:
+    """Sets up a worker process: one thread for each, no word at Ctrl-C, and an end when the parent dies."""
+    del index, count
+    cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    multiprocessing.parent_process().join()
+    os._exit(1)

@@ -1,0 +1,50 @@
+"""Train a detector, or go on where an earlier run of the same command stopped."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from lsts_jax import cli
+from lsts_jax.config import Config
+
+
+@dataclass(frozen=True)
+class Options:
+    """Train LSTS. Writes checkpoints, metrics.jsonl and TensorBoard files into the workdir; the same command
+    goes on from its last checkpoint."""
+
+    config: Config
+    workdir: Path
+    """Folder of this run."""
+
+
+def run(arguments: list[str]) -> None:
+    options = cli.parse(Options, arguments)
+    cli.prepare_jax()
+    from lsts_jax.config_io import save_config
+    from lsts_jax.data.dataset import open_dataset
+    from lsts_jax.data.loader import TripletLoader
+    from lsts_jax.evaluation.runner import evaluate
+    from lsts_jax.training.loop import train
+
+    config, workdir = options.config, options.workdir
+    validation = open_dataset(config.data, config.data.val_lists)  # before training, so that a slip shows
+    loader = TripletLoader(
+        open_dataset(config.data, config.data.train_lists),
+        config.data,
+        batch_size=config.train.batch_size,
+        seed=config.seed,
+    )
+    cli.make_folder(workdir)
+    save_config(config, workdir / "config.json")
+    train(
+        config,
+        workdir,
+        loader,
+        lambda detector, variables: evaluate(detector, variables, config, validation, workdir / "eval"),
+    )
+    print(f"trained: {workdir}; next: python evaluate.py --config … --workdir {workdir}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    cli.main(run)
