@@ -29,19 +29,19 @@ def run(arguments: list[str]) -> None:
     from tqdm import tqdm
 
     import lsts_jax
+    from lsts_jax.api import DEFAULT_FPS
     from lsts_jax.data.video_io import VideoWriter, open_source
     from lsts_jax.evaluation.detections import FrameDetections, jsonl_writer
 
-    with open_source(options.source) as source:  # first, so that a slip shows before the model is built
-        count, fps, size = source.num_frames, source.fps, source.size
+    source = open_source(options.source)  # first, so that a slip shows before the model is built
     detector = lsts_jax.load(options.workdir, options.checkpoint)
     cli.make_folder(options.output)
     name = options.source.resolve().stem
     annotated, found = options.output / f"{name}.mp4", options.output / "detections.jsonl"
     with (
-        VideoWriter(annotated, fps, size) as video,
+        VideoWriter(annotated, source.fps or DEFAULT_FPS, source.size) as video,
         jsonl_writer(found, detector.class_names) as write,
-        tqdm(total=count, unit="frame", desc=name, dynamic_ncols=True) as bar,
+        tqdm(total=source.num_frames, unit="frame", desc=name, dynamic_ncols=True) as bar,
     ):
         for result in detector.stream(options.source):
             video.write(result.plot(score_threshold=options.score))

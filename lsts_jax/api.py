@@ -1,6 +1,6 @@
 """A trained detector on anyone's video: `load(workdir)` and `stream(source)`."""
 
-import logging
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,9 @@ from lsts_jax.streaming import VideoDetector
 from lsts_jax.training.checkpoints import load_detector
 from lsts_jax.viz import draw_detections
 
-logger = logging.getLogger(__name__)
+
+# Frames a second of sources that do not tell, such as folders of pictures.
+DEFAULT_FPS = 25.0
 
 
 class Result(NamedTuple):
@@ -62,23 +64,20 @@ class LoadedDetector:
         Raises:
           UserError: the source cannot be opened or is empty.
         """
-        with open_source(source) as video:
-            waiting = []
+        video = open_source(source)
+        waiting: deque[tuple[int, ndarray]] = deque()
 
-            def frames():
-                canvas = None
-                for index, image in video:
-                    if canvas is None:
-                        canvas = tight_canvas(image.shape[:2], self.config)
-                        data = replace(self.config.data, canvases=(canvas,))
-                    waiting.append((index, image))
-                    yield to_frame(image, data, canvas)
+        def frames():
+            canvas = None
+            for index, image in video:
+                canvas = canvas or tight_canvas(image.shape[:2], self.config)
+                waiting.append((index, image))
+                yield to_frame(image, replace(self.config.data, canvases=(canvas,)), canvas)
 
-            for found in self._video_detector.stream(frames()):
-                index, image = waiting.pop(0)
-                time = index / video.fps
-                kept = frame_detections(index, found, time)
-                yield Result(index, time, image, kept.boxes, kept.scores, kept.classes, self.class_names)
+        for found in self._video_detector.stream(frames()):
+            index, image = waiting.popleft()
+            kept = frame_detections(index, found, index / (video.fps or DEFAULT_FPS))
+            yield Result(index, kept.time, image, kept.boxes, kept.scores, kept.classes, self.class_names)
 
 
 def load(workdir: str | Path, checkpoint: str = "latest") -> LoadedDetector:
