@@ -19,7 +19,6 @@ from lsts_jax.streaming import VideoDetector
 from lsts_jax.training.checkpoints import load_detector
 from lsts_jax.viz import draw_detections
 
-
 # Frames a second of sources that do not tell, such as folders of pictures.
 DEFAULT_FPS = 25.0
 

@@ -193,7 +193,8 @@ class TrainConfig:
     evaluate_every: int = 0
     """Steps between evaluations, which choose the best checkpoint; 0: only at the end."""
     pretrained: str = ""
-    """A converted backbone or detector to start from; empty: random weights."""
+    """An MXNet .params file of the authors' names to start from, a backbone or a detector; empty: random
+    weights."""
     loss: LossConfig = field(default_factory=LossConfig)
 
 

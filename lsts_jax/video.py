@@ -24,7 +24,7 @@ Variables = dict
 
 
 class Events(NamedTuple):
-    """The events of one detector, ready to be jitted: `jax.jit(events.on_frame)(variables, memory, frame)`."""
+    """The events of one detector, to be jitted: `jax.jit(events.on_frame)(variables, memory, frame)`."""
 
     start: callable
     on_keyframe: callable

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float32, Int32, UInt8
 from numpy import ndarray
@@ -37,6 +37,7 @@ class Objects(NamedTuple):
     size: tuple[int, int] | None  # height, width of the picture, where the annotation tells
 
 
+@runtime_checkable
 class VideoDataset(Protocol):
     """Frames are counted from 0. Everything is read when it is asked for, from any thread; an instance can
     be pickled, so that worker processes read by themselves. What is missing or damaged raises `UserError`.

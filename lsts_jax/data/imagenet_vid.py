@@ -151,7 +151,7 @@ def _parse_row(row: list[str], *, is_still: bool, whole: bool) -> list[ListedFra
         case _:
             raise ValueError("another number of columns")
     for path, t, num_frames, global_id in frames[:1]:
-        if not path or not 0 <= t < num_frames or (global_id or 1) < 1:
+        if not path or not 0 <= t < num_frames or (global_id is not None and global_id < 1):
             raise ValueError("out of range")
     return frames
 

@@ -4,6 +4,7 @@ A batch is a function of (seed, config, data, step): the position of the loader 
 neither the workers nor an interruption change what a step is trained on.
 """
 
+import gc
 import logging
 import multiprocessing
 import os
@@ -11,7 +12,9 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, TypeVar
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
+from typing import Any, NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -92,32 +95,26 @@ class TripletLoader:
 
     def iterate(self, start_step: int, num_steps: int) -> Iterator[Triplet]:
         """The batches of `num_steps` steps from `start_step` on, made ahead by `config.workers` processes or,
-        for 0, by threads. Workers end with the iterator, and with the process if it is killed.
+        for 0, by threads. Processes end with the iterator, and when this process is killed.
+
+        Raises `UserError` for what is missing or damaged, and if a process was killed.
         """
-        import grain  # here, because it takes seconds and only training needs it
-        from absl import flags
-
-        if not flags.FLAGS.is_parsed():  # Grain asks for its flags, which no command line here sets
-            flags.FLAGS.mark_as_parsed()
-
-        steps = grain.MapDataset.range(start_step, start_step + num_steps).map(self.make_batch)
         workers = min(self.config.workers, num_steps)
-        if workers:
-            batches = grain.experimental.WithOptionsIterDataset(
-                steps.to_iter_dataset(grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)),
-                grain.experimental.DatasetOptions(min_shm_size=MIN_SHARED_BYTES),
-            ).mp_prefetch(grain.MultiprocessingOptions(num_workers=workers), worker_init_fn=_start_worker)
-        else:
-            batches = steps.to_iter_dataset(
-                grain.ReadOptions(
-                    num_threads=min(BATCHES_AHEAD, os.cpu_count() or 1), prefetch_buffer_size=BATCHES_AHEAD
-                )
-            )
-        iterator = iter(batches)
+        with _interrupts_held():
+            iterator = _start(self.make_batch, start_step, num_steps, workers)
         try:
-            yield from iterator
+            yield from map(_own, iterator) if workers else iterator
+        except RuntimeError as error:
+            if "terminated unexpectedly" not in str(error):  # Grain has no type for it
+                raise
+            raise UserError(
+                "a process that loads pictures was killed, perhaps for want of memory or room in /dev/shm; "
+                f"lower config.data.workers, now {workers} (0: threads)"
+            ) from error
         finally:
             iterator.close()
+            del iterator
+            gc.collect()  # Grain's cycles hold the last batches, whose shared memory must not outlive us
 
     def _order(self, epoch: int) -> Int64[ndarray, "S B"]:
         """Items of each batch of an epoch."""
@@ -201,6 +198,50 @@ def _stack(examples: Sequence[T]) -> T:
     if isinstance(first, ndarray):
         return np.stack(examples)
     return type(first)(*(_stack(part) for part in zip(*examples, strict=True)))
+
+
+def _own(batch: T) -> T:
+    """The batch out of shared memory, which is then given back."""
+    return np.array(batch) if isinstance(batch, ndarray) else type(batch)(*map(_own, batch))
+
+
+def _start(make_batch: Callable[[int], Triplet], start: int, steps: int, workers: int) -> Any:
+    """Grain's iterator over the batches, with its workers already at work."""
+    import grain  # here, because it takes seconds and only training needs it
+    from absl import flags
+
+    if not flags.FLAGS.is_parsed():  # Grain reads flags, which no command line here sets
+        flags.FLAGS.mark_as_parsed()
+    batches = grain.MapDataset.range(start, start + steps).map(make_batch)
+    if workers:
+        batches = batches.to_iter_dataset(grain.ReadOptions(num_threads=0, prefetch_buffer_size=0))
+        options = grain.experimental.DatasetOptions(min_shm_size=MIN_SHARED_BYTES)
+        batches = grain.experimental.WithOptionsIterDataset(batches, options).mp_prefetch(
+            grain.MultiprocessingOptions(num_workers=workers), worker_init_fn=_start_worker
+        )
+    else:
+        threads = min(BATCHES_AHEAD, os.cpu_count() or 1)
+        batches = batches.to_iter_dataset(
+            grain.ReadOptions(num_threads=threads, prefetch_buffer_size=BATCHES_AHEAD)
+        )
+    iterator = iter(batches)
+    iterator.get_state()  # makes the workers that `start_prefetch` starts
+    iterator.start_prefetch()
+    return iterator
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Threads started meanwhile, and their processes, never see Ctrl-C: the main thread acts on it."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # which would let interrupts through if it were started later
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start_worker(index: int, count: int) -> None:

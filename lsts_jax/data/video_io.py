@@ -146,7 +146,7 @@ class VideoWriter:
     Raises `UserError` if the file cannot be written.
     """
 
-    def __init__(self, path: Path | str, fps: float, size: tuple[int, int]):
+    def __init__(self, path: Path | str, fps: float | int, size: tuple[int, int]):
         self.path, self.size = Path(path), size
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)

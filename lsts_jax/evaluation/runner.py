@@ -12,7 +12,7 @@ from lsts_jax.config import Config
 from lsts_jax.data.dataset import VideoDataset
 from lsts_jax.data.loader import read_frame
 from lsts_jax.evaluation.detections import FrameDetections, join, text_writer
-from lsts_jax.evaluation.vid_map import Annotations, VidMap, vid_map
+from lsts_jax.evaluation.vid_map import Annotations, vid_map
 from lsts_jax.models.detector import Detector
 from lsts_jax.streaming import VideoDetector, read_ahead
 from lsts_jax.structs import Detections

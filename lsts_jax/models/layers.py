@@ -57,12 +57,12 @@ class Norm(nn.Module):
     """Batch normalisation with stored statistics (authors), or GroupNorm over the cells of the picture."""
 
     kind: Literal["frozen_batch", "group"]
-    zero_scale: bool = False
+    initial_scale: float = 1.0
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "h w C"], size: Int32[Array, "2"]) -> Float[Array, "h w C"]:
-        scale_init = nn.initializers.zeros if self.zero_scale else nn.initializers.ones
+        scale_init = nn.initializers.constant(self.initial_scale)
         if self.kind == "frozen_batch":
             return nn.BatchNorm(
                 use_running_average=True, epsilon=1e-5, dtype=self.dtype, scale_init=scale_init, name="norm"

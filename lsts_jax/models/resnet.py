@@ -49,7 +49,9 @@ class Unit(nn.Module):
                 y, current
             )
             current = size_at_stride(current, stride)
-            y = Norm(self.norm, dtype=self.dtype, name=f"norm{i}")(y, current)
+            # Frozen normalisation does nothing before statistics are loaded: the sums of 33 units overflow.
+            scale = 0.2 if i == len(layers) and self.norm == "frozen_batch" else 1.0
+            y = Norm(self.norm, initial_scale=scale, dtype=self.dtype, name=f"norm{i}")(y, current)
         if self.shortcut:
             x = Conv(out_channels, 1, self.stride, use_bias=False, dtype=self.dtype, name="shortcut_conv")(
                 x, size

@@ -74,7 +74,7 @@ class Checkpoints:
         return TrainState(**stored.variables, **training | {"key": jax.random.wrap_key_data(training["key"])})
 
     def restore_variables(self, variables: dict, which: str = "latest") -> tuple[dict, int]:
-        """Parameters and statistics of `latest`, `best` or a step, in the shapes of `variables`, and the step.
+        """Parameters and statistics of `latest`, `best` or a step, shaped as `variables`, and the step.
 
         Raises:
           UserError: there is no such checkpoint, or it is of another model.

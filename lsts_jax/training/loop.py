@@ -19,6 +19,7 @@ from lsts_jax.models.detector import Detector, build_detector
 from lsts_jax.structs import Triplet
 from lsts_jax.training.checkpoints import Checkpoints
 from lsts_jax.training.optimizer import build_optimizer, learning_rate
+from lsts_jax.training.pretrained import load_pretrained
 from lsts_jax.training.state import TrainState, init_state, init_variables, variables_of
 from lsts_jax.training.step import train_step
 
@@ -43,6 +44,9 @@ def restore_or_init(
     detector = build_detector(config.model, len(config.data.class_names))
     optimizer = build_optimizer(config.optimizer, steps_per_epoch)
     variables = init_variables(detector, config)
+    if config.train.pretrained and checkpoints.latest_step() is None:
+        split = config.model.backbone.split
+        variables = load_pretrained(variables, config.train.pretrained, split=split)
     state = init_state(detector, optimizer, variables, config.seed)
     if checkpoints.latest_step() is not None:
         state = checkpoints.restore(state)

@@ -8,14 +8,27 @@ The authors train the box head on deltas divided by their deviations and save, b
 multiplied in under `rfcn_bbox_*_test`. A file without the copies holds the multiplied head itself.
 """
 
+import logging
 import re
+import struct
 from collections.abc import Mapping
+from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 from numpy import ndarray
 
+from lsts_jax.errors import UserError
 from lsts_jax.models.rfcn import POOL
 from lsts_jax.ops.boxes import ROI_DEVIATIONS
+
+logger = logging.getLogger(__name__)
+
+# MXNet's list of arrays: file magic, headers of an array since version 1, codes of element types.
+LIST_MAGIC, HEADERS = 0x112, (0xF993FAC8, 0xF993FAC9, 0xF993FACA)
+TYPES = {0: "<f4", 1: "<f8", 2: "<f2", 3: "u1", 4: "<i4", 5: "i1", 6: "<i8"}
+MAX_DIMENSIONS = 8
 
 PATHS = {"key2key": "srfu", "key2cur": "dfa"}
 SIDES = {"oldkey": "embed_source", "newkey": "embed_target"}
@@ -94,3 +107,104 @@ def _layout(name: str, array: ndarray) -> ndarray:
         array = array[4:8] if name.startswith("rfcn_bbox") else array
         array = array.swapaxes(0, 1).reshape(-1, *array.shape[2:])
     return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array
+
+
+def load_pretrained(variables: dict, path: Path | str, *, split: int) -> dict:
+    """Initial variables with whatever an authors' file holds in their place: a backbone or a whole detector.
+
+    Args:
+      variables: from `init_variables`.
+      path: a `.params` file of MXNet under the authors' names.
+      split: as for `convert_authors`.
+
+    Raises:
+      UserError: the file cannot be read, holds nothing of this model, or an array of another shape.
+    """
+    converted, left_over = convert_authors(read_mxnet_params(path), split=split)
+    found, own = flatten_dict(converted), flatten_dict(variables)
+    known = found.keys() & own.keys()
+    if not known:
+        raise UserError(
+            f"{path}: no array of it has a place in this model; is it a ResNet under the authors' names?"
+        )
+    for name in sorted(known):
+        if found[name].shape != own[name].shape:
+            raise UserError(
+                f"{path}: {'/'.join(name)} is {found[name].shape} there and {own[name].shape} in the model; "
+                "match --config.model.backbone and --config.data.class_names to the file"
+            )
+    fresh = sorted({name[1] for name in own.keys() - known})
+    unused = left_over + sorted("/".join(name) for name in found.keys() - known)
+    logger.info(
+        "%s: %d of %d arrays of the model come from it; new: %s; not used: %s",
+        path, len(known), len(own), ", ".join(fresh) or "none", ", ".join(unused) or "none",
+    )  # fmt: skip
+    return unflatten_dict(own | {name: jnp.asarray(found[name]) for name in known})
+
+
+def read_mxnet_params(path: Path | str) -> dict[str, ndarray]:
+    """Arrays by name of a file that MXNet's `nd.save` wrote; all versions since 2017, dense arrays only.
+
+    Raises:
+      UserError: the file cannot be read, is cut short, or is none of MXNet's.
+    """
+    try:
+        data = np.memmap(path, np.uint8, "r")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    reader = _Reader(path, data)
+    magic, _, count = reader.numbers("<QQQ")
+    if magic != LIST_MAGIC:
+        raise UserError(f"{path}: not a .params file of MXNet")
+    arrays = [_read_array(reader) for _ in reader.repeat(count)]
+    (num_names,) = reader.numbers("<Q")
+    names = [
+        bytes(reader.take(reader.numbers("<Q")[0])).decode("utf-8", "replace")
+        for _ in reader.repeat(num_names)
+    ]
+    if len(names) != len(arrays):
+        raise UserError(f"{path}: {len(arrays)} arrays have {len(names)} names; save it with names")
+    return dict(zip(names, arrays, strict=True))
+
+
+def _read_array(reader: "_Reader") -> ndarray:
+    (first,) = reader.numbers("<I")
+    if first in HEADERS[1:] and reader.numbers("<i") != (0,):
+        raise UserError(f"{reader.path}: a sparse array; only dense ones can be read")
+    dimensions = reader.numbers("<I")[0] if first in HEADERS else first
+    if dimensions > MAX_DIMENSIONS:
+        raise reader.damaged()
+    shape = reader.numbers(f"<{dimensions}{'q' if first in HEADERS else 'I'}")
+    _, _, kind = reader.numbers("<iii")
+    if kind not in TYPES or min(shape, default=1) < 0:
+        raise reader.damaged()
+    dtype = np.dtype(TYPES[kind])
+    size = dtype.itemsize
+    for side in shape:
+        size *= side
+    return reader.take(size).view(dtype).reshape(shape)
+
+
+class _Reader:
+    """Bytes of a file from front to back, never past its end."""
+
+    def __init__(self, path: Path | str, data: ndarray):
+        self.path, self.data, self.position = path, data, 0
+
+    def damaged(self) -> UserError:
+        return UserError(f"{self.path}: damaged or cut short at byte {self.position} of {len(self.data)}")
+
+    def take(self, count: int) -> ndarray:
+        if count > len(self.data) - self.position:
+            raise self.damaged()
+        self.position += count
+        return self.data[self.position - count : self.position]
+
+    def numbers(self, form: str) -> tuple[int, ...]:
+        return struct.unpack(form, bytes(self.take(struct.calcsize(form))))
+
+    def repeat(self, count: int) -> range:
+        """`range(count)`, if the rest of the file can hold that many of anything."""
+        if count > len(self.data) - self.position:
+            raise self.damaged()
+        return range(count)

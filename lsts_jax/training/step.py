@@ -11,7 +11,7 @@ from lsts_jax.config import Config
 from lsts_jax.models.detector import Detector
 from lsts_jax.ops.losses import ohem_select, rfcn_losses, rpn_losses
 from lsts_jax.ops.matching import anchor_targets, roi_targets
-from lsts_jax.structs import Frame, Triplet
+from lsts_jax.structs import Triplet
 from lsts_jax.training.optimizer import parameter_groups
 from lsts_jax.training.state import TrainState
 

@@ -1,0 +1,72 @@
+"""Decoding of unusual pictures, and natural order."""
+
+import base64
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from lsts_jax.data.pictures import decode_picture, natural_order, pictures_in, read_picture
+from lsts_jax.errors import UserError
+
+# 8 x 8 JPEG of cyan 0, magenta 1, yellow 1, black 0: red
+CMYK = base64.b85decode(
+    "|JeWT01iQ9Z(?NtWB>pF0095n07C#24i6F!4HOa(5*HN|7#=bq9vmDVJuEIHGD$#8OGiLPMNnFEVo+6WRz*f+h-Gbedx3(1PGF6fjD4"
+    "1Ket~@dzyK5o00;mG1Va%3O%VWD5dcdO0RO}Q6aWDL000000000000000000L6!~hf!0RR910000000000000000RP$m4g^C0O#oQ{O8@"
+    "{r0A?5%X8+j"
+)
+
+
+def encode(image, suffix=".jpg"):
+    return cv2.imencode(suffix, image)[1].tobytes()
+
+
+def test_colours_are_rgb():
+    red = np.zeros((8, 8, 3), np.uint8)
+    red[..., 2] = 255  # BGR
+    assert decode_picture(encode(red, ".png"), "x")[0, 0].tolist() == [255, 0, 0]
+    assert np.abs(decode_picture(CMYK, "x").astype(int) - [255, 0, 0]).max() < 5
+
+
+@pytest.mark.parametrize("channels, dtype, scale", [(1, np.uint8, 1), (1, np.uint16, 257), (4, np.uint8, 1)])
+def test_grey_deep_and_transparent_pictures_become_rgb(channels, dtype, scale):
+    image = np.full((6, 9, channels), 130 * scale, dtype).squeeze()
+    decoded = decode_picture(encode(image, ".png"), "x")
+    assert decoded.dtype == np.uint8 and decoded.shape == (6, 9, 3) and np.unique(decoded).tolist() == [130]
+
+
+def test_exif_rotation_is_ignored():
+    """The authors annotate and read the pixels as they are stored."""
+    plain = encode(np.zeros((6, 10, 3), np.uint8))
+    orientation = (
+        b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"  # 6: a quarter turn
+    )
+    segment = b"\xff\xe1" + (len(orientation) + 2).to_bytes(2, "big") + orientation
+    rotated = plain[:2] + segment + plain[2:]
+    assert cv2.imdecode(np.frombuffer(rotated, np.uint8), cv2.IMREAD_COLOR).shape == (10, 6, 3)
+    assert decode_picture(rotated, "x").shape == (6, 10, 3)
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture", encode(np.zeros((64, 64, 3), np.uint8))[:200]])
+def test_what_cannot_be_decoded_is_named(data, tmp_path):
+    (tmp_path / "bad.jpg").write_bytes(data)
+    with pytest.raises(UserError, match=r"bad\.jpg: cannot be decoded"):
+        read_picture(tmp_path / "bad.jpg")
+
+
+def test_a_missing_picture_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"gone\.jpg: no such picture"):
+        read_picture(tmp_path / "gone.jpg")
+
+
+def test_natural_order():
+    names = ["frame10", "frame2", "frame1", "Frame3", "a", "10", "9", "frame02", "frame2b", "frame"]
+    ordered = [path.name for path in natural_order(map(Path, names))]
+    assert ordered == ["9", "10", "a", "frame", "frame1", "frame02", "frame2", "frame2b", "Frame3", "frame10"]
+
+
+def test_pictures_in_a_folder_are_told_by_suffix(tmp_path):
+    for name in ("b.PNG", "a10.jpeg", "a9.JPEG", "notes.txt", "thumbs.db"):
+        (tmp_path / name).touch()
+    assert [path.name for path in pictures_in(tmp_path)] == ["a9.JPEG", "a10.jpeg", "b.PNG"]

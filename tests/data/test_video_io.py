@@ -1,0 +1,134 @@
+"""Videos and folders of pictures as frames, and frames as mp4."""
+
+import logging
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from lsts_jax.data.video_io import VideoWriter, open_source
+from lsts_jax.errors import UserError
+from tests.data.trees import picture, write_picture
+
+
+def write_video(path, count, size=(48, 64), fps=12.5):
+    with VideoWriter(path, fps, size) as video:
+        for t in range(count):
+            video.write(picture(6 * t, size))
+    return path
+
+
+def test_a_video_comes_back(tmp_path):
+    source = open_source(write_video(tmp_path / "new folder" / "v.mp4", 12))
+    assert (source.size, source.fps, source.num_frames) == ((48, 64), 12.5, 12)
+    for _ in range(2):  # it can be read again
+        frames = list(source)
+        assert [number for number, _ in frames] == list(range(12))
+        for number, image in frames:
+            error = np.abs(image.reshape(-1, 3).mean(0) - [6 * number, 100, 50])  # RGB, in order
+            assert error[0] < 3 and error.max() < 6
+
+
+@pytest.mark.parametrize("size", [(47, 64), (48, 63), (47, 63)])
+def test_odd_sides_lose_nothing(tmp_path, size):
+    image = np.zeros((*size, 3), np.uint8)
+    image[-16:, -16:] = 255
+    with VideoWriter(tmp_path / "v.mp4", 10, size) as video:
+        video.write(image)
+    ((_, back),) = open_source(tmp_path / "v.mp4")
+    assert back.shape == (48, 64, 3)
+    assert back[-12:, -12:].min() > 200 and back[:20, :20].max() < 40
+    with pytest.raises(ValueError, match=r"\(9, 9\)"), VideoWriter(tmp_path / "w.mp4", 10, size) as video:
+        video.write(np.zeros((9, 9, 3), np.uint8))
+
+
+def test_pictures_come_in_natural_order(tmp_path):
+    for t in (10, 2, 1):
+        write_picture(tmp_path / f"frame{t}.png", picture(10 * t))
+    (tmp_path / "notes.txt").write_text("no picture")
+    for path in (tmp_path, str(tmp_path / "*"), str(tmp_path / "frame*.png")):
+        source = open_source(path)
+        assert (source.size, source.fps, source.num_frames) == ((48, 64), None, 3)
+        assert [(number, int(image[0, 0, 0])) for number, image in source] == [(0, 10), (1, 20), (2, 100)]
+    assert open_source(tmp_path / "frame2.png").num_frames == 1  # not a sequence that begins there
+
+
+def test_a_broken_picture_is_skipped_and_keeps_its_number(tmp_path, caplog):
+    for t in range(4):
+        write_picture(tmp_path / f"{t}.png", picture(10 * t))
+    (tmp_path / "0.png").write_bytes(b"broken")
+    (tmp_path / "2.png").write_bytes(b"")
+    source = open_source(tmp_path)
+    with caplog.at_level(logging.WARNING):
+        assert [(number, int(image[0, 0, 0])) for number, image in source] == [(1, 10), (3, 30)]
+    assert [record.getMessage().split(" cannot")[0] for record in caplog.records] == [
+        f"frame {t} is left out: {tmp_path / f'{t}.png'}:" for t in (0, 2)
+    ]
+    assert source.num_frames == 4
+
+
+def test_a_video_cut_short_is_reported(tmp_path, caplog):
+    from lsts_jax.data import video_io
+
+    path = write_video(tmp_path / "v.mp4", 40)
+    source = open_source(path)
+
+    class Short(video_io.cv2.VideoCapture):
+        reads = 0
+
+        def read(self):
+            self.reads += 1
+            return super().read() if self.reads <= 30 else (False, None)
+
+    with pytest.MonkeyPatch.context() as patch, caplog.at_level(logging.WARNING):
+        patch.setattr(video_io.cv2, "VideoCapture", Short)
+        assert len(list(source)) == 30
+    assert "v.mp4: ends after 30 frames; its header promises 40" in caplog.text
+
+
+def test_what_is_no_source_is_named(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "v.mp4").write_bytes(b"no video" * 100)
+    (tmp_path / "empty.mp4").touch()
+    write_picture(tmp_path / "bad" / "1.png", picture(0))
+    (tmp_path / "bad" / "1.png").write_bytes(b"broken")
+    for path, reason in [
+        ("gone.mp4", "no such file or folder"),
+        ("folder", "there are no pictures"),
+        ("folder/*.jpg", "there are no pictures"),
+        ("v.mp4", "not one frame can be decoded"),
+        ("empty.mp4", "not one frame can be decoded"),
+        ("bad", "none of the 1 pictures can be decoded"),
+    ]:
+        with pytest.raises(UserError) as caught:
+            open_source(tmp_path / path)
+        assert str(tmp_path / path) in str(caught.value) and reason in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_where_no_video_can_be_written(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="file"):
+        VideoWriter(tmp_path / "file" / "v.mp4", 10, (48, 64))
+    (tmp_path / "v.mp4").mkdir()
+    with pytest.raises(UserError, match=r"v\.mp4: cannot be written"):
+        VideoWriter(tmp_path / "v.mp4", 10, (48, 64))
+
+
+def test_opencv_and_ffmpeg_keep_quiet(tmp_path):
+    """Codecs that are tried in vain and files that are no videos leave no noise on stderr."""
+    script = f"""
+from lsts_jax.data.video_io import VideoWriter, open_source
+from lsts_jax.errors import UserError
+import numpy as np
+with VideoWriter({str(tmp_path / "v.mp4")!r}, 10, (48, 64)) as video:
+    video.write(np.zeros((48, 64, 3), np.uint8))
+open({str(tmp_path / "w.mp4")!r}, "wb").write(b"no video")
+try:
+    open_source({str(tmp_path / "w.mp4")!r})
+except UserError:
+    print("refused")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("refused\n", "")

@@ -1,0 +1,81 @@
+"""Tiny data sets on disk, in the layouts that the readers know."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+OBJECT = """<object>{track}<name>{name}</name><bndbox><xmax>{x2}</xmax><xmin>{x1}</xmin><ymax>{y2}</ymax>
+<ymin>{y1}</ymin></bndbox></object>"""
+
+
+def picture(value: int, size: tuple[int, int] = (48, 64)) -> np.ndarray:
+    """A plain RGB picture that can be told by its red."""
+    image = np.zeros((*size, 3), np.uint8)
+    image[:] = (value, 100, 50)
+    return image
+
+
+def write_picture(path: Path, image: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes())
+
+
+def write_xml(path: Path, objects: list[tuple], size: tuple[int, int] | None = (48, 64)) -> None:
+    """objects: (name, trackid or None, x1, y1, x2, y2)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    items = [
+        OBJECT.format(
+            track="" if track is None else f"<trackid>{track}</trackid>",
+            name=name,
+            x1=x1,
+            y1=y1,
+            x2=x2,
+            y2=y2,
+        )
+        for name, track, x1, y1, x2, y2 in objects
+    ]
+    head = f"<size><width>{size[1]}</width><height>{size[0]}</height></size>" if size else ""
+    path.write_text(f"<annotation>{head}{''.join(items)}</annotation>")
+
+
+def write_list(root: Path, name: str, *lines: str) -> None:
+    (root / "ImageSets").mkdir(parents=True, exist_ok=True)
+    (root / "ImageSets" / f"{name}.txt").write_text("".join(f"{line}\n" for line in lines))
+
+
+def write_imagenet(root: Path) -> Path:
+    """Two landscape videos of 20 and 8 frames with a dog that moves 2 pixels a frame, a portrait one of 12
+    with a cat, two stills (the second portrait), a val video of 5 frames. Red is 10 x video + frame."""
+    clips = {
+        "train/a": (20, (48, 64), "n02084071"),
+        "train/b": (8, (48, 64), "n02084071"),
+        "train/c": (12, (64, 48), "n02121808"),
+        "val/v": (5, (48, 64), "n02084071"),
+    }
+    for video, (path, (count, size, wnid)) in enumerate(clips.items()):
+        for t in range(count):
+            write_picture(root / f"Data/VID/{path}/{t:06d}.JPEG", picture(10 * video + t, size))
+            found = [(wnid, 3, 2 * t, 10, 2 * t + 15, 29)]
+            write_xml(root / f"Annotations/VID/{path}/{t:06d}.xml", found, size)
+    for name, size in (("s1", (48, 64)), ("s2", (64, 48))):
+        write_picture(root / f"Data/DET/train/{name}.JPEG", picture(200, size))
+        write_xml(root / f"Annotations/DET/train/{name}.xml", [("n02084071", None, 5, 6, 30, 40)], size)
+    write_list(
+        root,
+        "VID_train_15frames",
+        *(f"train/a 1 {t} 20" for t in range(2, 20, 3)),
+        *(f"train/b 1 {t} 8" for t in range(8)),
+        *(f"train/c 1 {t} 12" for t in range(0, 12, 2)),
+    )
+    write_list(root, "DET_train_30classes", "train/s1 1", "train/s2 1")
+    write_list(root, "VID_val_videos", "val/v 1 0 5")
+    return root
+
+
+def write_sequence(folder: Path, count: int, gt: str) -> None:
+    """A MOTChallenge sequence of `count` pictures of 48x64 whose red is 10 x frame."""
+    for t in range(count):
+        write_picture(folder / f"img1/{t + 1:06d}.png", picture(10 * t))
+    (folder / "gt").mkdir(parents=True, exist_ok=True)
+    (folder / "gt" / "gt.txt").write_text(gt)
