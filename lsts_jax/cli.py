@@ -15,6 +15,7 @@ import contextlib
 import difflib
 import importlib.util
 import io
+import logging
 import re
 import sys
 import traceback
@@ -37,6 +38,8 @@ def main(run: Callable[[Sequence[str]], None]) -> None:
 
     `UserError`: a line on stderr, status 2. Ctrl-C: a line, status 130. Others keep their traceback.
     """
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("lsts_jax").setLevel(logging.INFO)
     try:
         run(sys.argv[1:])
     except UserError as error:

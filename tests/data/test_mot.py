@@ -70,8 +70,8 @@ def test_a_video_file_serves_any_frame_in_any_order(config, tmp_path):
     dataset = pickle.loads(pickle.dumps(open_dataset(config, ("V", "V:5-9"))))
     assert [v.num_frames for v in dataset.videos] == [16, 4]
     for t in (9, 2, 15, 0):
-        assert np.abs(dataset.frame(0, t).reshape(-1, 3).mean(0) - [15 * t, 100, 50]).max() < 4
-    assert np.abs(dataset.frame(1, 3).reshape(-1, 3).mean(0) - [120, 100, 50]).max() < 4
+        assert np.abs(dataset.frame(0, t).reshape(-1, 3).mean(0) - [15 * t, 100, 50]).max() < 7
+    assert np.abs(dataset.frame(1, 3).reshape(-1, 3).mean(0) - [120, 100, 50]).max() < 7
     assert len(dataset.objects(0, 5).boxes) == len(dataset.objects(1, 0).boxes) == 1
     assert dataset.frame_name(1, 3).endswith("clip.mp4, frame 8")
     again = pickle.loads(pickle.dumps(dataset))

@@ -74,7 +74,7 @@ def test_a_backbone_takes_its_place_and_leaves_the_rest(tmp_path):
     assert kernel[2, 3, 1, 4] == ARRAYS["arg:conv1_weight"][4, 1, 2, 3]
     np.testing.assert_array_equal(loaded["rpn"]["boxes"]["conv"]["bias"], 5.0)
     variables["params"]["low_level"]["conv1"]["conv"]["kernel"] = np.zeros((7, 7, 3, 9), np.float32)
-    with pytest.raises(UserError, match="match --config.model.backbone"):
+    with pytest.raises(UserError, match=r"match --config\.model\.backbone"):
         load_pretrained(variables, file, split=1)
 
 
