@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+# Threads that read annotations; mostly they wait for the disk.
 THREADS = 8
 # Batches that the threads have ready; a worker process always has one ready and one in the making.
 BATCHES_AHEAD = 4
@@ -71,7 +73,7 @@ class TripletLoader:
         _report_crowds([shapes[i].num_regions for i in kept], config.max_objects)
         views = 2 if config.flip else 1
         self._groups: list[Int64[ndarray, "n"]] = []  # items of one canvas; item = 2 * sample + mirrored
-        for canvas in config.canvases:
+        for canvas in dict.fromkeys(config.canvases):
             items = [2 * i + view for i in kept if self._canvases[i] == canvas for view in range(views)]
             if 0 < len(items) < batch_size:
                 logger.warning(
@@ -114,7 +116,10 @@ class TripletLoader:
         finally:
             iterator.close()
             del iterator
-            gc.collect()  # Grain's cycles hold the last batches, whose shared memory must not outlive us
+            # Grain holds the last batches in cycles, and a thread of it returns their shared memory; what is
+            # not returned when the program ends is reported on stderr.
+            gc.collect()
+            time.sleep(0.05)
 
     def _order(self, epoch: int) -> Int64[ndarray, "S B"]:
         """Items of each batch of an epoch."""

@@ -44,9 +44,21 @@ def write_list(root: Path, name: str, *lines: str) -> None:
     (root / "ImageSets" / f"{name}.txt").write_text("".join(f"{line}\n" for line in lines))
 
 
+def red_of(video: int, t: int) -> int:
+    """Red of a frame of `write_imagenet`, whose videos are a, b, c, v and stills s1, s2; for `frame_of`."""
+    return (0, 84, 120, 170, 210, 230)[video] + 4 * t
+
+
+def frame_of(image: np.ndarray) -> tuple[int, int]:
+    """(video, frame) of a picture of `write_imagenet`, compressed as it is."""
+    red = float(image[20, 20, 0])
+    video = max(v for v in range(6) if red_of(v, 0) <= red + 2)
+    return video, round((red - red_of(video, 0)) / 4)
+
+
 def write_imagenet(root: Path) -> Path:
     """Two landscape videos of 20 and 8 frames with a dog that moves 2 pixels a frame, a portrait one of 12
-    with a cat, two stills (the second portrait), a val video of 5 frames. Red is 10 x video + frame."""
+    with a cat, a val video of 5 frames and two stills, the second portrait."""
     clips = {
         "train/a": (20, (48, 64), "n02084071"),
         "train/b": (8, (48, 64), "n02084071"),
@@ -55,11 +67,11 @@ def write_imagenet(root: Path) -> Path:
     }
     for video, (path, (count, size, wnid)) in enumerate(clips.items()):
         for t in range(count):
-            write_picture(root / f"Data/VID/{path}/{t:06d}.JPEG", picture(10 * video + t, size))
-            found = [(wnid, 3, 2 * t, 10, 2 * t + 15, 29)]
+            write_picture(root / f"Data/VID/{path}/{t:06d}.JPEG", picture(red_of(video, t), size))
+            found = [(wnid, 3, 2 * t, 10, 2 * t + 14, 29)]
             write_xml(root / f"Annotations/VID/{path}/{t:06d}.xml", found, size)
-    for name, size in (("s1", (48, 64)), ("s2", (64, 48))):
-        write_picture(root / f"Data/DET/train/{name}.JPEG", picture(200, size))
+    for video, name, size in ((4, "s1", (48, 64)), (5, "s2", (64, 48))):
+        write_picture(root / f"Data/DET/train/{name}.JPEG", picture(red_of(video, 0), size))
         write_xml(root / f"Annotations/DET/train/{name}.xml", [("n02084071", None, 5, 6, 30, 40)], size)
     write_list(
         root,

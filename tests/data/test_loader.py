@@ -1,0 +1,403 @@
+"""The loader: what an epoch holds, what a triplet is, and batches that depend on nothing but the step."""
+
+import logging
+import os
+import pickle
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from lsts_jax.config import DataConfig
+from lsts_jax.data.dataset import Objects, Sample, Video, open_dataset
+from lsts_jax.data.loader import TripletLoader, read_frame
+from lsts_jax.errors import UserError
+from lsts_jax.structs import Triplet
+from tests.data.trees import frame_of, picture, write_imagenet, write_picture, write_sequence, write_xml
+
+CLASS_NAMES = ("dog", "domestic_cat")
+LANDSCAPE, PORTRAIT = (48, 64), (64, 48)
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    return write_imagenet(tmp_path_factory.mktemp("ilsvrc"))
+
+
+@pytest.fixture
+def config(tree):
+    return DataConfig(
+        root=str(tree),
+        class_names=CLASS_NAMES,
+        short_side=48,
+        long_side=64,
+        canvases=(LANDSCAPE, PORTRAIT),
+        max_objects=3,
+        workers=0,
+    )
+
+
+def build(config, batch_size=2, seed=0):
+    return TripletLoader(open_dataset(config, config.train_lists), config, batch_size=batch_size, seed=seed)
+
+
+def leaves(batch):
+    return [batch] if isinstance(batch, np.ndarray) else [leaf for part in batch for leaf in leaves(part)]
+
+
+def assert_equal(left, right):
+    for a, b in zip(leaves(left), leaves(right), strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+
+
+def frames(frame):
+    """(video, frame) of each picture of a batch of `write_imagenet`."""
+    return [frame_of(pixels) for pixels in frame.pixels]
+
+
+def items(batch):
+    """(video, frame, left side of the box, which tells a mirror image) of each example."""
+    x1 = batch.ground_truth.boxes[:, 0, 0].tolist()
+    return [(*current, left) for current, left in zip(frames(batch.current), x1, strict=True)]
+
+
+def test_shapes_and_types_of_a_batch(config):
+    batch = build(config).make_batch(0)
+    assert isinstance(batch, Triplet)
+    height, width = batch.current.pixels.shape[1:3]
+    assert (height, width) in config.canvases
+    for frame in (batch.old_key, batch.new_key, batch.current):
+        assert (frame.pixels.shape, frame.pixels.dtype) == ((2, height, width, 3), np.uint8)
+        assert (frame.size.tolist(), frame.size.dtype) == ([[height, width]] * 2, np.int32)
+        assert (frame.scale.tolist(), frame.scale.dtype) == ([1.0, 1.0], np.float32)
+    truth = batch.ground_truth
+    assert [x.shape for x in truth] == [(2, 3, 4), (2, 3), (2, 3), (2, 3)]
+    assert [x.dtype for x in truth] == [np.float32, np.int32, bool, bool]
+    assert [x.shape for x in (batch.new_is_old, batch.current_is_new)] == [(2,), (2,)]
+
+
+def test_an_epoch_holds_every_picture_and_its_mirror_image_once(config):
+    loader = build(config, batch_size=1)
+    assert loader.steps_per_epoch == 2 * (6 + 8 + 6 + 2)
+    epochs = [
+        [items(loader.make_batch(step))[0] for step in range(44 * epoch, 44 * (epoch + 1))]
+        for epoch in (0, 1)
+    ]
+    assert len(set(epochs[0])) == 44
+    assert sorted(epochs[0]) == sorted(epochs[1]) and epochs[0] != epochs[1]
+    plain = build(replace(config, flip=False), batch_size=1)
+    assert plain.steps_per_epoch == 22
+    assert {items(plain.make_batch(step))[0] for step in range(22)} < set(epochs[0])
+
+
+def test_a_batch_has_one_canvas_and_leftovers_change(config):
+    loader = build(config, batch_size=4)  # 30 landscape items: 7 batches; 14 portrait: 3
+    assert loader.steps_per_epoch == 10
+    seen = []
+    for epoch in range(2):
+        batches = [loader.make_batch(10 * epoch + step) for step in range(10)]
+        canvases = [batch.current.pixels.shape[1:3] for batch in batches]
+        assert sorted(canvases) == [LANDSCAPE] * 7 + [PORTRAIT] * 3
+        assert canvases != sorted(canvases)  # mixed
+        held = {item for batch in batches for item in items(batch)}
+        assert len(held) == 40
+        seen.append(held)
+    assert seen[0] != seen[1]
+
+
+def test_the_triplet_and_its_flags(config):
+    loader = build(config, batch_size=1)
+    flags = set()
+    for step in range(3 * 44):
+        batch = loader.make_batch(step)
+        (video, old), (same, new), (current, t) = (
+            frames(frame)[0] for frame in (batch.old_key, batch.new_key, batch.current)
+        )
+        assert video == same == current
+        last = loader.dataset.videos[video].num_frames - 1 if video < 3 else 0  # stills are 4 and 5 here
+        assert max(t - 10, 0) <= old <= max(t - 6, 0) and max(t - 5, 0) <= new <= min(t + 4, last)
+        assert (batch.new_is_old[0], batch.current_is_new[0]) == (old == new, new == t)
+        flags.add((bool(batch.new_is_old[0]), bool(batch.current_is_new[0])))
+    assert flags == {(False, False), (False, True), (True, False), (True, True)}
+
+
+def test_boxes_follow_the_picture(tmp_path, config):
+    """Clipped to the original picture, mirrored, scaled without rounding; pixels agree."""
+    image = np.zeros((30, 41, 3), np.uint8)
+    image[5:15, 31:] = 255
+    write_picture(tmp_path / "Data/DET/s.JPEG", image)
+    write_xml(
+        tmp_path / "Annotations/DET/s.xml",
+        [("dog", None, 31, 5, 90, 14), ("dog", None, 41, 5, 90, 14)],
+        (30, 41),
+    )
+    (tmp_path / "ImageSets").mkdir()
+    (tmp_path / "ImageSets/DET_one.txt").write_text("s 1\n")
+    config = replace(
+        config, root=str(tmp_path), train_lists=("DET_one",), short_side=45, canvases=((46, 64),)
+    )
+    loader = build(config, batch_size=1)
+    boxes = {}
+    for step in range(2):
+        batch = loader.make_batch(step)
+        assert batch.ground_truth.valid[0].tolist() == [True, False, False]
+        assert (batch.current.size.tolist(), batch.current.scale.tolist()) == ([[45, 62]], [1.5])
+        box = batch.ground_truth.boxes[0, 0].tolist()
+        boxes[box[0]] = box
+        bright = batch.current.pixels[0, ..., 0] > 128
+        rows, columns = np.nonzero(bright)
+        assert np.abs(np.array([columns.min(), rows.min(), columns.max(), rows.max()]) - box).max() <= 1.5
+        assert not batch.current.pixels[0, 45:].any() and not batch.current.pixels[0, :, 62:].any()
+    assert boxes == {46.5: [46.5, 7.5, 60, 21], 0: [0, 7.5, 13.5, 21]}
+
+
+def test_frames_without_objects_are_dropped(config):
+    assert build(replace(config, class_names=("domestic_cat",))).steps_per_epoch == 6  # 6 frames and mirrors
+    with pytest.raises(
+        UserError, match=r"train_lists .*: 0 of 22 frames have an object of config\.data\.class_names"
+    ):
+        build(replace(config, class_names=("zebra",)))
+    with pytest.raises(UserError, match="too few for a batch of 99"):
+        build(config, batch_size=99)
+
+
+def test_ignored_regions_take_slots(tmp_path):
+    gt = "1,1,1,1,10,10,1,-1,-1,-1\n1,2,20,20,10,10,0,-1,-1,-1\n2,2,20,20,10,10,0,-1,-1,-1\n"
+    write_sequence(tmp_path / "S", 3, gt)
+    config = DataConfig(
+        root=str(tmp_path), format="mot", class_names=("person",), train_lists=("S",), flip=False,
+        short_side=48, long_side=64, canvases=(LANDSCAPE,), max_objects=4, workers=0,
+    )  # fmt: skip
+    loader = build(config, batch_size=1)
+    assert loader.steps_per_epoch == 1  # nothing is to be found in frames 1 and 2
+    truth = loader.make_batch(0).ground_truth
+    assert truth.boxes[0, :2].tolist() == [[0, 0, 9, 9], [19, 19, 28, 28]]
+    assert truth.classes[0].tolist() == [1, 0, 0, 0]
+    assert truth.valid[0].tolist() == [True, False, False, False]
+    assert truth.ignored[0].tolist() == [False, True, False, False]
+
+
+def test_warnings(config, caplog):
+    with caplog.at_level(logging.WARNING):
+        build(replace(config, max_objects=0), batch_size=15)
+    assert [record.getMessage() for record in caplog.records] == [
+        "22 frames have more than config.data.max_objects = 0 boxes, up to 1; raise it to use them all",
+        "14 samples on canvas 64x48 fill no batch of 15 and are never trained on; lower "
+        "config.train.batch_size to use them",
+    ]
+
+
+def test_errors_name_the_frame(config, tree, tmp_path):
+    with pytest.raises(UserError, match=r"000000\.JPEG: a resized picture of 64x48 .*canvases 48x64"):
+        build(replace(config, canvases=(LANDSCAPE,)))
+    dataset = open_dataset(config, ("VID_val_videos",))
+    with pytest.raises(UserError, match=r"000002\.JPEG: a resized picture .* fits none"):
+        read_frame(dataset, 0, 2, replace(config, canvases=(PORTRAIT,)))
+    root = write_imagenet(tmp_path)
+    for t in range(8):  # portrait, but annotated as landscape
+        write_picture(root / f"Data/VID/train/b/{t:06d}.JPEG", picture(10, PORTRAIT))
+    loader = build(replace(config, root=str(root)), batch_size=1)
+    with pytest.raises(UserError, match=r"train/b/00000\d\.JPEG: .* does not fit the canvas 48x64"):
+        list(loader.iterate(0, 44))
+
+
+def test_read_frame(config):
+    dataset = open_dataset(config, config.train_lists)
+    frame = read_frame(dataset, 2, 3, replace(config, short_side=24, canvases=((36, 40), (40, 40))))
+    assert (frame.pixels.shape, frame.size.tolist(), float(frame.scale)) == ((36, 40, 3), [32, 24], 0.5)
+
+
+def test_seed_and_epoch_change_the_batches(config):
+    first, other = build(config), build(config, seed=1)
+    assert_equal(first.make_batch(7), build(config).make_batch(7))
+    assert [items(first.make_batch(i)) for i in range(4)] != [items(other.make_batch(i)) for i in range(4)]
+    # a triplet is drawn anew in every epoch
+    single = build(replace(config, train_lists=("VID_train_15frames",), flip=False), batch_size=1)
+    keys = [dict() for _ in range(2)]
+    for epoch in range(2):
+        for step in range(20):
+            batch = single.make_batch(20 * epoch + step)
+            keys[epoch][items(batch)[0]] = (frames(batch.old_key), frames(batch.new_key))
+    assert keys[0].keys() == keys[1].keys() and keys[0] != keys[1]
+
+
+def test_threads_give_the_batches_in_order_from_any_step(config):
+    loader = build(config)
+    expected = [loader.make_batch(step) for step in range(25)]
+    for start in (0, 5, 23):  # an epoch has 22 steps
+        found = list(loader.iterate(start, 25 - start))
+        assert len(found) == 25 - start
+        for batch, wanted in zip(found, expected[start:], strict=True):
+            assert_equal(batch, wanted)
+    assert list(loader.iterate(3, 0)) == []
+
+
+class Probe:
+    """A data set whose pictures are facts about the process that reads them, until the last is read."""
+
+    class_names = ("dog",)
+    videos = (Video("v", 40),)
+    samples = tuple(Sample(0, t) for t in range(40))
+
+    def __init__(self, end):
+        self.end = end
+
+    def frame(self, video, t):
+        if t == 39:
+            self.end()
+        backends = getattr(sys.modules.get("jax._src.xla_bridge"), "_backends", {})
+        ignoring = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+        facts = [cv2.getNumThreads(), len(backends), ignoring, "flax" in sys.modules, os.getpid() % 251]
+        image = np.zeros((8, 8, 3), np.uint8)
+        image[0, : len(facts), 0] = facts
+        return image
+
+    def objects(self, video, t):
+        one = np.ones(1, np.int32)
+        return Objects(np.array([[1, 1, 5, 5]], np.float32), one, one, np.zeros(1, bool), (8, 8))
+
+    def frame_name(self, video, t):
+        return f"v, frame {t}"
+
+    def global_id(self, video, t):
+        return t + 1
+
+
+def report_damage():
+    raise UserError("v, frame 39: cannot be decoded")
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    "end, message",
+    [
+        (report_damage, "v, frame 39: cannot be decoded"),
+        (die, r".*was killed.*lower config\.data\.workers, now 2.*"),
+    ],
+)
+def test_worker_processes(end, message):
+    """Set up as they should be, and their end is told in a line."""
+    config = DataConfig(
+        class_names=("dog",),
+        short_side=8,
+        long_side=8,
+        canvases=((8, 8),),
+        max_objects=1,
+        workers=2,
+        flip=False,
+    )
+    loader = TripletLoader(Probe(end), config, batch_size=1, seed=0)
+    facts = []
+    with pytest.raises(UserError) as caught:
+        for batch in loader.iterate(0, 40):
+            facts.append(batch.current.pixels[0, 0, :5, 0].tolist())
+    assert re.fullmatch(message, str(caught.value))
+    *settings, processes = zip(*facts, strict=True)
+    assert [set(values) for values in settings] == [
+        {1},
+        {0},
+        {1},
+        {0},
+    ]  # a thread, no JAX, no Ctrl-C, no flax
+    assert len(set(processes)) == 2 and os.getpid() % 251 not in processes
+
+
+SCRIPT = """
+    import multiprocessing, sys
+    from dataclasses import replace
+    from lsts_jax.config import DataConfig
+    from lsts_jax.data.dataset import open_dataset
+    from lsts_jax.data.loader import TripletLoader
+
+    if __name__ == "__main__":
+        config = DataConfig(
+            root=sys.argv[1], class_names=("dog", "domestic_cat"), short_side=48, long_side=64,
+            canvases=((48, 64), (64, 48)), max_objects=3, workers=2,
+        )
+        loader = TripletLoader(open_dataset(config, config.train_lists), config, batch_size=2, seed=0)
+        steps = iter(range(1000))
+        for batch in loader.iterate(5, 1000):
+            print(int(batch.current.pixels.sum()), flush=True)
+            if next(steps) == 3:
+                if sys.argv[2] == "leave":
+                    break
+                print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+                sys.stdin.read()
+        print(len(multiprocessing.active_children()))
+"""
+
+
+@pytest.fixture
+def script(tmp_path, tree):
+    """Starts a program that reads four batches from step 5 on and then leaves the loader, or waits."""
+    (tmp_path / "script.py").write_text(textwrap.dedent(SCRIPT))
+
+    def start(mode):
+        return subprocess.Popen(
+            [sys.executable, str(tmp_path / "script.py"), str(tree), mode],
+            cwd=Path(__file__).parents[2],
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    return start
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except OSError:
+        return False
+
+
+def test_processes_give_the_same_batches_and_end_when_one_leaves(config, script):
+    process = script("leave")
+    out, err = process.communicate(timeout=60)
+    loader = build(config)
+    expected = [int(loader.make_batch(step).current.pixels.sum()) for step in range(5, 9)]
+    assert [int(line) for line in out.split()] == [*expected, 0]  # and no process is left
+    assert err == "" and process.returncode == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes through /proc")
+def test_processes_end_with_a_killed_parent(script):
+    process = script("wait")
+    workers = [[process.stdout.readline() for _ in range(5)][-1].split()][0]
+    assert len(workers) == 2 and all(map(alive, workers))
+    process.kill()
+    deadline = time.monotonic() + 20
+    while any(map(alive, workers)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(alive, workers))
+    process.communicate()
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
+def test_ctrl_c_is_heard_once(script):
+    process = script("wait")
+    for _ in range(5):
+        process.stdout.readline()
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert err.count("Traceback") == 1 and err.rstrip().endswith("KeyboardInterrupt")
+
+
+def test_a_loader_can_be_pickled(config):
+    loader = build(config)
+    assert_equal(pickle.loads(pickle.dumps(loader)).make_batch(3), loader.make_batch(3))
