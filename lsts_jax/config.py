@@ -200,8 +200,6 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    segments_per_call: int = 1
-    """Segments that one device call scans over."""
     frames_per_batch: int = 1
     """Frames of a segment that run as one batch on the device."""
 

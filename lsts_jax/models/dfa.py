@@ -4,6 +4,7 @@ from typing import Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32, Int32
 
 from lsts_jax.models.layers import Conv, deep_layer_init
@@ -22,7 +23,7 @@ class LowToHigh(nn.Module):
     feature_channels: int = 1024
     variant: Literal["authors", "paper"] = "authors"
     init: str = "normal"
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, low: Float[Array, "h w L"], size: Int32[Array, "2"]) -> Float[Array, "h w C"]:

@@ -5,6 +5,7 @@ from typing import Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int32
 
 from lsts_jax.ops.canvas import inside, zero_outside
@@ -33,7 +34,7 @@ class Conv(nn.Module):
     dilation: int = 1
     use_bias: bool = True
     kernel_init: Callable = nn.initializers.he_normal()
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "h w C"], size: Int32[Array, "2"]) -> Float[Array, "h2 w2 D"]:
@@ -58,7 +59,7 @@ class Norm(nn.Module):
 
     kind: Literal["frozen_batch", "group"]
     initial_scale: float = 1.0
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "h w C"], size: Int32[Array, "2"]) -> Float[Array, "h w C"]:

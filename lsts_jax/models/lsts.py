@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 from jax import random
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32, Int32, PRNGKeyArray
 
 from lsts_jax.models.layers import NEW_LAYER, Conv
@@ -41,7 +42,7 @@ class LSTS(nn.Module):
     normalization: Literal["softmax", "sum", "abs_sum"] = "softmax"
     implementation: Literal["factorised", "gather"] = "factorised"
     window: int = 8
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(

@@ -5,6 +5,7 @@ from typing import Literal
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32, Int32
 
 from lsts_jax.models.layers import NEW_LAYER, Conv
@@ -20,7 +21,7 @@ class Quality(nn.Module):
     """
 
     variant: Literal["authors", "paper"] = "authors"
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(

@@ -7,6 +7,7 @@ Deviations from torchvision: the stride sits on the first 1x1 convolution of a s
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int32
 
 from lsts_jax.models.layers import Conv, Norm, deep_layer_init
@@ -26,7 +27,7 @@ class Unit(nn.Module):
     shortcut: bool = False
     norm: str = "frozen_batch"
     stride_on: str = "1x1"
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "h w C"], size: Int32[Array, "2"]) -> Float[Array, "h2 w2 D"]:
@@ -69,7 +70,7 @@ class _Stages(nn.Module):
     norm: str = "frozen_batch"
     stride_on: str = "1x1"
     remat: bool = False
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     def units(self, x: Array, size: Array, stage: int, first: int, last: int) -> tuple[Array, Array]:
         """Units first..last-1 of a stage; gives the sum before the ReLU and its size."""

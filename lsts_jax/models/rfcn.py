@@ -6,6 +6,7 @@ weight in the loss is always zero; it is left out.
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32, Int32
 
 from lsts_jax.models.layers import NEW_LAYER, Conv
@@ -20,7 +21,7 @@ class RFCN(nn.Module):
     """Reads the last half of the feature."""
 
     num_classes: int
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(

@@ -2,6 +2,7 @@
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32, Int32
 
 from lsts_jax.models.layers import NEW_LAYER, Conv
@@ -11,7 +12,7 @@ class RPN(nn.Module):
     """Reads the first half of the feature. Flat order of the anchors: (row, column, anchor)."""
 
     num_anchors: int
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(

@@ -10,31 +10,35 @@ Two forms of the same function. `gather` samples keys and values K times, as it 
 `factorised` uses that bilinear sampling at a shared offset is a fixed blend of integer shifts. With the
 tap matrix A[k, q] (the paper's kernel G at shift q of a window |q| <= R):
 
-    logits[k, p] = sum_q A[k, q] * corr(p, q)      corr(p, q) = <query(p), keys(p + q)>
-    out(p)       = sum_q blend(p, q) * values(p+q) blend(p, q) = sum_k affinity[k, p] * A[k, q]
+    logits[k, p] = sum_q A[k, q] * corr(p, q)        corr(p, q) = <query(p), keys(p + q)>
+    out(p)       = sum_q blend(p, q) * values(p + q)  blend(p, q) = sum_k affinity[k, p] * A[k, q]
 
-so that nothing of size K x C x h x w exists and the cost does not depend on K. `correlate` and `blend` are
-each other's derivatives up to the transposition q -> -q, hence the hand-written gradients below; A, the
-normalisation and with them the offsets go through autodiff.
+so that nothing of size K x C x h x w exists and the cost does not depend on K. The map is cut into tiles, and
+the positions of a tile are compared with all of the patch that they reach: one dense product, of which
+corr(p, q) is a band; and blend(p, q), written as such a band, is the matrix that the patch's values are
+multiplied with. Derivatives are the same products the other way round, tile by tile, and nothing is kept for
+them but the inputs.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Float32
+from jaxtyping import Array, Float, Float32, Int32
+from numpy import ndarray
 
 from lsts_jax.ops.sampling import sample_at_offsets, split_offsets
 
 Normalization = Literal["softmax", "sum", "abs_sum"]
 Implementation = Literal["factorised", "gather"]
+Size = tuple[int, int]  # height, width
 
-# Queries of one dense product: a tile is compared with the patch that it reaches. Larger tiles waste
-# products on pairs out of reach, smaller ones are too small for the matrix units.
-TILE = 16
+# Largest side of a tile, in cells. Larger tiles waste products on pairs that are out of reach, smaller ones
+# make products too small to be fast (measured on two CPU cores).
+TILE = 10
 # Products accumulate in float32 whatever their operands are, and float32 operands are not rounded.
 _matmul = partial(jnp.einsum, precision=lax.Precision.HIGHEST, preferred_element_type=jnp.float32)
 # Keeps the normalisations that divide by a sum of signed similarities finite where it vanishes.
@@ -71,17 +75,16 @@ def aggregate(
     Returns:
       The aggregated feature in the dtype of `values`, and the affinity.
     """
-    normalize = partial(normalize_affinity, normalization=normalization)
     if implementation == "gather":
-        return _gather(query, keys, values, offsets, normalize)
+        return _gather(query, keys, values, offsets, normalization)
     if offsets.ndim != 2:
         raise ValueError("the factorised form needs offsets [K 2] that all positions share; use 'gather'")
-    return _factorised(query, keys, values, offsets, normalize, window)
+    return _factorised(query, keys, values, offsets, normalization, window)
 
 
 def normalize_affinity(
-    logits: Float32[Array, "K h w"], *, normalization: Normalization
-) -> Float32[Array, "K h w"]:
+    logits: Float32[Array, "K *p"], *, normalization: Normalization
+) -> Float32[Array, "K *p"]:
     """Weights over K that sum to one (for abs_sum: whose magnitudes do)."""
     if normalization == "softmax":
         return jax.nn.softmax(logits, axis=0)
@@ -93,20 +96,22 @@ def normalize_affinity(
     return logits / jnp.maximum(total, SUM_FLOOR)
 
 
-def _gather(query, keys, values, offsets, normalize: Callable) -> Aggregation:
+def _gather(query, keys, values, offsets, normalization: Normalization) -> Aggregation:
     logits = _matmul("hwe,khwe->khw", query, sample_at_offsets(keys, offsets))
-    affinity = normalize(logits)
+    affinity = normalize_affinity(logits, normalization=normalization)
     sampled = sample_at_offsets(values, offsets)
     return Aggregation(_matmul("khw,khwc->hwc", affinity, sampled).astype(values.dtype), affinity)
 
 
-def _factorised(query, keys, values, offsets, normalize: Callable, window: int) -> Aggregation:
-    height, width, _ = values.shape
+def _factorised(query, keys, values, offsets, normalization: Normalization, window: int) -> Aggregation:
     taps = tap_matrix(offsets, window).reshape(len(offsets), -1)
-    correlation = correlate(query, keys, window).reshape(height, width, -1)
-    affinity = normalize(_matmul("kq,hwq->khw", taps, correlation))
-    weights = _matmul("khw,kq->hwq", affinity, taps).reshape(height, width, 2 * window + 1, -1)
-    return Aggregation(blend(weights, values, window).astype(values.dtype), affinity)
+    tiles = _cut(values.shape[:2], window, dense=jax.default_backend() != "cpu")
+    return Aggregation(*_by_tiles(query, keys, values, taps, tiles, normalization))
+
+
+def smallest_window(offsets: Float[Array | ndarray, "K 2"]) -> int:
+    """The smallest R that sees all offsets, whose values must be known: outside `jit`."""
+    return int(np.floor(np.abs(np.asarray(offsets)).max())) + 1
 
 
 def tap_matrix(offsets: Float32[Array, "K 2"], window: int) -> Float32[Array, "K Q Q"]:
@@ -119,150 +124,177 @@ def tap_matrix(offsets: Float32[Array, "K 2"], window: int) -> Float32[Array, "K
     return hat[:, 1, :, None] * hat[:, 0, None, :]
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
-def correlate(
-    query: Float[Array, "h w E"], keys: Float[Array, "h w E"], window: int
-) -> Float32[Array, "h w Q Q"]:
-    """<query(p), keys(p + q)> for every integer shift q = (row, column) - window; keys are 0 outside."""
-    height, width, _ = query.shape
-    tiles = _Tiles(height, width, window)
+class _Tiles(NamedTuple):
+    """A map cut into equal tiles, row by row. All of it is static.
 
-    def one(tile):
-        products = _matmul("yxe,YXe->yYxX", tile[0], tile[1])
-        return _band_of(products, window)
+    The last tile of a row or a column is moved inside the map and overlaps the one before; so are patches
+    that would reach beyond the map, outside of which keys and values are zero.
+    """
 
-    found = lax.map(one, (tiles.split(query), tiles.split_patches(keys)))
-    return tiles.join(found)
+    size: Size  # of the map, as all sizes (height, width)
+    window: int  # R
+    count: Size
+    tile: Size  # T = th tw positions
+    patch: Size  # S = ph pw positions: all of the map that a tile reaches
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
-def blend(
-    weights: Float32[Array, "h w Q Q"], values: Float[Array, "h w C"], window: int
-) -> Float32[Array, "h w C"]:
-    """sum_q weights(p, q) * values(p + q) over the integer shifts q; values are 0 outside."""
-    height, width, _ = values.shape
-    tiles = _Tiles(height, width, window)
+class _Place(NamedTuple):
+    """Where a tile lies."""
 
-    def one(tile):
-        matrix = _matrix_of(tile[0], window).astype(values.dtype)
-        return _matmul("yYxX,YXc->yxc", matrix, tile[1])
-
-    return tiles.join(lax.map(one, (tiles.split(weights), tiles.split_patches(values))))
+    tile: Int32[Array, "2"]  # its first position (row, column)
+    patch: Int32[Array, "2"]  # that of its patch
+    overlap: Int32[Array, "2"]  # rows and columns at its start that belong to the tile before
 
 
-def _correlate_fwd(query, keys, window):
-    return correlate(query, keys, window), (query, keys)
+def _cut(size: Size, window: int, *, dense: bool) -> _Tiles:
+    """Tiles for the memory and the caches of a CPU; `dense`: the map as one, as accelerators like it."""
+    reach = TILE + 2 * window
+    # where the patch is all of a side anyway, cutting it saves nothing
+    count = tuple(1 if dense or side <= reach else -(-side // TILE) for side in size)
+    tile = tuple(-(-side // n) for side, n in zip(size, count, strict=True))
+    patch = tuple(min(side, extent + 2 * window) for side, extent in zip(size, tile, strict=True))
+    return _Tiles(size, window, count, tile, patch)
 
 
-def _correlate_bwd(window, residuals, grad):
-    query, keys = residuals
-    grad_query = blend(grad, keys, window)
-    grad_keys = blend(transpose_shifts(grad, window), query, window)
-    return grad_query.astype(query.dtype), grad_keys.astype(keys.dtype)
+def _place(tiles: _Tiles, index: Int32[Array, ""]) -> _Place:
+    def inside(start, extent):
+        return jnp.clip(start, 0, jnp.array(tiles.size, jnp.int32) - jnp.array(extent, jnp.int32))
+
+    planned = jnp.stack(jnp.divmod(index, jnp.int32(tiles.count[1]))) * jnp.array(tiles.tile, jnp.int32)
+    start = inside(planned, tiles.tile)
+    return _Place(start, inside(start - tiles.window, tiles.patch), planned - start)
 
 
-def _blend_fwd(weights, values, window):
-    return blend(weights, values, window), (weights, values)
+@partial(jax.custom_vjp, nondiff_argnums=(4, 5))
+def _by_tiles(
+    query: Float[Array, "h w E"],
+    keys: Float[Array, "h w E"],
+    values: Float[Array, "h w C"],
+    taps: Float32[Array, "K QQ"],
+    tiles: _Tiles,
+    normalization: Normalization,
+) -> tuple[Float[Array, "h w C"], Float32[Array, "K h w"]]:
+    """The aggregated feature and the affinity."""
+
+    def visit(index, state):
+        feature, affinity = state
+        place = _place(tiles, index)
+        q = _take(query, place.tile, tiles.tile)  # [T E]
+        k, v = (_take(x, place.patch, tiles.patch) for x in (keys, values))  # [S E], [S C]
+        band, weights = _weigh(_read_band(_matmul("se,te->st", k, q), place, tiles), taps, normalization)
+        matrix = _write_band(band, place, tiles).astype(v.dtype)
+        feature = _put(feature, _matmul("st,sc->tc", matrix, v), place.tile, tiles.tile)
+        weights = weights.reshape(-1, *tiles.tile)
+        return feature, lax.dynamic_update_slice(affinity, weights, (0, *place.tile))
+
+    empty = jnp.zeros_like(values), jnp.zeros((len(taps), *tiles.size), jnp.float32)
+    return lax.fori_loop(0, tiles.count[0] * tiles.count[1], visit, empty)
 
 
-def _blend_bwd(window, residuals, grad):
-    weights, values = residuals
-    grad = grad.astype(values.dtype)
-    grad_weights = correlate(grad, values, window)
-    grad_values = blend(transpose_shifts(weights, window), grad, window)
-    return grad_weights, grad_values.astype(values.dtype)
+def _by_tiles_fwd(query, keys, values, taps, tiles, normalization):
+    inputs = query, keys, values, taps
+    return _by_tiles(*inputs, tiles, normalization), inputs
 
 
-correlate.defvjp(_correlate_fwd, _correlate_bwd)
-blend.defvjp(_blend_fwd, _blend_bwd)
+def _by_tiles_bwd(tiles, normalization, inputs, grads):
+    """Recomputes the weights of each tile; names as in `_by_tiles`, d for gradient."""
+    query, keys, values, taps = inputs
+    d_feature, d_affinity = grads
 
-
-def transpose_shifts(weights: Float32[Array, "h w Q Q"], window: int) -> Float32[Array, "h w Q Q"]:
-    """u -> v with v(p, q) = u(p + q, -q), zero where p + q lies outside: pairs seen from the other end."""
-    flipped = weights[:, :, ::-1, ::-1]
-    rows = _shear(jnp.moveaxis(flipped, 2, 0), window)  # [Qy, h, w, Qx]
-    columns = _shear(jnp.moveaxis(rows, (3, 2), (0, 1)), window)  # [Qx, w, Qy, h]
-    return jnp.transpose(columns, (3, 1, 2, 0))
-
-
-def _shear(x: Float32[Array, "Q n ..."], window: int) -> Float32[Array, "Q n ..."]:
-    """x[j, p] -> x[j, p + j - window]: pad the row, then read with a stride one longer than it is."""
-    q, n, *rest = x.shape
-    no_pad = [(0, 0)] * len(rest)
-    padded = jnp.pad(x, [(0, 0), (window, window), *no_pad]).reshape(q * (n + 2 * window), *rest)
-    padded = jnp.pad(padded, [(0, q), *no_pad])
-    return padded.reshape(q, n + 2 * window + 1, *rest)[:, :n]
-
-
-def _band_of(products: Float32[Array, "y Y x X"], window: int) -> Float32[Array, "y x Q Q"]:
-    """Read (p, p + q) out of the products of all queries of a tile with all keys of its patch."""
-    rows = _read_band(products.reshape(*products.shape[:2], -1), window)  # [y, Qy, x X]
-    rows = jnp.transpose(rows.reshape(*rows.shape[:2], *products.shape[2:]), (2, 3, 0, 1))  # [x, X, y, Qy]
-    columns = _read_band(rows.reshape(*rows.shape[:2], -1), window)  # [x, Qx, y Qy]
-    columns = columns.reshape(*columns.shape[:2], *rows.shape[2:])
-    return jnp.transpose(columns, (2, 0, 3, 1))
-
-
-def _matrix_of(weights: Float32[Array, "y x Q Q"], window: int) -> Float32[Array, "y Y x X"]:
-    """The inverse of `_band_of`, zero at the pairs that are out of reach."""
-    columns = jnp.transpose(weights, (1, 3, 0, 2))  # [x, Qx, y, Qy]
-    rows = _write_band(columns.reshape(*columns.shape[:2], -1), window)  # [x, X, y Qy]
-    rows = jnp.transpose(rows.reshape(*rows.shape[:2], *columns.shape[2:]), (2, 3, 0, 1))  # [y, Qy, x, X]
-    matrix = _write_band(rows.reshape(*rows.shape[:2], -1), window)
-    return matrix.reshape(*matrix.shape[:2], *rows.shape[2:])
-
-
-def _read_band(matrix: Float32[Array, "n m r"], window: int) -> Float32[Array, "n Q r"]:
-    """matrix[i, i + j] for j < Q: the flat index is i (m + 1) + j, so a longer row makes it a slice."""
-    n, m, r = matrix.shape
-    flat = jnp.pad(matrix.reshape(n * m, r), [(0, n), (0, 0)])
-    return flat.reshape(n, m + 1, r)[:, : 2 * window + 1]
-
-
-def _write_band(band: Float32[Array, "n Q r"], window: int) -> Float32[Array, "n m r"]:
-    """The inverse of `_read_band`, zero off the band; m = n + 2 window."""
-    n, q, r = band.shape
-    m = n + 2 * window
-    rows = jnp.pad(band, [(0, 0), (0, m + 1 - q), (0, 0)])
-    return rows.reshape(n * (m + 1), r)[: n * m].reshape(n, m, r)
-
-
-class _Tiles:
-    """A map cut into equal tiles, the last ones padded, and the patches that their windows reach."""
-
-    def __init__(self, height: int, width: int, window: int):
-        self.height, self.width, self.window = height, width, window
-        self.rows, self.columns = -(-height // TILE), -(-width // TILE)
-        self.tile_height, self.tile_width = -(-height // self.rows), -(-width // self.columns)
-
-    def split(self, x: Array) -> Array:
-        """[h w ...] -> [tiles, tile height, tile width, ...]."""
-        rest = x.shape[2:]
-        padding = (self.rows * self.tile_height - self.height, self.columns * self.tile_width - self.width)
-        x = jnp.pad(x, [(0, padding[0]), (0, padding[1])] + [(0, 0)] * len(rest))
-        x = x.reshape(self.rows, self.tile_height, self.columns, self.tile_width, *rest)
-        return jnp.swapaxes(x, 1, 2).reshape(-1, self.tile_height, self.tile_width, *rest)
-
-    def join(self, tiles: Array) -> Array:
-        """The inverse of `split`."""
-        rest = tiles.shape[3:]
-        x = tiles.reshape(self.rows, self.columns, self.tile_height, self.tile_width, *rest)
-        x = jnp.swapaxes(x, 1, 2).reshape(self.rows * self.tile_height, -1, *rest)
-        return x[: self.height, : self.width]
-
-    def split_patches(self, x: Array) -> Array:
-        """[h w C] -> [tiles, tile height + 2R, tile width + 2R, C], zero outside the map."""
-        reach = 2 * self.window
-        bottom = self.rows * self.tile_height - self.height + self.window
-        right = self.columns * self.tile_width - self.width + self.window
-        x = jnp.pad(x, [(self.window, bottom), (self.window, right), (0, 0)])
-        return jnp.stack(
-            [
-                x[
-                    i * self.tile_height : (i + 1) * self.tile_height + reach,
-                    j * self.tile_width : (j + 1) * self.tile_width + reach,
-                ]
-                for i in range(self.rows)
-                for j in range(self.columns)
-            ]
+    def visit(index, state):
+        d_query, d_keys, d_values, d_taps = state
+        place = _place(tiles, index)
+        q = _take(query, place.tile, tiles.tile)
+        k, v = (_take(x, place.patch, tiles.patch) for x in (keys, values))
+        # A position in two tiles counts in the first.
+        rows, columns = (
+            jnp.arange(n, dtype=jnp.int32) >= before
+            for n, before in zip(tiles.tile, place.overlap, strict=True)
         )
+        own = (rows[:, None] & columns[None, :]).reshape(-1)
+        d_out = jnp.where(own[:, None], _take(d_feature, place.tile, tiles.tile), 0)
+        d_weights = lax.dynamic_slice(d_affinity, (0, *place.tile), (len(taps), *tiles.tile))
+        d_weights = jnp.where(own[None, :], d_weights.reshape(len(taps), -1), 0)
+
+        correlation = _read_band(_matmul("se,te->st", k, q), place, tiles)
+        weigh = partial(_weigh, normalization=normalization)
+        (band, _), weigh_vjp = jax.vjp(weigh, correlation, taps)
+        matrix = _write_band(band, place, tiles).astype(v.dtype)
+        d_values = _add(d_values, _matmul("st,tc->sc", matrix, d_out), place.patch, tiles.patch)
+        d_band = _read_band(_matmul("sc,tc->st", v, d_out), place, tiles)
+        d_correlation, d_taps_here = weigh_vjp((d_band, d_weights))
+        d_matrix = _write_band(d_correlation, place, tiles).astype(k.dtype)
+        d_keys = _add(d_keys, _matmul("st,te->se", d_matrix, q), place.patch, tiles.patch)
+        d_query = _add(d_query, _matmul("st,se->te", d_matrix, k), place.tile, tiles.tile)
+        return d_query, d_keys, d_values, d_taps + d_taps_here
+
+    zeros = tuple(jnp.zeros(x.shape, jnp.float32) for x in inputs)
+    sums = lax.fori_loop(0, tiles.count[0] * tiles.count[1], visit, zeros)
+    return tuple(total.astype(x.dtype) for total, x in zip(sums, inputs, strict=True))
+
+
+_by_tiles.defvjp(_by_tiles_fwd, _by_tiles_bwd)
+
+
+def _weigh(
+    correlation: Float32[Array, "QQ T"], taps: Float32[Array, "K QQ"], normalization: Normalization
+) -> tuple[Float32[Array, "QQ T"], Float32[Array, "K T"]]:
+    """blend(p, q), and the affinity, of the positions of a tile."""
+    affinity = normalize_affinity(_matmul("kq,qt->kt", taps, correlation), normalization=normalization)
+    return _matmul("kq,kt->qt", taps, affinity), affinity
+
+
+def _read_band(matrix: Float32[Array, "S T"], place: _Place, tiles: _Tiles) -> Float32[Array, "QQ T"]:
+    """(p + q, p) for all shifts q and positions p of a tile; 0 where p + q lies outside the map."""
+    lag = place.tile - tiles.window - place.patch
+    shift = jnp.arange(2 * tiles.window + 1, dtype=jnp.int32)[:, None]
+    rows, columns = (
+        shift + jnp.arange(n, dtype=jnp.int32)[None, :] + lag[axis] for axis, n in enumerate(tiles.tile)
+    )
+    return _look_up(matrix, tiles.patch, rows, columns)
+
+
+def _write_band(band: Float32[Array, "QQ T"], place: _Place, tiles: _Tiles) -> Float32[Array, "S T"]:
+    """The transpose of `_read_band`: 0 at the pairs out of reach."""
+    lag = place.tile - tiles.window - place.patch
+    rows, columns = (
+        jnp.arange(m, dtype=jnp.int32)[:, None] - jnp.arange(n, dtype=jnp.int32)[None, :] - lag[axis]
+        for axis, (m, n) in enumerate(zip(tiles.patch, tiles.tile, strict=True))
+    )
+    side = 2 * tiles.window + 1
+    return _look_up(band, (side, side), rows, columns)
+
+
+def _look_up(
+    table: Float32[Array, "NM T"], size: Size, rows: Int32[Array, "A th"], columns: Int32[Array, "B tw"]
+) -> Float32[Array, "AB T"]:
+    """table[(rows[a, y], columns[b, x]), (y, x)] for all a, b and all positions (y, x) of a tile.
+
+    The first axis of `table` runs over N x M = `size`, rows and columns outside of which give 0.
+    """
+    (_, height), (_, width) = rows.shape, columns.shape
+    rows, columns = rows[:, None, :, None], columns[None, :, None, :]
+    inside = (rows >= 0) & (rows < size[0]) & (columns >= 0) & (columns < size[1])
+    position = jnp.arange(height * width, dtype=jnp.int32).reshape(1, 1, height, width)
+    entry = (rows * size[1] + columns) * (height * width) + position
+    found = table.reshape(-1).at[jnp.where(inside, entry, 0)].get(mode="promise_in_bounds")
+    return jnp.where(inside, found, 0).reshape(-1, height * width)
+
+
+def _take(x: Float[Array, "h w C"], start: Int32[Array, "2"], size: Size) -> Float[Array, "S C"]:
+    """The positions of a rectangle, row by row."""
+    return lax.dynamic_slice(x, (*start, 0), (*size, x.shape[2])).reshape(-1, x.shape[2])
+
+
+def _put(
+    x: Float[Array, "h w C"], part: Float32[Array, "S C"], start: Int32[Array, "2"], size: Size
+) -> Float[Array, "h w C"]:
+    """The inverse of `_take`."""
+    return lax.dynamic_update_slice(x, part.reshape(*size, -1).astype(x.dtype), (*start, 0))
+
+
+def _add(
+    x: Float32[Array, "h w C"], part: Float32[Array, "S C"], start: Int32[Array, "2"], size: Size
+) -> Float32[Array, "h w C"]:
+    """The transpose of `_take`, added to `x`."""
+    return _put(x, _take(x, start, size) + part, start, size)

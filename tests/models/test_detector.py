@@ -10,10 +10,17 @@ import pytest
 
 from lsts_jax.config import BackboneConfig, LSTSConfig, ModelConfig
 from lsts_jax.models.detector import build_detector
+from lsts_jax.models.lsts import LSTS
+from lsts_jax.models.quality import Quality
 from lsts_jax.structs import Frame
 from lsts_jax.training.pretrained import convert_authors
 from lsts_jax.video import on_frame, on_keyframe, start
 from tests.tiny import at, random_frames, tiny_config, tiny_detector
+
+
+def hwc(array):
+    """The authors' [1 C h w] as ours."""
+    return jnp.asarray(array[0].transpose(1, 2, 0))
 
 
 def count(tree):
@@ -66,6 +73,8 @@ def test_variants_run_and_differ_from_the_authors(field):
 
         @jax.jit
         def run(frames, detector=detector, variables=variables):
+            # Embeddings and quality networks start so small that no variant of them would show.
+            variables = jax.tree.map(lambda x: 10 * x if x.ndim == 4 else x, variables)
             memory, _ = start(detector, variables, at(frames, 0))
             return on_frame(detector, variables, memory, at(frames, 1)).scores
 
@@ -103,8 +112,8 @@ def test_bfloat16_stays_near_float32():
 
 
 @pytest.fixture(scope="module")
-def authors(shared):
-    """The full-size detector with the authors' parameters of the reference run."""
+def authors_variables(shared):
+    """The authors' parameters of the reference runs under our names."""
     sys.path.insert(0, str(shared / "fixtures"))
     try:
         import make_params
@@ -112,7 +121,42 @@ def authors(shared):
         sys.path.pop(0)
     variables, left_over = convert_authors(make_params.params(), split=4)
     assert not left_over
-    return build_detector(ModelConfig(), 30), jax.tree.map(jnp.asarray, variables)
+    return jax.tree.map(jnp.asarray, variables)
+
+
+@pytest.fixture(scope="module")
+def authors(authors_variables):
+    """The full-size detector with the authors' parameters."""
+    return build_detector(ModelConfig(), 30), authors_variables
+
+
+@pytest.mark.parametrize("implementation", ["factorised", "gather"])
+@pytest.mark.parametrize("kind", ["uniform", "gaussian"])
+def test_alignment_equals_the_authors_graph(authors_variables, authors_ops, kind, implementation):
+    source, target = (hwc(authors_ops[f"align/{name}"]) for name in ("old", "new"))
+    found = LSTS(implementation=implementation).apply(
+        {"params": authors_variables["params"]["srfu"]["lsts"]},
+        source,
+        target,
+        jnp.asarray(authors_ops[f"align_{kind}/offset"]),
+        jnp.array(source.shape[:2], jnp.int32),
+    )
+    np.testing.assert_allclose(found.affinity, authors_ops[f"align_{kind}/weights"][0], atol=2e-5)
+    wanted = hwc(authors_ops[f"align_{kind}/out"])
+    np.testing.assert_allclose(found.feature, wanted, atol=2e-5 * float(jnp.abs(wanted).max()))
+
+
+def test_quality_equals_the_authors_graph(authors_variables, authors_ops):
+    first, second = (hwc(authors_ops[f"quality/{name}"]) for name in ("f1", "f2"))
+    weights = Quality().apply(
+        {"params": authors_variables["params"]["srfu"]["quality"]},
+        first,
+        second,
+        jnp.array(first.shape[:2], jnp.int32),
+    )
+    np.testing.assert_allclose(weights, authors_ops["quality/weights"][0], atol=1e-5)
+    fused = weights[0, ..., None] * first + weights[1, ..., None] * second
+    np.testing.assert_allclose(fused, hwc(authors_ops["quality/fused"]), atol=1e-4)
 
 
 @pytest.mark.parametrize(

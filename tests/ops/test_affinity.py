@@ -1,11 +1,20 @@
-"""The two forms of LSTS against each other, the authors' operator and finite differences."""
+"""The forms of LSTS against each other, the authors' operator and finite differences."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lsts_jax.ops.affinity import aggregate, blend, correlate, transpose_shifts
+from lsts_jax.ops.affinity import (
+    _by_tiles,
+    _cut,
+    _place,
+    _read_band,
+    _write_band,
+    aggregate,
+    smallest_window,
+    tap_matrix,
+)
 from lsts_jax.ops.sampling import sample_at_offsets
 
 
@@ -69,25 +78,35 @@ def test_aggregation_equals_the_authors(authors_ops, implementation):
         np.testing.assert_allclose(found.feature, nhwc("align_data"), atol=1e-4)
 
 
-@pytest.mark.parametrize("normalization", ["softmax", "sum", "abs_sum"])
-@pytest.mark.parametrize("shape", [(9, 7), (3, 2), (17, 40)], ids=["one tile", "below the window", "tiles"])
-@pytest.mark.parametrize("offsets", ["fractional", "integer", "equal"])
+@pytest.mark.parametrize("shape", [(9, 7), (3, 2), (11, 33)], ids=["one tile", "below the window", "tiles"])
+@pytest.mark.parametrize(
+    ("offsets", "normalization"),
+    [
+        ("fractional", "softmax"),
+        ("integer", "softmax"),
+        ("equal", "softmax"),
+        ("fractional", "sum"),
+        ("integer", "abs_sum"),
+    ],
+)
 def test_forms_agree_in_value_and_gradient(shape, offsets, normalization):
     query, keys, values, o = arrays(*shape)
     if normalization == "sum":  # of positive similarities, so that the comparison is well conditioned
         query, keys = jnp.abs(query), jnp.abs(keys) + 1.0
-    o = {"fractional": o, "integer": jnp.round(o), "equal": jnp.full_like(o, 1.25)}[offsets]
+    o = {"fractional": o, "integer": jnp.minimum(jnp.round(o), 3.0), "equal": jnp.full_like(o, 1.25)}[offsets]
     weight = jnp.asarray(np.random.default_rng(1).standard_normal(values.shape), jnp.float32)
 
     def loss(args, implementation):
         found = aggregate(*args, normalization=normalization, implementation=implementation, window=4)
         return jnp.sum(found.feature * weight) + jnp.sum(found.affinity**2)
 
+    value_and_grad = jax.jit(jax.value_and_grad(loss), static_argnums=1)
+
     # Equal offsets have equal affinities: their gradients cancel and leave the rounding of large terms.
     tolerance = 1e-3 if offsets == "equal" else 1e-5
     inputs = (query, keys, values, o)
-    reference, expected = jax.value_and_grad(loss)(inputs, "gather")
-    value, grads = jax.value_and_grad(loss)(inputs, "factorised")
+    reference, expected = value_and_grad(inputs, "gather")
+    value, grads = value_and_grad(inputs, "factorised")
     np.testing.assert_allclose(value, reference, rtol=1e-4, atol=1e-4)
     for found, wanted in zip(grads, expected, strict=True):
         np.testing.assert_allclose(found, wanted, atol=tolerance * max(1.0, float(jnp.abs(wanted).max())))
@@ -108,8 +127,8 @@ def test_offset_gradient_equals_finite_differences(implementation):
     query, keys, values, o = arrays(5, 6, k=3)
     with jax.enable_x64(True):
         query, keys, values, o = (jnp.asarray(np.asarray(x), jnp.float64) for x in (query, keys, values, o))
-        sampled = lambda o: jnp.sum(sample_at_offsets(values, o) ** 2)
-        grad = jax.grad(sampled)(o)
+        sampled = jax.jit(lambda o: jnp.sum(sample_at_offsets(values, o) ** 2))
+        grad = jax.jit(jax.grad(sampled))(o)
         step = 1e-6
         for k, axis in [(0, 0), (1, 1), (2, 0)]:
             move = np.zeros(o.shape)
@@ -117,27 +136,92 @@ def test_offset_gradient_equals_finite_differences(implementation):
             numeric = (sampled(o + move) - sampled(o - move)) / (2 * step)
             np.testing.assert_allclose(grad[k, axis], numeric, rtol=1e-6)
     single = lambda o: jnp.sum(aggregate(*arrays(5, 6, k=3)[:3], o, implementation=implementation).feature)
-    assert float(jnp.abs(jax.grad(single)(arrays(5, 6, k=3)[3])).min()) > 0
+    assert float(jnp.abs(jax.jit(jax.grad(single))(arrays(5, 6, k=3)[3])).min()) > 0
 
 
-def test_correlation_and_blend_by_their_definition():
-    query, keys, values, _ = (np.asarray(x) for x in arrays(6, 19))
-    window = 2
-    weights = np.random.default_rng(2).standard_normal((6, 19, 5, 5)).astype(np.float32)
-    correlation, blended = np.zeros_like(weights), np.zeros_like(values)
-    transposed = np.zeros_like(weights)
-    for y, x in np.ndindex(6, 19):
-        for j, i in np.ndindex(5, 5):
-            v, u = y + j - window, x + i - window
-            if 0 <= v < 6 and 0 <= u < 19:
-                correlation[y, x, j, i] = query[y, x] @ keys[v, u]
-                blended[y, x] += weights[y, x, j, i] * values[v, u]
-                transposed[y, x, j, i] = weights[v, u, 4 - j, 4 - i]
-    np.testing.assert_allclose(
-        correlate(jnp.asarray(query), jnp.asarray(keys), window), correlation, atol=1e-5
-    )
-    np.testing.assert_allclose(blend(jnp.asarray(weights), jnp.asarray(values), window), blended, atol=1e-5)
-    np.testing.assert_array_equal(transpose_shifts(jnp.asarray(weights), window), transposed)
+@pytest.mark.parametrize("window", [2, 8])
+@pytest.mark.parametrize("dense", [False, True], ids=["tiles", "dense"])
+def test_matrix_of_a_tile_is_the_sampling_of_its_patch(dense, window):
+    """Writing a band and reading it agree with their definition, wherever a tile lies."""
+    size = (25, 33)
+    tiles = _cut(size, window, dense=dense)
+    rng = np.random.default_rng(2)
+    count = tiles.count[0] * tiles.count[1]
+    assert (count == 1) is dense
+    covered = np.zeros(size, int)
+    for index in range(count):
+        place = _place(tiles, jnp.int32(index))
+        (y0, x0), (v0, u0), (before, left) = (np.asarray(x) for x in place)
+        assert 0 <= y0 <= size[0] - tiles.tile[0] and 0 <= u0 <= size[1] - tiles.patch[1]
+        covered[y0 + before : y0 + tiles.tile[0], x0 + left : x0 + tiles.tile[1]] += 1
+        side = 2 * window + 1
+        band = rng.standard_normal((side, side, *tiles.tile)).astype(np.float32)
+        expected = np.zeros((*tiles.patch, *tiles.tile), np.float32)
+        for y, x in np.ndindex(*tiles.tile):
+            for j, i in np.ndindex(side, side):
+                v, u = y0 + y + j - window, x0 + x + i - window
+                if 0 <= v < size[0] and 0 <= u < size[1]:
+                    expected[v - v0, u - u0, y, x] = band[j, i, y, x]
+                else:
+                    band[j, i, y, x] = 0
+        flat = band.reshape(side**2, -1)
+        matrix = _write_band(jnp.asarray(flat), place, tiles)
+        np.testing.assert_array_equal(matrix, expected.reshape(matrix.shape))
+        np.testing.assert_array_equal(_read_band(matrix, place, tiles), flat)
+    np.testing.assert_array_equal(covered, 1)  # every position is owned by one tile
+
+
+@pytest.mark.parametrize("shape", [(3, 2), (25, 33)])
+def test_dense_form_of_accelerators_equals_tiles(shape):
+    query, keys, values, o = arrays(*shape)
+    taps = tap_matrix(o, 4).reshape(len(o), -1)
+    weight = jnp.asarray(np.random.default_rng(1).standard_normal(values.shape), jnp.float32)
+
+    def loss(args, dense):
+        feature, affinity = _by_tiles(*args, _cut(shape, 4, dense=dense), "softmax")
+        return jnp.sum(feature * weight) + jnp.sum(affinity**2)
+
+    value_and_grad = jax.jit(jax.value_and_grad(loss), static_argnums=1)
+    results = [value_and_grad((query, keys, values, taps), dense) for dense in (False, True)]
+    for found, wanted in zip(*(jax.tree.leaves(x) for x in results), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-4)
+
+
+def test_batch_equals_its_examples():
+    """As training has it: vmap over maps, offsets shared, gradients of the offsets summed."""
+    batch = [jnp.stack(x) for x in zip(*(arrays(25, 33, seed=seed)[:3] for seed in range(2)), strict=True)]
+    o = arrays()[3]
+    single = lambda o, *x: jnp.sum(aggregate(*x, o, window=4).feature ** 2)
+    together = lambda o, *x: jnp.sum(jax.vmap(single, (None, 0, 0, 0))(o, *x))
+    found = jax.jit(jax.grad(together, (0, 1, 2, 3)))(o, *batch)
+    gradient = jax.jit(jax.grad(single, (0, 1, 2, 3)))
+    apart = [gradient(o, *(x[i] for x in batch)) for i in range(2)]
+    np.testing.assert_allclose(found[0], apart[0][0] + apart[1][0], rtol=1e-4, atol=1e-3)
+    for i in range(2):
+        for grad, expected in zip(found[1:], apart[i][1:], strict=True):
+            np.testing.assert_allclose(grad[i], expected, rtol=1e-4, atol=1e-3)
+
+
+def test_smallest_window_sees_all_offsets():
+    assert (
+        smallest_window(np.float32([[0, -3.2], [4.0, 1.0]])) == 5
+    )  # the kink at 4 has a right-hand tap at 5
+    for largest in (-4.0, -3.2, 0.0, 3.9, 4.0):
+        offsets = jnp.array([[0.0, largest]])
+        taps = tap_matrix(offsets, smallest_window(offsets))
+        np.testing.assert_allclose(jnp.sum(taps), 1.0, rtol=1e-6)
+
+
+def test_no_temporary_of_the_size_of_the_samples():
+    """What the factorised form is for: memory that does not grow with K."""
+    temporaries = []
+    for k in (10, 160):
+        args = arrays(38, 63, embedding=16, channels=32, k=k)
+        gradient = jax.jit(jax.grad(lambda *x: jnp.sum(aggregate(*x, window=4).feature ** 2), (0, 1, 2, 3)))
+        temporaries.append(gradient.lower(*args).compile().memory_analysis().temp_size_in_bytes)
+    samples = 4 * 160 * 38 * 63 * 32
+    assert temporaries[1] < samples / 10
+    assert temporaries[1] - temporaries[0] < 4 * 150 * 38 * 63 * 2
 
 
 def test_vanishing_sum_of_similarities_stays_finite():
