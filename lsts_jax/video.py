@@ -9,6 +9,7 @@ All are pure functions of (detector, variables, ...) for one frame or one video;
 segments and treats the frames of one as a batch.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -26,9 +27,9 @@ Variables = dict
 class Events(NamedTuple):
     """The events of one detector, to be jitted: `jax.jit(events.on_frame)(variables, memory, frame)`."""
 
-    start: callable
-    on_keyframe: callable
-    on_frame: callable
+    start: Callable
+    on_keyframe: Callable
+    on_frame: Callable
 
 
 def events(detector: Detector) -> Events:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
 import optax
@@ -26,6 +26,7 @@ from lsts_jax.training.step import train_step
 logger = logging.getLogger(__name__)
 
 
+@runtime_checkable
 class Loader(Protocol):
     """Batches as a function of the step."""
 
