@@ -45,7 +45,7 @@ def tiny_config(**model) -> Config:
             **model,
         ),
         optimizer=OptimizerConfig(name="adamw", learning_rate=3e-3, drop_epochs=(), freeze=()),
-        train=TrainConfig(batch_size=2, loss=LossConfig(ohem_rois=16)),
+        train=TrainConfig(batch_size=2, loss=LossConfig(anchor_batch=16, ohem_rois=16)),
     )
 
 

@@ -5,12 +5,12 @@ state. Orbax writes beside the target and renames: a killed process leaves a tem
 read.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import orbax.checkpoint as ocp
+from jaxtyping import PyTree
 
 from lsts_jax.config import Config
 from lsts_jax.errors import UserError
@@ -27,11 +27,15 @@ class Checkpoints:
     def __init__(self, workdir: Path):
         workdir = Path(workdir).absolute()
         self.workdir = workdir
+        handlers = {name: ocp.StandardCheckpointHandler() for name in ("variables", "training")}
         self._latest = ocp.CheckpointManager(
-            workdir / LATEST, options=ocp.CheckpointManagerOptions(max_to_keep=KEPT)
+            workdir / LATEST,
+            item_handlers=handlers,
+            options=ocp.CheckpointManagerOptions(max_to_keep=KEPT),
         )
         self._best = ocp.CheckpointManager(
             workdir / BEST,
+            item_handlers=handlers,
             options=ocp.CheckpointManagerOptions(
                 max_to_keep=1, best_fn=lambda metrics: metrics["mAP"], best_mode="max"
             ),
@@ -67,9 +71,7 @@ class Checkpoints:
     def restore(self, state: TrainState) -> TrainState:
         """The latest state, in the shapes of `state`. Raises `UserError` if it is of another model."""
         manager, step = self._find("latest")
-        items = _items(state, ocp.args.StandardRestore)
-        with _fits_the_model(manager.directory / str(step)):
-            stored = manager.restore(step, args=items)
+        stored = _restore(manager, step, _items(state, ocp.args.StandardRestore))
         training = stored.training
         return TrainState(**stored.variables, **training | {"key": jax.random.wrap_key_data(training["key"])})
 
@@ -81,8 +83,7 @@ class Checkpoints:
         """
         manager, step = self._find(which)
         items = ocp.args.Composite(variables=ocp.args.StandardRestore(variables))
-        with _fits_the_model(manager.directory / str(step)):
-            return manager.restore(step, args=items).variables, step
+        return _restore(manager, step, items).variables, step
 
     def _find(self, which: str) -> tuple[ocp.CheckpointManager, int]:
         manager = self._best if which == "best" else self._latest
@@ -101,24 +102,44 @@ class Checkpoints:
 
 def _items(state: TrainState, kind: type = ocp.args.StandardSave) -> ocp.args.Composite:
     """The items of a checkpoint; a typed key becomes plain integers, since Orbax stores arrays."""
-    training = state._replace(key=jax.random.key_data(state.key))._asdict()
+    state = state._replace(key=jax.random.key_data(state.key))
+    # Orbax writes in the background, and on a CPU from the very memory of the arrays, which the next step
+    # has been given to write to.
+    training = jax.tree.map(jnp.copy, state)._asdict()
     variables = {name: training.pop(name) for name in ("params", "batch_stats")}
     return ocp.args.Composite(variables=kind(variables), training=kind(training))
 
 
-@contextmanager
-def _fits_the_model(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path}: the checkpoint does not fit the model of this config ({_first_line(error)}); "
-            "use the config that it was trained with, or another --workdir"
-        ) from error
+def _restore(manager: ocp.CheckpointManager, step: int, items: ocp.args.Composite) -> ocp.args.Composite:
+    """The items of a checkpoint, in the shapes of what they are to replace.
+
+    These are compared beforehand: a restoration that fails half-way leaves reads under way that write to
+    memory which others have been given since.
+    """
+    path = manager.directory / str(step)
+    stored = manager.item_metadata(step)
+    for name, item in items.items():
+        wanted, there = (_shapes(tree) for tree in (item.item, stored[name].tree))
+        for key in sorted(wanted.keys() | there.keys()):
+            if wanted.get(key) != there.get(key):
+                raise UserError(
+                    f"{path}: the checkpoint does not fit the model of this config ({key} has shape "
+                    f"{there.get(key)} there, {wanted.get(key)} in the model); use the config that it was "
+                    "trained with, or another --workdir"
+                )
+    found = manager.restore(step, args=items)
+    return ocp.args.Composite(**{name: jax.tree.map(jnp.copy, found[name]) for name in items})
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:200]
+def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
+    """Shape of every leaf by its path, whatever the containers are."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {"/".join(str(_name(key)) for key in path): tuple(leaf.shape) for path, leaf in leaves}
+
+
+def _name(key) -> str:
+    """Name of a step of a path: Orbax turns tuples and NamedTuples into dictionaries."""
+    return next(str(getattr(key, kind)) for kind in ("key", "name", "idx") if hasattr(key, kind))
 
 
 def load_detector(config: Config, workdir: Path, which: str = "latest") -> tuple[Detector, dict, int]:

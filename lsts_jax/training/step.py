@@ -111,12 +111,12 @@ def train_step(
     grads, metrics = jax.grad(batch_loss, has_aux=True)(state.params)
     updates, optimizer_state = optimizer.update(grads, state.optimizer, state.params)
     params = optax.apply_updates(state.params, updates)
-    metrics |= {"grad_norm": optax.global_norm(grads), "update_norm": optax.global_norm(updates)}
+    metrics |= {"grad_norm": optax.tree.norm(grads), "update_norm": optax.tree.norm(updates)}
     if "offsets" in params:
         params, projected = project_offsets(params, config.model.lsts.window)
         metrics |= {
-            "offset_grad_norm": optax.global_norm(grads["offsets"]),
-            "offset_update_norm": optax.global_norm(updates["offsets"]),
+            "offset_grad_norm": optax.tree.norm(grads["offsets"]),
+            "offset_update_norm": optax.tree.norm(updates["offsets"]),
             "offset_spread": jnp.mean(jnp.linalg.norm(params["offsets"], axis=-1)),
             "offsets_projected": projected,
         }

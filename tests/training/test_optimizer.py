@@ -1,0 +1,104 @@
+"""The optimizer against the authors' update steps, and what it must leave alone."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lsts_jax.config import OptimizerConfig
+from lsts_jax.training.optimizer import build_optimizer, decayed, learning_rate, parameter_groups
+
+
+def tree(value: float) -> dict:
+    """A parameter of every kind that is treated differently."""
+    leaf = lambda: jnp.full((2, 2), value)
+    return {
+        "low_level": {
+            "conv1": {"conv": {"kernel": leaf()}},
+            "norm1": {"norm": {"scale": leaf(), "bias": leaf()}},
+            "res2_1": {"conv1": {"conv": {"kernel": leaf()}}},
+            "res3_1": {
+                "conv1": {"conv": {"kernel": leaf()}},
+                "norm1": {"norm": {"scale": leaf(), "bias": leaf()}},
+            },
+        },
+        "rpn": {"boxes": {"conv": {"kernel": leaf(), "bias": leaf()}}},
+        "offsets": leaf(),
+    }
+
+
+def paths(labels, wanted) -> set[str]:
+    found = jax.tree_util.tree_leaves_with_path(labels)
+    return {"/".join(key.key for key in path) for path, label in found if label == wanted}
+
+
+def test_groups_and_decay():
+    groups = parameter_groups(tree(1.0), OptimizerConfig().freeze)
+    assert paths(groups, "frozen") == {
+        "low_level/conv1/conv/kernel",
+        "low_level/norm1/norm/scale",
+        "low_level/norm1/norm/bias",
+        "low_level/res2_1/conv1/conv/kernel",
+    }
+    assert paths(groups, "offsets") == {"offsets"}
+    assert paths(decayed(tree(1.0)), False) == {
+        "low_level/norm1/norm/bias",
+        "low_level/res3_1/norm1/norm/bias",
+        "rpn/boxes/conv/bias",
+        "offsets",
+    }
+
+
+def test_rate_by_hand():
+    config = OptimizerConfig(learning_rate=1.0, drop_epochs=(1.0, 2.5), warmup_steps=10)
+    rate = learning_rate(config, 100)
+    found = [float(rate(step)) for step in (0, 5, 10, 99, 100, 249, 250)]
+    np.testing.assert_allclose(found, [0.1, 0.55, 1.0, 1.0, 0.1, 0.1, 0.01], rtol=1e-6)
+
+
+def test_rate_drops_where_the_authors_do(authors_training):
+    z = authors_training
+    for case in {key.split("/")[1] for key in z if key.startswith("lr_schedule/")}:
+        get = lambda name, case=case: z[f"lr_schedule/{case}/{name}"]
+        epochs = np.atleast_1d(get("lr_step_epochs"))
+        drops = [int(epoch * int(get("n_roidb")) / int(get("batch_size"))) for epoch in epochs]
+        np.testing.assert_array_equal(drops, np.atleast_1d(get("lr_iters")))
+        rate = learning_rate(OptimizerConfig(drop_epochs=tuple(map(float, drops))), 1)
+        for drop in drops:  # the authors count updates from 1 and drop after `drop` of them
+            assert float(rate(drop - 1)) / float(rate(drop)) == pytest.approx(10, rel=1e-5)
+
+
+@pytest.mark.parametrize("case", ["s1", "s2"])
+def test_updates_equal_the_authors(authors_training, case):
+    z = authors_training
+    get = lambda name: z[f"sgd/{case}/{name}"]
+    names = [str(name) for name in get("names")]
+    base, rates = float(np.ravel(get("lr0"))[0]), get("lr_base")
+    for index, name in enumerate(names):
+        multiple, decay = float(get("lr_mult_each")[index]), float(get("wd_each")[index])
+        # one parameter a tree: under "kernel" it decays, under "offsets" it has a rate of its own
+        leaf = "offsets" if multiple != 1 else "kernel" if decay else "bias"
+        config = OptimizerConfig(
+            learning_rate=base, weight_decay=decay, offset_rate=multiple, momentum=float(get("momentum")),
+            drop_epochs=tuple(float(i) for i in np.flatnonzero(np.diff(rates)) + 1),
+        )  # fmt: skip
+        optimizer = build_optimizer(config, 1)
+        params = {"head": {leaf: jnp.asarray(z[f"sgd/{case}/{name}/init"])}}
+        state = optimizer.init(params)
+        for grad, after in zip(z[f"sgd/{case}/{name}/grad"], z[f"sgd/{case}/{name}/after"], strict=True):
+            updates, state = optimizer.update({"head": {leaf: jnp.asarray(grad)}}, state, params)
+            params = jax.tree.map(jnp.add, params, updates)
+            np.testing.assert_allclose(params["head"][leaf], after, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_frozen_stay_and_offsets_move_faster(name):
+    config = OptimizerConfig(name=name, learning_rate=0.01, weight_decay=0.0)
+    params = tree(1.0)
+    optimizer = build_optimizer(config, 100)
+    with jax.numpy_dtype_promotion("standard"):  # optax's Adam mixes integers and floats
+        updates, _ = optimizer.update(tree(0.5), optimizer.init(params), params)
+    assert float(jnp.abs(updates["low_level"]["res2_1"]["conv1"]["conv"]["kernel"]).max()) == 0
+    kernel = updates["low_level"]["res3_1"]["conv1"]["conv"]["kernel"]
+    assert float(kernel.max()) < 0
+    np.testing.assert_allclose(updates["offsets"], 2.5 * kernel, rtol=1e-5)

@@ -1,0 +1,104 @@
+"""The training step: it learns, its flags bypass, its gradients are sums and finite."""
+
+from dataclasses import replace
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lsts_jax.training.optimizer import build_optimizer
+from lsts_jax.training.state import init_state
+from lsts_jax.training.step import project_offsets, train_step, triplet_feature
+from tests.tiny import at, tiny_config, tiny_detector, triplets
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    config = tiny_config()
+    detector, variables = tiny_detector(config)
+    optimizer = build_optimizer(config.optimizer, 1000)
+    jitted = jax.jit(partial(train_step, detector, optimizer, config))
+
+    def step(state, batch):
+        with jax.numpy_dtype_promotion("standard"):  # optax's Adam mixes integers and floats
+            return jitted(state, batch)
+
+    return detector, variables, init_state(detector, optimizer, variables, 0), step
+
+
+def test_a_batch_overfits(tiny):
+    _, _, state, step = tiny
+    batch = triplets(2)
+    losses = []
+    for _ in range(80):
+        state, metrics = step(state, batch)
+        losses.append(float(metrics["loss"]))
+    assert int(state.step) == 80
+    assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:5])
+    assert float(metrics["rfcn_foreground_accuracy"]) > 0.5
+
+
+def test_hard_triplets_stay_finite(tiny):
+    _, _, state, step = tiny
+    batch = triplets(2)
+    truth = batch.ground_truth
+    no = jnp.zeros_like(truth.valid)
+    everything = truth._replace(
+        boxes=jnp.broadcast_to(truth.boxes[:, :1], truth.boxes.shape),
+        classes=jnp.ones_like(truth.classes),
+        valid=~no,
+    )
+    regions = truth._replace(valid=no, ignored=truth.valid, classes=jnp.zeros_like(truth.classes))
+    for case in (truth._replace(valid=no), everything, regions):
+        after, metrics = step(state, batch._replace(ground_truth=case))
+        assert all(np.isfinite(float(x)) for x in metrics.values())
+        assert all(bool(jnp.isfinite(x).all()) for x in jax.tree.leaves(after.params))
+
+
+def test_the_same_state_and_batch_give_the_same_step(tiny):
+    _, _, state, step = tiny
+    first, second = (step(state, triplets(2))[0] for _ in range(2))
+    jax.tree.map(np.testing.assert_array_equal, first.params, second.params)
+    other = step(state._replace(step=state.step + 1), triplets(2))[0]  # other anchors are drawn
+    kernels = [s.params["rpn"]["boxes"]["conv"]["kernel"] for s in (first, other)]
+    assert float(jnp.abs(kernels[0] - kernels[1]).max()) > 0
+
+
+def test_flags_bypass_and_offsets_receive_gradient(tiny):
+    detector, variables, _, _ = tiny
+    triplet = at(triplets(1), 0)
+
+    @jax.jit
+    def gradient(new_is_old, current_is_new):
+        flagged = triplet._replace(new_is_old=new_is_old, current_is_new=current_is_new)
+        loss = lambda v: jnp.sum(triplet_feature(detector, v, flagged) ** 2)
+        return jax.grad(loss)(variables)["params"]
+
+    norm = lambda x: max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(x))
+    yes, no = jnp.array(True), jnp.array(False)
+    free, without_srfu, without_dfa = gradient(no, no), gradient(yes, no), gradient(no, yes)
+    assert min(norm(free["srfu"]), norm(free["dfa"]), norm(free["offsets"])) > 0
+    assert norm(without_srfu["srfu"]) == 0 < norm(without_srfu["dfa"])
+    assert norm(without_dfa["dfa"]) == 0 < norm(without_dfa["srfu"])
+    neither = gradient(yes, yes)
+    assert norm(neither["offsets"]) == 0 < norm(neither["high_level"])
+
+
+def test_a_frozen_offset_does_not_move():
+    config = tiny_config()
+    config = replace(
+        config, model=replace(config.model, lsts=replace(config.model.lsts, learn_offsets=False))
+    )
+    detector, variables = tiny_detector(config)
+    triplet = at(triplets(1), 0)
+    loss = lambda v: jnp.sum(triplet_feature(detector, v, triplet) ** 2)
+    assert float(jnp.abs(jax.jit(jax.grad(loss))(variables)["params"]["offsets"]).max()) == 0
+
+
+def test_projection_moves_and_counts():
+    params = {"offsets": jnp.array([[-5.0, 1.5], [3.0, 8.0], [0.0, -3.0]])}
+    projected, count = project_offsets(params, 3)
+    assert int(count) == 3
+    np.testing.assert_allclose(projected["offsets"], [[-3, 1.5], [2.999, 2.999], [0, -3]])
