@@ -21,7 +21,7 @@ from lsts_jax.training.checkpoints import Checkpoints
 from lsts_jax.training.optimizer import build_optimizer, learning_rate
 from lsts_jax.training.pretrained import load_pretrained
 from lsts_jax.training.state import TrainState, init_state, init_variables, variables_of
-from lsts_jax.training.step import train_step
+from lsts_jax.training.step import Metrics, train_step
 
 logger = logging.getLogger(__name__)
 
@@ -76,30 +76,30 @@ def train(config: Config, workdir: Path, loader: Loader, evaluate: Evaluate) -> 
         step_fn = jax.jit(partial(train_step, detector, optimizer, config), donate_argnums=0)
         rate = learning_rate(config.optimizer, loader.steps_per_epoch)
 
-        def finish(step, state):
-            """What is due after `step` updates."""
-            last = step == num_steps
-            due = settings.evaluate_every and step % settings.evaluate_every == 0
-            if last or step % settings.checkpoint_every == 0:
-                checkpoints.save(state)
-            if last or due:
-                found = evaluate(detector, variables_of(state))
-                log.write({"step": step, "mAP": found["mAP"]})
-                checkpoints.save_best(state, found["mAP"])
+        def due(step, every):
+            return step >= num_steps or (every > 0 and step % every == 0)
 
+        def score(step, state):
+            found = evaluate(detector, variables_of(state))
+            checkpoints.save_best(state, found["mAP"])
+            log.write({"step": step, "mAP": found["mAP"]})
+
+        if first and due(first, settings.evaluate_every) and not log.has_evaluation(first):
+            score(first, state)  # the earlier run was stopped between its checkpoint and this
         if first >= num_steps:
-            finish(num_steps, state)
             return state
         clock, counted = time.perf_counter(), first
+        unchecked = []
         with tqdm(total=num_steps, initial=first, unit="step", dynamic_ncols=True) as bar:
             for step, batch in enumerate(loader.iterate(first, num_steps - first), first + 1):
                 state, metrics = step_fn(state, batch)
                 bar.update()
-                saving = step % settings.checkpoint_every == 0 or step == num_steps
-                if step % settings.log_every == 0 or saving or step == first + 1:
-                    metrics = {name: float(value) for name, value in metrics.items()}
-                    if not math.isfinite(metrics["loss"]) or not math.isfinite(metrics["grad_norm"]):
-                        raise UserError(_not_finite(step, metrics, checkpoints))
+                unchecked.append((step, metrics))
+                save, look = due(step, settings.checkpoint_every), due(step, settings.evaluate_every)
+                if save or look or due(step, settings.log_every) or step == 1:
+                    # Only here does the host wait for the device.
+                    metrics = _require_finite(unchecked, checkpoints)
+                    unchecked.clear()
                     now = time.perf_counter()
                     speed = (step - counted) * settings.batch_size / max(now - clock, 1e-9)
                     clock, counted = now, step
@@ -113,8 +113,20 @@ def train(config: Config, workdir: Path, loader: Loader, evaluate: Evaluate) -> 
                         images=f"{speed:.1f}/s",
                         refresh=False,
                     )
-                finish(step, state)
+                if save:
+                    checkpoints.save(state)
+                if look:
+                    score(step, state)
     return state
+
+
+def _require_finite(steps: list[tuple[int, Metrics]], checkpoints: Checkpoints) -> dict[str, float]:
+    """The last step's metrics as numbers. Raises `UserError` naming the first step that went wrong."""
+    for step, metrics in jax.device_get(steps):
+        metrics = {name: float(value) for name, value in metrics.items()}
+        if not math.isfinite(metrics["loss"]) or not math.isfinite(metrics["grad_norm"]):
+            raise UserError(_not_finite(step, metrics, checkpoints))
+    return metrics
 
 
 def _not_finite(step: int, metrics: dict, checkpoints: Checkpoints) -> str:
@@ -122,7 +134,7 @@ def _not_finite(step: int, metrics: dict, checkpoints: Checkpoints) -> str:
     kept = checkpoints.latest_step()
     where = "no checkpoint was written yet" if kept is None else f"the checkpoint of step {kept} is kept"
     return (
-        f"step {step}: the loss is not finite ({bad}); {where}; "
+        f"step {step}: the loss or its gradient is not finite ({bad}); {where}; "
         "lower --config.optimizer.learning_rate or look at the data of this step"
     )
 
@@ -156,6 +168,10 @@ class MetricsLog:
             replacement = self.path.with_suffix(".tmp")
             replacement.write_text("".join(line + "\n" for line in kept))
             replacement.replace(self.path)
+
+    def has_evaluation(self, step: int) -> bool:
+        lines = self.path.read_text().splitlines() if self.path.exists() else []
+        return any(line["step"] == step and "mAP" in line for line in map(json.loads, lines))
 
     def write(self, values: dict) -> None:
         with self.path.open("a") as file:
