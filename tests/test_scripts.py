@@ -1,6 +1,7 @@
 """A user's mistake is one line on stderr and exit status 2; `--help` does not wait for JAX."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -103,3 +104,13 @@ def test_train_evaluate_predict(place):
     assert done.returncode == 2
     assert "does not fit the model" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(place):
+    workdir = place / "diverged"
+    data = ["--config.data.root", place / "data", "--config.data.train_lists", "VID_train_15frames"]
+    rate = ["--config.optimizer.learning_rate", "1e30", "--config.train.log_every", "1"]
+    done = run("train.py", TINY, "--workdir", workdir, *data, *rate)
+    assert done.returncode == 2
+    assert re.search(r"error: step \d: the loss is not finite", done.stderr)
+    assert "Traceback" not in done.stderr

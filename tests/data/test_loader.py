@@ -354,6 +354,8 @@ def script(tmp_path, tree):
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            # Python hears Ctrl-C only if its parent does, which what starts in the background may not.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     return start

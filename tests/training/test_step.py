@@ -62,7 +62,7 @@ def test_the_same_state_and_batch_give_the_same_step(tiny):
     first, second = (step(state, triplets(2))[0] for _ in range(2))
     jax.tree.map(np.testing.assert_array_equal, first.params, second.params)
     other = step(state._replace(step=state.step + 1), triplets(2))[0]  # other anchors are drawn
-    kernels = [s.params["rpn"]["boxes"]["conv"]["kernel"] for s in (first, other)]
+    kernels = [s.params["rpn"]["classes"]["conv"]["kernel"] for s in (first, other)]
     assert float(jnp.abs(kernels[0] - kernels[1]).max()) > 0
 
 
