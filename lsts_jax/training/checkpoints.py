@@ -59,7 +59,7 @@ class Checkpoints:
             self._latest.save(step, args=_items(state))
 
     def save_best(self, state: TrainState, mean_average_precision: float) -> None:
-        """Keep the state if no earlier one evaluated better; returns when it is written."""
+        """Keep the state if no earlier one evaluated better."""
         step = int(state.step)
         if step not in self._best.all_steps():
             self._best.save(
@@ -67,7 +67,6 @@ class Checkpoints:
                 args=_items(state),
                 metrics={"mAP": float(mean_average_precision)},
             )
-            self._best.wait_until_finished()
 
     def restore(self, state: TrainState) -> TrainState:
         """The latest state, in the shapes of `state`. Raises `UserError` if it is of another model."""

@@ -134,7 +134,7 @@ def _not_finite(step: int, metrics: dict, checkpoints: Checkpoints) -> str:
     kept = checkpoints.latest_step()
     where = "no checkpoint was written yet" if kept is None else f"the checkpoint of step {kept} is kept"
     return (
-        f"step {step}: the loss is not finite ({bad}); {where}; "
+        f"step {step}: the loss or its gradient is not finite ({bad}); {where}; "
         "lower --config.optimizer.learning_rate or look at the data of this step"
     )
 
