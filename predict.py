@@ -21,6 +21,8 @@ class Options:
     """latest, best (by mAP during training), or a step."""
     score: float = 0.5
     """Detections below this are written to detections.jsonl, but not drawn."""
+    live: bool = False
+    """Detect each frame before the next is read, as from a camera, and report how long that takes."""
 
 
 def run(arguments: list[str]) -> None:
@@ -43,13 +45,33 @@ def run(arguments: list[str]) -> None:
         jsonl_writer(found, detector.class_names) as write,
         tqdm(total=source.num_frames, unit="frame", desc=name, dynamic_ncols=True) as bar,
     ):
-        for result in detector.stream(options.source):
+        latencies = []
+        for result in detector.stream(options.source, live=options.live):
+            latencies.append(result.latency)
             video.write(result.plot(score_threshold=options.score))
             write(
                 FrameDetections(result.frame_index, result.classes, result.scores, result.boxes, result.time)
             )
             bar.update()
+    if options.live:
+        print(_latency(latencies, detector.config.model.keyframe_interval), file=sys.stderr)
     print(f"{annotated}\n{found}", file=sys.stderr)
+
+
+def _latency(seconds: list[float], interval: int) -> str:
+    """Median and 95th percentile by kind of frame; the first two segments, which compile, are left out."""
+    import numpy as np
+
+    warm = np.array(seconds[2 * interval :]) * 1e3
+    if len(warm) <= interval:
+        return f"latency is measured from frame {2 * interval} on: the video is too short"
+    is_key = np.arange(len(warm)) % interval == 0
+    kinds = {"keyframes": warm[is_key], "other frames": warm[~is_key]}
+    percentiles = {kind: np.percentile(times, [50, 95]) for kind, times in kinds.items() if len(times)}
+    found = "; ".join(
+        f"{kind} {p50:.1f} ms, 95 % below {p95:.1f}" for kind, (p50, p95) in percentiles.items()
+    )
+    return f"median latency from the decoded picture to its detections: {found}"
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ suppressions can be given to do. Latency is from pixels in the host's memory to 
 
 import time
 from functools import partial
+from itertools import cycle, islice
 
 import jax
 import jax.numpy as jnp
@@ -78,26 +79,30 @@ def measure_segments(
 
 
 def measure_stream(
-    detector: Detector, variables: dict, config: Config, *, frames: int, frames_per_batch: int
+    detector: Detector, variables: dict, config: Config, *, frames: int, videos: int, frames_per_batch: int
 ) -> dict:
-    """Frames a second of `VideoDetector` over one long video, and how its memory grows."""
+    """Frames a second of `VideoDetector` over long videos: with the copies to and from the device."""
     interval = config.model.keyframe_interval
-    video = VideoDetector(
+    detect = VideoDetector(
         detector, variables, interval=interval, schedule="online", frames_per_batch=frames_per_batch
     )
     pool = random_frames(config, interval)
-    one = lambda t: jax.tree.map(lambda x: x[t % interval], pool)
-    for _ in video.stream(one(t) for t in range(2 * interval)):  # compiles
-        pass
-    before = peak_resident_bytes()
+
+    segment = [jax.tree.map(lambda x, t=t: x[t], pool) for t in range(interval)]
+
+    def stream(count):
+        each = [islice(cycle(segment), count) for _ in range(videos)]
+        return sum(1 for _ in detect.stream_many(each, videos_per_batch=videos))
+
+    stream(2 * interval)  # compiles
     begin = time.perf_counter()
-    count = sum(1 for _ in video.stream(one(t) for t in range(frames)))
+    count = stream(frames)
     seconds = time.perf_counter() - begin
     return {
         "frames": count,
+        "videos": videos,
         "frames_per_batch": frames_per_batch,
         "frames_per_second": count / seconds,
-        "resident_growth_bytes": peak_resident_bytes() - before,
     }
 
 
@@ -168,7 +173,7 @@ def main() -> None:
     add_model_options(made)
     made.add_argument("--frames-per-batch", type=int, default=1, help="frames of a segment at once")
     made.add_argument("--videos", type=int, default=1, help="videos in lockstep")
-    made.add_argument("--stream", type=int, default=0, metavar="FRAMES", help="length of a video to stream")
+    made.add_argument("--stream", type=int, default=0, metavar="FRAMES", help="length of videos to stream")
     made.add_argument("--segments-only", action="store_true", help="neither events nor parts")
     options = made.parse_args()
     config = model_config(options)
@@ -215,12 +220,10 @@ def main() -> None:
             variables,
             config,
             frames=options.stream,
+            videos=options.videos,
             frames_per_batch=options.frames_per_batch,
         )
-        print(
-            f"stream of {stream['frames']} frames: {stream['frames_per_second']:.2f} frames a second, "
-            f"resident memory grew by {megabytes(stream['resident_growth_bytes'])} MiB"
-        )
+        print(f"streamed {stream['frames']} frames: {stream['frames_per_second']:.2f} frames a second")
     if not options.segments_only:
         content["events"] = measure_events(detector, variables, config, options.seconds)
         print_table(

@@ -24,7 +24,7 @@ run() { # name, seconds at most, module and its options
 run check 90 benchmarks.check_device
 run lsts_batched 30 benchmarks.lsts --forms factorised --batch 8 --dtype bfloat16 --seconds 1
 run train_step 130 benchmarks.train_step --batch 8 --dtype bfloat16 --seconds 8
-run detector_batched 110 benchmarks.detector --dtype bfloat16 --videos 8 --frames-per-batch 9 --segments-only
+run detector_batched 110 benchmarks.detector --dtype bfloat16 --videos 8 --frames-per-batch 9 --stream 400 --segments-only
 run detector_live 120 benchmarks.detector --dtype bfloat16 --frames-per-batch 9 --stream 600 --seconds 4
 run postprocess 30 benchmarks.postprocess --seconds 1
 run lsts 30 benchmarks.lsts --seconds 1

@@ -1,7 +1,9 @@
-"""A trained detector on anyone's video: `load(workdir)` and `stream(source)`."""
+"""A trained detector on anyone's video: `load(workdir)`, then `stream(source)`, or `live()` for a camera."""
 
+import time
 from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -11,11 +13,13 @@ from numpy import ndarray
 
 from lsts_jax.config import Config
 from lsts_jax.config_io import load_saved_config
-from lsts_jax.data.transforms import resize_scale, to_frame
+from lsts_jax.data.transforms import Size, resize_scale, to_frame
 from lsts_jax.data.video_io import open_source
 from lsts_jax.evaluation.runner import frame_detections
+from lsts_jax.models.detector import Detector
 from lsts_jax.models.resnet import STRIDE
-from lsts_jax.streaming import VideoDetector
+from lsts_jax.streaming import READERS, LiveDetector, VideoDetector, decode_ahead, read_ahead
+from lsts_jax.structs import Detections, Frame
 from lsts_jax.training.checkpoints import load_detector
 from lsts_jax.viz import draw_detections
 
@@ -33,6 +37,7 @@ class Result(NamedTuple):
     scores: Float[ndarray, "d"]
     classes: Int32[ndarray, "d"]  # 1..N
     class_names: tuple[str, ...]
+    latency: float  # seconds from the decoded picture to its detections; a stream waits for its segment
 
     def plot(self, *, score_threshold: float = 0.5) -> UInt8[ndarray, "H W 3"]:
         """The picture with the detections drawn on it."""
@@ -49,34 +54,87 @@ class Result(NamedTuple):
 class LoadedDetector:
     """A detector with its weights, ready for any number of videos of any size."""
 
-    def __init__(self, config: Config, video_detector: VideoDetector, step: int):
-        self.config, self.step = config, step
+    def __init__(self, config: Config, detector: Detector, variables: dict, step: int):
+        self.config, self.detector, self.variables, self.step = config, detector, variables, step
         self.class_names = config.data.class_names
-        self._video_detector = video_detector
+        self._video_detector = VideoDetector(
+            detector,
+            variables,
+            interval=config.model.keyframe_interval,
+            schedule=config.model.schedule,
+            frames_per_batch=config.evaluation.frames_per_batch,
+        )
 
-    def stream(self, source: str | Path) -> Iterator[Result]:
+    def stream(self, source: str | Path, *, live: bool = False) -> Iterator[Result]:
         """Detections in each frame of a video file or a folder of pictures.
 
         All of a video is treated as one: the memory runs from its first frame to its last. Results come a
-        segment or two after the frame was read.
+        segment or two after the frame was read; reading, resizing and detecting run side by side. `live`:
+        each frame is detected before the next is read, on the online schedule.
 
         Raises:
           UserError: the source cannot be opened or is empty.
         """
         video = open_source(source)
-        waiting: deque[tuple[int, ndarray]] = deque()
-
-        def frames():
-            canvas = None
+        if live:
+            detect = self.live()
             for index, image in video:
-                canvas = canvas or tight_canvas(image.shape[:2], self.config)
-                waiting.append((index, image))
-                yield to_frame(image, replace(self.config.data, canvases=(canvas,)), canvas)
+                yield detect(image)._replace(frame_index=index, time=index / (video.fps or DEFAULT_FPS))
+            return
+        canvas = tight_canvas(video.size, self.config)
+        waiting: deque[tuple[int, ndarray, float]] = deque()
 
-        for found in self._video_detector.stream(frames()):
-            index, image = waiting.popleft()
-            kept = frame_detections(index, found, index / (video.fps or DEFAULT_FPS))
-            yield Result(index, kept.time, image, kept.boxes, kept.scores, kept.classes, self.class_names)
+        def prepare(item: tuple[int, ndarray]) -> tuple[int, ndarray, float, Frame]:
+            return *item, time.perf_counter(), self._prepare(item[1], canvas)
+
+        def frames(pool):
+            for *about, frame in read_ahead(pool, prepare, decode_ahead(video)):
+                waiting.append(about)
+                yield frame
+
+        with ThreadPoolExecutor(READERS) as pool:
+            for found in self._video_detector.stream(frames(pool)):
+                index, image, begin = waiting.popleft()
+                latency = time.perf_counter() - begin
+                yield self._result(index, index / (video.fps or DEFAULT_FPS), image, found, latency)
+
+    def live(self) -> "Live":
+        """Detections of one picture before the next is there, as from a camera; causal (online schedule)."""
+        return Live(self)
+
+    def _prepare(self, image: UInt8[ndarray, "H W 3"], canvas: Size) -> Frame:
+        return to_frame(image, replace(self.config.data, canvases=(canvas,)), canvas)
+
+    def _result(
+        self, index: int, seconds: float, image: UInt8[ndarray, "H W 3"], found: Detections, latency: float
+    ) -> Result:
+        kept = frame_detections(index, found, seconds)
+        return Result(index, seconds, image, kept.boxes, kept.scores, kept.classes, self.class_names, latency)
+
+
+class Live:
+    """A video that comes picture by picture: `result = live(image)`, `image` RGB [H W 3].
+
+    A picture of another size opens a new video.
+    """
+
+    def __init__(self, loaded: LoadedDetector):
+        self._loaded, self._canvas, self._index = loaded, None, 0
+        self._detector = LiveDetector(
+            loaded.detector, loaded.variables, interval=loaded.config.model.keyframe_interval
+        )
+
+    def __call__(self, image: UInt8[ndarray, "H W 3"]) -> Result:
+        """Detections in the next picture; its time is that of a video at 25 frames a second."""
+        begin = time.perf_counter()
+        canvas = tight_canvas(image.shape[:2], self._loaded.config)
+        if canvas != self._canvas:
+            self._detector.restart()
+            self._canvas = canvas
+        found = self._detector.detect(self._loaded._prepare(image, canvas))
+        latency = time.perf_counter() - begin
+        self._index += 1
+        return self._loaded._result(self._index - 1, (self._index - 1) / DEFAULT_FPS, image, found, latency)
 
 
 def load(workdir: str | Path, checkpoint: str = "latest") -> LoadedDetector:
@@ -90,17 +148,10 @@ def load(workdir: str | Path, checkpoint: str = "latest") -> LoadedDetector:
     """
     config = load_saved_config(Path(workdir) / "config.json")
     detector, variables, step = load_detector(config, Path(workdir), checkpoint)
-    video_detector = VideoDetector(
-        detector,
-        variables,
-        interval=config.model.keyframe_interval,
-        schedule=config.model.schedule,
-        frames_per_batch=config.evaluation.frames_per_batch,
-    )
-    return LoadedDetector(config, video_detector, step)
+    return LoadedDetector(config, detector, variables, step)
 
 
-def tight_canvas(size: tuple[int, int], config: Config) -> tuple[int, int]:
+def tight_canvas(size: Size, config: Config) -> Size:
     """(height, width) in whole strides that hold a picture of `size`, once it is resized for the model."""
     scale = resize_scale(size, config.data.short_side, config.data.long_side)
     height, width = (-(-round(side * scale) // STRIDE) * STRIDE for side in size)

@@ -22,13 +22,15 @@ class DataConfig:
 
     root: str = "data/ILSVRC2015"
     """Folder that holds the data set (for imagenet_vid: the one with Annotations, Data, ImageSets)."""
-    format: Literal["imagenet_vid", "mot"] = "imagenet_vid"
-    """Layout of the data set on disk."""
+    format: Literal["imagenet_vid", "coco_vid", "mot", "tfds"] = "imagenet_vid"
+    """Layout of the data set on disk. tfds: what `python -m lsts_jax.data.prepare` made of imagenet_vid."""
     class_names: tuple[str, ...] = IMAGENET_VID_CLASSES
-    """Names of the classes in order; class 0 is the background and is not listed."""
+    """Names of the classes in order; class 0 is the background and is not listed. Empty: all that the data
+    set has, in its order."""
     train_lists: tuple[str, ...] = ("VID_train_15frames", "DET_train_30classes")
-    """imagenet_vid: files of ImageSets without .txt; mot: sequence names, each with an optional range of
-    frames counted from 0, end excluded, as in PETS09-S2L1:0-500."""
+    """imagenet_vid, tfds: files of ImageSets without .txt; coco_vid: json files below root, without .json;
+    mot: sequence names, each with an optional range of frames counted from 0, end excluded, as in
+    PETS09-S2L1:0-500."""
     val_lists: tuple[str, ...] = ("VID_val_videos",)
     """What evaluation reads, named as in train_lists."""
     short_side: int = 600
@@ -47,6 +49,8 @@ class DataConfig:
     [t-10, t), old key in [t-15, t-10); both clamped to the video (authors)."""
     workers: int = 4
     """Processes that load pictures; 0 loads in threads of the training process."""
+    max_bad_share: float = 0.01
+    """Samples that cannot be read are skipped with a warning; a larger share of them stops the run."""
 
 
 @dataclass(frozen=True)
@@ -202,6 +206,8 @@ class TrainConfig:
 class EvaluationConfig:
     frames_per_batch: int = 1
     """Frames of a segment that run as one batch on the device."""
+    videos_per_batch: int = 1
+    """Videos that advance side by side, segment by segment."""
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,16 @@
-"""The host's side of `video.py`: cut a stream of frames into segments and keep the device fed.
+"""The host's side of `video.py`: cut streams of frames into segments and keep the device fed.
 
-Segments are dispatched ahead: while the device computes one, the next is read and the one before is
-fetched. Detections come back in the order of the frames.
+Pictures are read and resized in threads (`read_ahead`), a segment of each of several videos is sent to the
+device and dispatched without waiting, and its detections are fetched while later segments are computed.
+`LiveDetector` instead answers each frame before it takes the next.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
-from itertools import islice
-from typing import TypeVar
+from itertools import count, islice
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -17,20 +18,27 @@ import numpy as np
 
 from lsts_jax.models.detector import Detector
 from lsts_jax.structs import Detections, Frame, Memory
-from lsts_jax.video import detect_video, empty_memory, keyframe_of
+from lsts_jax.video import detect_video, empty_memory, events, keyframe_of
 
 T, U = TypeVar("T"), TypeVar("U")
 
 # Threads that decode and resize; OpenCV lets go of the interpreter's lock.
 READERS = 4
-# Frames that may be read before they are asked for.
+# Frames of a video that may be read before they are asked for.
 READ_AHEAD = 32
 # Calls that may be under way on the device before the oldest result is waited for.
 IN_FLIGHT = 2
 
 
+class _Lane(NamedTuple):
+    """A place of the batch of videos, and the video that is in it."""
+
+    video: int
+    segments: Iterator[list[Frame]]
+
+
 class VideoDetector:
-    """A detector bound to its parameters and schedule, compiled once a canvas."""
+    """A detector bound to its parameters and schedule, compiled once a canvas and number of videos."""
 
     def __init__(
         self,
@@ -45,50 +53,126 @@ class VideoDetector:
         `detect_video`."""
         self.detector, self.variables = detector, variables
         self.interval, self.schedule = interval, schedule
-        self._detect = jax.jit(partial(detect_video, detector, frames_per_batch=frames_per_batch))
+        one = partial(detect_video, detector, frames_per_batch=frames_per_batch)
+        self._detect = jax.jit(jax.vmap(one, in_axes=(None, 0, 0, 0, 0)), donate_argnums=1)
 
     def stream(self, frames: Iterable[Frame]) -> Iterator[Detections]:
         """Detections (NumPy arrays) of each frame of one video; all frames share one canvas."""
-        frames = iter(frames)
-        under_way: deque[tuple[int, Detections]] = deque()
-        memory, first = None, True
-        while segment := list(islice(frames, self.interval)):
-            if memory is None:
-                memory = empty_memory(self.detector, self.variables, segment[0])
-            memory, found = self._segment(memory, segment, first)
-            first = False
-            under_way.append((len(segment), found))
+        return (found for _, found in self.stream_many([frames], videos_per_batch=1))
+
+    def stream_many(
+        self, videos: Iterable[Iterable[Frame]], *, videos_per_batch: int
+    ) -> Iterator[tuple[int, Detections]]:
+        """Position of the video and detections of each frame of many videos, all on one canvas.
+
+        `videos_per_batch` of them advance in lockstep, a segment at a time; as one ends, the next takes its
+        place. The frames of a video come in order, those of different videos in between.
+        """
+        waiting = iter(enumerate(videos))
+        lanes: list[_Lane | None] = [None] * videos_per_batch
+        memory, under_way = None, deque()
+        while True:
+            segments, owners, first = [], [], []
+            for place, lane in enumerate(lanes):
+                frames = next(lane.segments, None) if lane else None
+                first.append(frames is None)
+                while frames is None and (opened := next(waiting, None)):
+                    lanes[place] = _Lane(opened[0], self._cut(opened[1]))
+                    frames = next(lanes[place].segments, None)
+                lanes[place] = lanes[place] if frames else None
+                segments.append(frames)
+                owners.append((lanes[place].video, len(frames)) if frames else None)
+            if not any(segments):
+                break
+            # an idle place computes what another does, and nobody asks for it
+            some = next(filter(None, segments))
+            memory, found = self._dispatch(memory, [frames or some for frames in segments], first)
+            under_way.append((owners, found))
             if len(under_way) > IN_FLIGHT:
                 yield from _fetch(*under_way.popleft())
         while under_way:
             yield from _fetch(*under_way.popleft())
 
-    def _segment(self, memory: Memory, frames: list[Frame], first: bool) -> tuple[Memory, Detections]:
-        keyframe = keyframe_of(self.schedule, len(frames), self.interval)
+    def _cut(self, frames: Iterable[Frame]) -> Iterator[list[Frame]]:
+        frames = iter(frames)
+        while segment := list(islice(frames, self.interval)):
+            yield segment
+
+    def _dispatch(
+        self, memory: Memory | None, segments: list[list[Frame]], first: list[bool]
+    ) -> tuple[Memory, Detections]:
+        """Start the computation of a segment of each video."""
+        keyframes = [keyframe_of(self.schedule, len(frames), self.interval) for frames in segments]
         # A short last segment is filled up, so that one program serves the whole video.
-        filled = frames + [frames[keyframe]] * (self.interval - len(frames))
-        stacked = jax.tree.map(lambda *x: np.stack(x)[None], *filled)
-        memory, found = self._detect(
-            self.variables, memory, stacked, jnp.array([keyframe], jnp.int32), jnp.array([first])
-        )
+        filled = [
+            frames + [frames[key]] * (self.interval - len(frames))
+            for frames, key in zip(segments, keyframes, strict=True)
+        ]
+        stacked = [jax.tree.map(lambda *x: np.stack(x)[None], *frames) for frames in filled]
+        batch = jax.device_put(jax.tree.map(lambda *x: np.stack(x), *stacked))  # [V 1 T ...]
+        if memory is None:
+            one = empty_memory(self.detector, self.variables, segments[0][0]).feature
+            memory = Memory(jnp.zeros((len(segments), *one.shape), one.dtype))
+        keyframes, first = np.array(keyframes, np.int32)[:, None], np.array(first)[:, None]
+        memory, found = self._detect(self.variables, memory, batch, keyframes, first)
+        jax.tree.map(lambda x: x.copy_to_host_async(), found)
         return memory, found
 
 
-def _fetch(count: int, found: Detections) -> Iterator[Detections]:
+def _fetch(owners: list[tuple[int, int] | None], found: Detections) -> Iterator[tuple[int, Detections]]:
     found = jax.device_get(found)
-    for t in range(count):
-        yield jax.tree.map(lambda x, t=t: x[0, t], found)
+    for place, owner in enumerate(owners):
+        for t in range(owner[1] if owner else 0):
+            yield owner[0], jax.tree.map(lambda x, place=place, t=t: x[place, 0, t], found)
 
 
-def read_ahead(read: Callable[[T], U], items: Iterable[T]) -> Iterator[U]:
-    """`map(read, items)` in threads that keep at most READ_AHEAD results ready."""
+class LiveDetector:
+    """One frame in, its detections out, before the next frame is known: the online schedule."""
+
+    def __init__(self, detector: Detector, variables: dict, *, interval: int):
+        self._events = [jax.jit(event) for event in events(detector)]
+        self._variables, self._interval = variables, interval
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget the video: the next frame is the first of another."""
+        self._memory, self._seen = None, 0
+
+    def detect(self, frame: Frame) -> Detections:
+        """Detections (NumPy arrays) of the next frame.
+
+        All frames of a video share one canvas; the first keyframe, the second and the first other frame wait
+        for their compilation.
+        """
+        start, on_keyframe, on_frame = self._events
+        if self._seen % self._interval:
+            found = on_frame(self._variables, self._memory, frame)
+        elif self._seen:
+            self._memory, found = on_keyframe(self._variables, self._memory, frame)
+        else:
+            self._memory, found = start(self._variables, frame)
+        self._seen += 1
+        return jax.device_get(found)
+
+
+def read_ahead(pool: Executor, read: Callable[[T], U], items: Iterable[T]) -> Iterator[U]:
+    """`map(read, items)` by a pool that keeps at most READ_AHEAD results ready."""
     items = iter(items)
-    with ThreadPoolExecutor(READERS) as pool:
-        waiting = deque(pool.submit(read, item) for item in islice(items, READ_AHEAD))
-        try:
-            while waiting:
-                yield waiting.popleft().result()
-                waiting.extend(pool.submit(read, item) for item in islice(items, 1))
-        finally:
-            for future in waiting:
-                future.cancel()
+    waiting = deque(pool.submit(read, item) for item in islice(items, READ_AHEAD))
+    try:
+        while waiting:
+            yield waiting.popleft().result()
+            waiting.extend(pool.submit(read, item) for item in islice(items, 1))
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def decode_ahead(items: Iterable[T]) -> Iterator[T]:
+    """The items, which can only be had one after the other, taken ahead of time in a thread of their own."""
+    iterator, end = iter(items), object()
+    with ThreadPoolExecutor(1) as reader:
+        for item in read_ahead(reader, lambda _: next(iterator, end), count()):
+            if item is end:
+                return
+            yield item

@@ -46,15 +46,24 @@ def start(detector: Detector, variables: Variables, frame: Frame) -> tuple[Memor
 
 
 def on_keyframe(
-    detector: Detector, variables: Variables, memory: Memory, frame: Frame
+    detector: Detector,
+    variables: Variables,
+    memory: Memory,
+    frame: Frame,
+    first: Bool[Array, ""] | bool = False,
 ) -> tuple[Memory, Detections]:
-    """A later keyframe: its high-level feature, enhanced by the memory, is the new memory."""
-    call = partial(detector.apply, variables)
+    """A later keyframe: its high-level feature, enhanced by the memory, is the new memory.
+
+    Where `first` is true it opens a video and the memory is forgotten, as in `start`. A mask, not a branch:
+    videos in lockstep begin at different times, and SRFU costs little beside the backbone.
+    """
     if detector.srfu is None:
         return start(detector, variables, frame)
+    call = partial(detector.apply, variables)
     low = call(frame, method="low")
     high = call(low, frame.size, method="high")
-    memory = Memory(call(memory.feature, high, frame.size, method="update").feature)
+    enhanced = call(memory.feature, high, frame.size, method="update").feature
+    memory = Memory(jnp.where(first, high, enhanced))
     return memory, call(memory.feature, frame, method="detect")
 
 
@@ -105,18 +114,13 @@ def detect_video(
     Returns:
       The memory after the last segment, and detections [S T D].
     """
-    start_, on_keyframe_, on_frame_ = events(detector)
+    _, on_keyframe_, on_frame_ = events(detector)
 
     def segment(memory, inputs):
         frames, keyframe, first = inputs
         count = len(frames.size)
         key_frame = jax.tree.map(lambda x: x[keyframe], frames)
-        # `first` is shared by a batch of videos: under vmap a batched flag would run both branches.
-        memory, of_keyframe = lax.cond(
-            first,
-            lambda: start_(variables, key_frame),
-            lambda: on_keyframe_(variables, memory, key_frame),
-        )
+        memory, of_keyframe = on_keyframe_(variables, memory, key_frame, first)
         others = jnp.arange(count - 1, dtype=jnp.int32)
         others = others + (others >= keyframe).astype(jnp.int32)
         of_others = lax.map(

@@ -1,13 +1,15 @@
 """The three events, their scan over segments, and the stream that feeds it."""
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
+from itertools import chain, count
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lsts_jax.streaming import VideoDetector
+from lsts_jax.streaming import LiveDetector, VideoDetector, decode_ahead, read_ahead
 from lsts_jax.video import Events, detect_video, empty_memory, events, keyframe_of
 from tests.tiny import at, random_frames, tiny_config, tiny_detector
 
@@ -58,6 +60,52 @@ def test_stream_equals_the_events_one_by_one(tiny, schedule, frames_per_batch):
     assert sum(int(f.valid.sum()) for f in found) > 8
     for one, wanted in zip(found, expected, strict=True):
         assert_same(one, wanted)
+
+
+def test_videos_in_lockstep_are_the_videos_one_by_one(tiny):
+    detector, variables = tiny
+    videos = [random_frames(length, seed=length) for length in (4, 7, 1, 3)]
+    detect = VideoDetector(detector, variables, interval=3, schedule="offline")
+    each = lambda frames: (at(frames, t) for t in range(len(frames.size)))
+    expected = [list(detect.stream(each(frames))) for frames in videos]
+    found = [[] for _ in videos]
+    waiting = [each(videos[0]), each(videos[1]), iter(()), each(videos[2]), each(videos[3])]
+    for video, one in detect.stream_many(waiting, videos_per_batch=2):
+        found[video - (video > 2)].append(one)
+    assert [len(x) for x in found] == [4, 7, 1, 3]
+    for one, wanted in zip(chain(*found), chain(*expected), strict=True):
+        assert_same(one, wanted)
+
+
+def test_live_detection_is_the_online_schedule_and_restarts(tiny):
+    detector, variables = tiny
+    frames = random_frames(5)
+    expected = by_events(detector, variables, frames, "online", 3)
+    live = LiveDetector(detector, variables, interval=3)
+    for _ in range(2):
+        for t in range(5):
+            assert_same(live.detect(at(frames, t)), expected[t])
+        live.restart()
+
+
+def test_reading_ahead_keeps_the_order_and_passes_errors_on():
+    def damaged():
+        yield from range(40)
+        raise OSError("the tape has torn")
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(read_ahead(pool, lambda x: x * x, decode_ahead(range(100)))) == [
+            x * x for x in range(100)
+        ]
+        read = read_ahead(pool, lambda x: x, decode_ahead(damaged()))
+        assert [next(read) for _ in range(8)] == list(range(8))
+        with pytest.raises(OSError, match="torn"):
+            list(read)
+        taken = []
+        reading = read_ahead(pool, lambda x: taken.append(x) or x, count())
+        next(reading)
+        reading.close()  # leaves an endless source
+    assert len(taken) <= 33
 
 
 def test_memory_matters_and_only_keyframes_write_it(tiny):

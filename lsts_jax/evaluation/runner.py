@@ -3,7 +3,9 @@
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -11,11 +13,12 @@ from tqdm import tqdm
 from lsts_jax.config import Config
 from lsts_jax.data.dataset import VideoDataset
 from lsts_jax.data.loader import read_frame
+from lsts_jax.data.transforms import Size, canvas_of
 from lsts_jax.evaluation.detections import FrameDetections, join, text_writer
 from lsts_jax.evaluation.vid_map import Annotations, vid_map
 from lsts_jax.models.detector import Detector
-from lsts_jax.streaming import VideoDetector, read_ahead
-from lsts_jax.structs import Detections
+from lsts_jax.streaming import READERS, VideoDetector, read_ahead
+from lsts_jax.structs import Detections, Frame
 
 
 def evaluate(
@@ -39,19 +42,16 @@ def evaluate(
         schedule=config.model.schedule,
         frames_per_batch=config.evaluation.frames_per_batch,
     )
+    videos = _by_canvas(dataset, config)
     found, seconds = [], 0.0
-    compiled = set()
     with (
         text_writer(folder / "detections.txt") as write,
-        tqdm(total=len(dataset.samples), unit="frame", desc="evaluate", dynamic_ncols=True) as bar,
+        tqdm(total=len(set(dataset.samples)), unit="frame", desc="evaluate", dynamic_ncols=True) as bar,
     ):
-        for video, times in _by_video(dataset):
-            frame = read_frame(dataset, video, times[0], config.data)
-            if frame.pixels.shape not in compiled:
-                compiled.add(frame.pixels.shape)
-                list(video_detector.stream([frame]))
+        for group in videos.values():
+            _compile(video_detector, config, dataset, group[0])
             begin = time.perf_counter()
-            for detections in _detect(video_detector, config, dataset, video, times):
+            for detections in _detect(video_detector, config, dataset, group):
                 write(detections)
                 found.append(detections)
                 bar.update()
@@ -78,7 +78,7 @@ def table(metrics: dict) -> str:
 def annotations_of(dataset: VideoDataset) -> Annotations:
     """What is annotated in all samples, in the form that the metric takes."""
     frames, classes, boxes, ignored = [], [], [], []
-    for video, t in dataset.samples:
+    for video, t in dict.fromkeys(dataset.samples):
         objects = dataset.objects(video, t)
         frames.append(np.full(len(objects.boxes), dataset.global_id(video, t) - 1, np.int32))
         classes.append(objects.classes)
@@ -87,20 +87,43 @@ def annotations_of(dataset: VideoDataset) -> Annotations:
     return Annotations(*(np.concatenate(x) for x in (frames, classes, boxes, ignored)))
 
 
-def _by_video(dataset: VideoDataset) -> Iterator[tuple[int, list[int]]]:
-    """Each video of the lists once, with its listed frames in order."""
-    videos: dict[int, list[int]] = {}
+class _Listed(NamedTuple):
+    """A video of the lists, and its listed frames in order."""
+
+    video: int
+    times: list[int]
+
+
+def _by_canvas(dataset: VideoDataset, config: Config) -> dict[Size, list[_Listed]]:
+    """Each video of the lists once, by the canvas of its first frame."""
+    times: dict[int, set[int]] = {}
     for video, t in dataset.samples:
-        videos.setdefault(video, []).append(t)
-    return ((video, sorted(times)) for video, times in videos.items())
+        times.setdefault(video, set()).add(t)
+    groups: dict[Size, list[_Listed]] = {}
+    for video, listed in times.items():
+        listed = sorted(listed)
+        size = dataset.objects(video, listed[0]).size or dataset.frame(video, listed[0]).shape[:2]
+        groups.setdefault(canvas_of(size, config.data), []).append(_Listed(video, listed))
+    return groups
+
+
+def _compile(detector: VideoDetector, config: Config, dataset: VideoDataset, listed: _Listed) -> None:
+    frame = read_frame(dataset, listed.video, listed.times[0], config.data)
+    list(detector.stream_many([[frame]], videos_per_batch=config.evaluation.videos_per_batch))
 
 
 def _detect(
-    detector: VideoDetector, config: Config, dataset: VideoDataset, video: int, times: list[int]
+    detector: VideoDetector, config: Config, dataset: VideoDataset, group: list[_Listed]
 ) -> Iterator[FrameDetections]:
-    frames = read_ahead(lambda t: read_frame(dataset, video, t, config.data), times)
-    for t, found in zip(times, detector.stream(frames), strict=True):
-        yield frame_detections(dataset.global_id(video, t) - 1, found)
+    with ThreadPoolExecutor(READERS) as pool:
+
+        def frames(listed: _Listed) -> Iterator[Frame]:
+            return read_ahead(pool, lambda t: read_frame(dataset, listed.video, t, config.data), listed.times)
+
+        ids = [iter(dataset.global_id(listed.video, t) for t in listed.times) for listed in group]
+        lanes = config.evaluation.videos_per_batch
+        for position, found in detector.stream_many(map(frames, group), videos_per_batch=lanes):
+            yield frame_detections(next(ids[position]) - 1, found)
 
 
 def frame_detections(frame: int, found: Detections, time: float = 0.0) -> FrameDetections:

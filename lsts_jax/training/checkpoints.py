@@ -5,6 +5,7 @@ state. Orbax writes beside the target and renames: a killed process leaves a tem
 read.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -15,6 +16,7 @@ from jaxtyping import PyTree
 from lsts_jax.config import Config
 from lsts_jax.errors import UserError
 from lsts_jax.models.detector import Detector, build_detector
+from lsts_jax.ops.affinity import smallest_window
 from lsts_jax.training.state import TrainState, init_variables
 
 LATEST, BEST = "checkpoints", "best"
@@ -145,6 +147,8 @@ def _name(key) -> str:
 def load_detector(config: Config, workdir: Path, which: str = "latest") -> tuple[Detector, dict, int]:
     """A detector, its variables and their step from the folder of a training run.
 
+    Its LSTS window is the smallest that holds the offsets of the checkpoint: less work, and none is lost.
+
     Raises:
       UserError: there is no such checkpoint, or it is of another model.
     """
@@ -155,4 +159,8 @@ def load_detector(config: Config, workdir: Path, which: str = "latest") -> tuple
     shapes = {"params": shapes["params"], "batch_stats": shapes.get("batch_stats", {})}
     with Checkpoints(workdir) as checkpoints:
         variables, step = checkpoints.restore_variables(shapes, which)
+    if "offsets" in variables["params"]:
+        window = smallest_window(variables["params"]["offsets"])
+        model = replace(config.model, lsts=replace(config.model.lsts, window=window))
+        detector = build_detector(model, len(config.data.class_names))
     return detector, variables, step

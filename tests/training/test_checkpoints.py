@@ -1,5 +1,7 @@
 """Checkpoints come back exactly, and what cannot come back is told in a line."""
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 
 from lsts_jax.errors import UserError
+from lsts_jax.models.detector import build_detector
 from lsts_jax.training.checkpoints import Checkpoints, load_detector
 from lsts_jax.training.optimizer import build_optimizer
 from lsts_jax.training.state import init_state, init_variables
@@ -51,6 +54,25 @@ def test_best_latest_and_step_select(run):
         _, variables, found = load_detector(config, workdir, which)
         assert found == step
         equal(variables["params"], states[step].params)
+
+
+def test_a_detector_looks_as_far_as_its_offsets(run, tmp_path):
+    """Whatever window the config has: less is lost work, and offsets beyond it would lose their samples."""
+    _, config, states = run
+    params = tiny_detector(config)[1]["params"]
+    offsets = params["offsets"].at[0].set(jnp.array([4.25, -5.5]))  # the config's window is 3
+    state = states[3]._replace(params={**params, "offsets": offsets})
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(state)
+    detector, variables, _ = load_detector(config, tmp_path)
+    call = partial(detector.apply, variables)
+    rng = np.random.default_rng(0)
+    memory, high = (jnp.asarray(rng.standard_normal((7, 9, 16)), jnp.float32) for _ in range(2))
+    found = call(memory, high, jnp.array([112, 144], jnp.int32), method="update")
+    lsts = replace(config.model.lsts, implementation="gather")
+    gather = build_detector(replace(config.model, lsts=lsts), len(config.data.class_names))
+    wanted = gather.apply(variables, memory, high, jnp.array([112, 144], jnp.int32), method="update")
+    np.testing.assert_allclose(found.aggregated, wanted.aggregated, atol=1e-5)
 
 
 @pytest.mark.parametrize("which", ["1", "17", "newest"])

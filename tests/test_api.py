@@ -1,0 +1,94 @@
+"""`load`, `stream` and `live`: what a folder of a run gives on pictures of any size."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+import lsts_jax
+from lsts_jax.api import tight_canvas
+from lsts_jax.config_io import save_config
+from lsts_jax.data.transforms import to_frame
+from lsts_jax.errors import UserError
+from lsts_jax.streaming import VideoDetector
+from lsts_jax.training.checkpoints import Checkpoints
+from lsts_jax.training.optimizer import build_optimizer
+from lsts_jax.training.state import init_state
+from tests.data.trees import write_picture
+from tests.tiny import CLASS_NAMES, tiny_config, tiny_detector
+
+SIZE = (60, 110)  # resized to 52 x 96 at most, a canvas of 64 x 96
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    config, workdir = tiny_config(), tmp_path_factory.mktemp("run")
+    detector, variables = tiny_detector(config)
+    save_config(config, workdir / "config.json")
+    with Checkpoints(workdir) as checkpoints:
+        checkpoints.save(init_state(detector, build_optimizer(config.optimizer, 10), variables, 0))
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    folder, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    images = rng.integers(0, 256, (8, *SIZE, 3), np.uint8)
+    for t, image in enumerate(images):
+        write_picture(folder / f"frame{t}.png", image)
+    return folder, images
+
+
+def expected(config, images, schedule):
+    detector, variables = tiny_detector(config)
+    canvas = tight_canvas(SIZE, config)
+    video = VideoDetector(detector, variables, interval=3, schedule=schedule)
+    return list(video.stream(to_frame(image, config.data, canvas) for image in images))
+
+
+def assert_same(results, wanted):
+    for result, one in zip(results, wanted, strict=True):
+        np.testing.assert_allclose(result.boxes, one.boxes[one.valid], atol=1e-2)
+        np.testing.assert_allclose(result.scores, one.scores[one.valid], atol=1e-5)
+        assert len(result.scores) > 0
+
+
+def test_stream_gives_every_frame_in_order_as_the_detector_does(run, pictures):
+    folder, images = pictures
+    detector = lsts_jax.load(run)
+    results = list(detector.stream(folder))
+    assert [result.frame_index for result in results] == list(range(8))
+    assert results[5].time == pytest.approx(5 / 25)
+    for result, image in zip(results, images, strict=True):
+        np.testing.assert_array_equal(result.image, image)
+        assert all(a >= b for a, b in pairwise(result.scores))
+        assert result.plot(score_threshold=0.0).shape == image.shape
+        assert result.latency > 0
+    assert detector.class_names == CLASS_NAMES
+    assert_same(results, expected(detector.config, images, "offline"))
+
+
+def test_live_is_the_online_schedule_and_another_size_another_video(run, pictures):
+    folder, images = pictures
+    detector = lsts_jax.load(run)
+    wanted = expected(detector.config, images, "online")
+    results = list(detector.stream(folder, live=True))
+    assert [result.frame_index for result in results] == list(range(8))
+    assert_same(results, wanted)
+    live = detector.live()
+    live(np.zeros((90, 40, 3), np.uint8))
+    assert_same([live(image) for image in images], wanted)
+
+
+def test_a_damaged_picture_keeps_the_numbers_of_the_others(run, pictures, tmp_path):
+    folder, _ = pictures
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "frame3.png").write_bytes(b"")
+    found = [result.frame_index for result in lsts_jax.load(run).stream(tmp_path)]
+    assert found == [0, 1, 2, 4, 5, 6, 7]
+
+
+def test_a_folder_that_is_no_run(tmp_path):
+    with pytest.raises(UserError, match=r"config\.json: no such file"):
+        lsts_jax.load(tmp_path)
