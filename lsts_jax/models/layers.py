@@ -1,10 +1,11 @@
 """Layers that all parts share: convolution with the authors' padding, normalisation, initialisers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int32
 
@@ -50,8 +51,15 @@ class Conv(nn.Module):
             use_bias=self.use_bias,
             kernel_init=self.kernel_init,
             dtype=self.dtype,
+            conv_general_dilated=_product if self.kernel == 1 else lax.conv_general_dilated,
             name="conv",
         )(x)
+
+
+def _product(x: Array, kernel: Array, strides: Sequence[int], *_, precision=None, **__) -> Array:
+    """A 1x1 convolution as a matrix product, whose gradient XLA computes three times as fast on a CPU."""
+    x = x[:, :: strides[0], :: strides[1], :]
+    return lax.dot_general(x, kernel[0, 0], (((3,), (0,)), ((), ())), precision=precision)
 
 
 class Norm(nn.Module):
