@@ -1,7 +1,8 @@
 """From a data set to batches of triplets, and to single frames.
 
 A batch is a function of (seed, config, data, step): the position of the loader is the number of the step, and
-neither the workers nor an interruption change what a step is trained on.
+neither the workers nor an interruption change what a step is trained on. A sample that cannot be read is
+reported once and gives its place to another, which the seed chooses.
 """
 
 import gc
@@ -11,7 +12,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
@@ -25,7 +26,16 @@ from tqdm import tqdm
 
 from lsts_jax.config import DataConfig
 from lsts_jax.data.dataset import Sample, VideoDataset
-from lsts_jax.data.transforms import Size, canvas_of, clip_objects, flip_boxes, flip_image, to_frame, to_slots
+from lsts_jax.data.transforms import (
+    Size,
+    canvas_of,
+    clip_objects,
+    flip_boxes,
+    flip_image,
+    resize_scale,
+    to_frame,
+    to_slots,
+)
 from lsts_jax.data.triplets import sample_triplet
 from lsts_jax.errors import UserError
 from lsts_jax.structs import Frame, Triplet
@@ -42,15 +52,25 @@ BATCHES_AHEAD = 4
 # is told to stop waits for a reader that has gone.
 MIN_SHARED_BYTES = 1 << 12
 # First words of the random streams of an epoch.
-ORDER, TRIPLETS = 0, 1
+ORDER, TRIPLETS, SUBSTITUTES = 0, 1, 2
+# Samples that are tried in the place of one that cannot be read.
+ATTEMPTS = 10
 
 
 class Shape(NamedTuple):
     """What decides where a sample goes."""
 
     canvas: Size
+    filled: int  # pixels of it that the resized picture takes
     num_objects: int  # to be found
     num_regions: int  # to be found or ignored
+
+
+class _Batch(NamedTuple):
+    """What a worker makes."""
+
+    triplets: Triplet
+    damaged: tuple[str, ...]  # what was wrong with the samples that others have taken the place of
 
 
 class TripletLoader:
@@ -64,48 +84,71 @@ class TripletLoader:
     def __init__(self, dataset: VideoDataset, config: DataConfig, *, batch_size: int, seed: int):
         """Reads the annotations of all samples.
 
-        Raises `UserError` for what is missing or damaged, and if there is not one batch.
+        Raises `UserError` if more of them than `config.max_bad_share` cannot be read, and if there is not one
+        batch.
         """
         self.dataset, self.config, self.batch_size, self.seed = dataset, config, batch_size, seed
+        self._damaged: set[str] = set()
         shapes = _read_shapes(dataset, config)
-        self._canvases = [shape.canvas for shape in shapes]
-        kept = [i for i, shape in enumerate(shapes) if shape.num_objects > 0]
+        self._report_damaged(shape for shape in shapes if isinstance(shape, str))
+        shapes = [shape if isinstance(shape, Shape) else None for shape in shapes]
+        kept = [i for i, shape in enumerate(shapes) if shape and shape.num_objects > 0]
+        self._canvases = [shape and shape.canvas for shape in shapes]
         _report_crowds([shapes[i].num_regions for i in kept], config.max_objects)
         views = 2 if config.flip else 1
-        self._groups: list[Int64[ndarray, "n"]] = []  # items of one canvas; item = 2 * sample + mirrored
+        self._groups: dict[Size, Int64[ndarray, "n"]] = {}  # items of a canvas; item = 2 * sample + mirrored
         for canvas in dict.fromkeys(config.canvases):
-            items = [2 * i + view for i in kept if self._canvases[i] == canvas for view in range(views)]
+            chosen = [i for i in kept if self._canvases[i] == canvas]
+            items = [2 * i + view for i in chosen for view in range(views)]
             if 0 < len(items) < batch_size:
                 logger.warning(
                     "%d samples on canvas %dx%d fill no batch of %d and are never trained on; lower "
                     "config.train.batch_size to use them", len(items), *canvas, batch_size
                 )  # fmt: skip
             if len(items) >= batch_size:
-                self._groups.append(np.array(items, np.int64))
-        self.steps_per_epoch = sum(len(group) // batch_size for group in self._groups)
+                self._groups[canvas] = np.array(items, np.int64)
+                padding = 1 - np.mean([shapes[i].filled for i in chosen]) / (canvas[0] * canvas[1])
+                logger.info("canvas %dx%d: %d frames, %.1f %% padding", *canvas, len(chosen), 100 * padding)
+        self.steps_per_epoch = sum(len(group) // batch_size for group in self._groups.values())
         if not self.steps_per_epoch:
             raise UserError(
                 f"config.data.train_lists {config.train_lists}: {len(kept)} of {len(shapes)} frames have an "
                 f"object of config.data.class_names, too few for a batch of {batch_size}; check the class "
                 "names, or lower config.train.batch_size"
             )
+        self._epoch_order: tuple[int, Int64[ndarray, "S B"]] = (-1, np.zeros((0, batch_size), np.int64))
+
+    @property
+    def bad_samples(self) -> int:
+        """Samples that could not be read so far."""
+        return len(self._damaged)
 
     def make_batch(self, step: int) -> Triplet:
         """Arrays of the batch that step `step`, counted from 0, is trained on; axis 0 is the batch."""
+        return self._make(step).triplets
+
+    def _make(self, step: int) -> _Batch:
         epoch, position = divmod(step, self.steps_per_epoch)
-        return _stack([self._triplet(epoch, int(item)) for item in self._order(epoch)[position]])
+        if self._epoch_order[0] != epoch:
+            self._epoch_order = (epoch, self._order(epoch))
+        damaged: list[str] = []
+        examples = [self._example(epoch, int(item), damaged) for item in self._epoch_order[1][position]]
+        return _Batch(_stack(examples), tuple(damaged))
 
     def iterate(self, start_step: int, num_steps: int) -> Iterator[Triplet]:
         """The batches of `num_steps` steps from `start_step` on, made ahead by `config.workers` processes or,
         for 0, by threads. Processes end with the iterator, and when this process is killed.
 
-        Raises `UserError` for what is missing or damaged, and if a process was killed.
+        Raises `UserError` if more samples than `config.max_bad_share` cannot be read, and if a process was
+        killed.
         """
         workers = min(self.config.workers, num_steps)
         with _interrupts_held():
-            iterator = _start(self.make_batch, start_step, num_steps, workers)
+            iterator = _start(self._make, start_step, num_steps, workers)
         try:
-            yield from map(_own, iterator) if workers else iterator
+            for triplets, damaged in iterator:
+                self._report_damaged(damaged)
+                yield _own(triplets) if workers else triplets
         except RuntimeError as error:
             if "terminated unexpectedly" not in str(error):  # Grain has no type for it
                 raise
@@ -125,10 +168,36 @@ class TripletLoader:
         """Items of each batch of an epoch."""
         rng = np.random.default_rng((self.seed, ORDER, epoch))
         batches = []
-        for group in self._groups:
+        for group in self._groups.values():
             full = len(group) // self.batch_size * self.batch_size
             batches.append(rng.permutation(group)[:full].reshape(-1, self.batch_size))
         return rng.permutation(np.concatenate(batches))
+
+    def _example(self, epoch: int, item: int, damaged: list[str]) -> Triplet:
+        """The triplet of an item or, where that cannot be read, of another on its canvas."""
+        others = self._groups[self._canvases[item // 2]]
+        rng = np.random.default_rng((self.seed, SUBSTITUTES, epoch, item))
+        for _ in range(ATTEMPTS):
+            try:
+                return self._triplet(epoch, item)
+            except UserError as error:
+                damaged.append(str(error))
+                item = int(rng.choice(others))
+        raise UserError(f"{ATTEMPTS} samples drawn at random cannot be read; the last: {damaged[-1]}")
+
+    def _report_damaged(self, messages: Iterable[str]) -> None:
+        """A line for each that is new. Raises `UserError` where there are too many."""
+        for message in messages:
+            if message not in self._damaged:
+                self._damaged.add(message)
+                logger.warning("skipped: %s", message)
+            total = len(self.dataset.samples)
+            if len(self._damaged) > self.config.max_bad_share * total:
+                raise UserError(
+                    f"{len(self._damaged)} of {total} samples cannot be read, more than config.data."
+                    f"max_bad_share = {self.config.max_bad_share}; python -m lsts_jax.data.check lists them; "
+                    f"the last: {message}"
+                )
 
     def _triplet(self, epoch: int, item: int) -> Triplet:
         sample, mirrored = divmod(item, 2)
@@ -172,15 +241,20 @@ def _named(dataset: VideoDataset, video: int, t: int, function: Callable[..., T]
         raise UserError(f"{dataset.frame_name(video, t)}: {error}") from error
 
 
-def _read_shapes(dataset: VideoDataset, config: DataConfig) -> list[Shape]:
-    """The shapes of all samples, with a progress bar if it takes long."""
+def _read_shapes(dataset: VideoDataset, config: DataConfig) -> list[Shape | str]:
+    """The shapes of all samples, or what is wrong with them, with a progress bar if it takes long."""
 
-    def read(sample: Sample) -> Shape:
-        objects = dataset.objects(*sample)
-        size = objects.size or dataset.frame(*sample).shape[:2]
+    def read(sample: Sample) -> Shape | str:
+        try:
+            objects = dataset.objects(*sample)
+            size = objects.size or dataset.frame(*sample).shape[:2]
+            canvas = _named(dataset, *sample, canvas_of, size, config)
+        except UserError as error:
+            return str(error)
         inside = clip_objects(objects, size)
-        canvas = _named(dataset, *sample, canvas_of, size, config)
-        return Shape(canvas, int((~inside.ignored).sum()), len(inside.boxes))
+        scale = resize_scale(size, config.short_side, config.long_side)
+        filled = round(size[0] * scale) * round(size[1] * scale)
+        return Shape(canvas, filled, int((~inside.ignored).sum()), len(inside.boxes))
 
     with ThreadPoolExecutor(THREADS) as pool:
         shapes = pool.map(read, dataset.samples)
@@ -210,7 +284,7 @@ def _own(batch: T) -> T:
     return np.array(batch) if isinstance(batch, ndarray) else type(batch)(*map(_own, batch))
 
 
-def _start(make_batch: Callable[[int], Triplet], start: int, steps: int, workers: int) -> Any:
+def _start(make_batch: Callable[[int], _Batch], start: int, steps: int, workers: int) -> Any:
     """Grain's iterator over the batches, with its workers already at work."""
     import grain  # here, because it takes seconds and only training needs it
     from absl import flags

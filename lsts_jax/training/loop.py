@@ -31,6 +31,7 @@ class Loader(Protocol):
     """Batches as a function of the step."""
 
     steps_per_epoch: int
+    bad_samples: int  # that could not be read so far
 
     def iterate(self, start_step: int, num_steps: int) -> Iterator[Triplet]: ...
 
@@ -104,7 +105,12 @@ def train(config: Config, workdir: Path, loader: Loader, evaluate: Evaluate) -> 
                     speed = (step - counted) * settings.batch_size / max(now - clock, 1e-9)
                     clock, counted = now, step
                     log.write(
-                        {"step": step, "learning_rate": float(rate(step - 1)), "images_per_second": speed}
+                        {
+                            "step": step,
+                            "learning_rate": float(rate(step - 1)),
+                            "images_per_second": speed,
+                            "bad_samples": loader.bad_samples,
+                        }
                         | metrics
                     )
                     bar.set_postfix(

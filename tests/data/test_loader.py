@@ -206,8 +206,51 @@ def test_errors_name_the_frame(config, tree, tmp_path):
     for t in range(8):  # portrait, but annotated as landscape
         write_picture(root / f"Data/VID/train/b/{t:06d}.JPEG", picture(10, PORTRAIT))
     loader = build(replace(config, root=str(root)), batch_size=1)
-    with pytest.raises(UserError, match=r"train/b/00000\d\.JPEG: .* does not fit the canvas 48x64"):
+    with pytest.raises(UserError, match=r"samples cannot be read.*train/b/00000\d\.JPEG: .* does not fit"):
         list(loader.iterate(0, 44))
+
+
+def test_a_damaged_sample_is_skipped_told_once_and_replaced(tmp_path, config, caplog):
+    root = write_imagenet(tmp_path)
+    config = replace(config, root=str(root), max_bad_share=0.1)
+    whole = [items(batch) for batch in build(config).iterate(0, 22)]
+    (root / "Annotations/VID/train/a/000005.xml").write_text("<annotation>")
+    (root / "Data/VID/train/b/000004.JPEG").write_bytes(b"")
+    with caplog.at_level(logging.WARNING):
+        loader = build(config)
+        assert loader.bad_samples == 1
+        found = list(loader.iterate(0, 2 * loader.steps_per_epoch))
+    messages = [record.getMessage() for record in caplog.records]
+    assert [m.startswith("skipped: ") for m in messages] == [True, True]
+    assert "000005.xml: no element found" in messages[0]
+    assert "000004.JPEG: cannot be decoded" in messages[1]
+    assert loader.bad_samples == 2
+    assert not {(0, 5), (1, 4)} & {item[:2] for batch in found for item in items(batch)}
+    assert {(0, 5), (1, 4)} <= {item[:2] for batch in whole for item in batch}
+    again = list(build(replace(config, workers=2)).iterate(0, 2 * loader.steps_per_epoch))
+    for left, right in zip(found, again, strict=True):
+        assert_equal(left, right)
+    with pytest.raises(UserError, match=r"2 of 22 samples .* config\.data\.max_bad_share = 0\.05"):
+        list(build(replace(config, max_bad_share=0.05)).iterate(0, 22))
+    with pytest.raises(UserError, match=r"1 of 22 samples .*000005\.xml"):
+        build(replace(config, max_bad_share=0.0))
+
+
+def test_the_padding_of_each_canvas_is_told(tmp_path, caplog):
+    """A picture of 48x64 fills it but for a stripe of 16 columns of 80."""
+    config = DataConfig(
+        root=str(write_imagenet(tmp_path)),
+        class_names=CLASS_NAMES,
+        short_side=48,
+        long_side=64,
+        canvases=((48, 80), PORTRAIT),
+    )
+    with caplog.at_level(logging.INFO):
+        build(config)
+    messages = [record.getMessage() for record in caplog.records]
+    assert "20.0 % padding" in messages[0]
+    assert messages[0].startswith("canvas 48x80: 15 frames")
+    assert messages[1].startswith("canvas 64x48: 7 frames, 0.0 % padding")
 
 
 def test_read_frame(config):
@@ -273,7 +316,7 @@ class Probe:
 
 
 def report_damage():
-    raise UserError("v, frame 39: cannot be decoded")
+    raise UserError(r"1 of 40 samples .*; the last: v, frame 39: cannot be decoded")
 
 
 def die():
@@ -283,7 +326,7 @@ def die():
 @pytest.mark.parametrize(
     "end, message",
     [
-        (report_damage, "v, frame 39: cannot be decoded"),
+        (report_damage, r"1 of 40 samples .*; the last: v, frame 39: cannot be decoded"),
         (die, r".*was killed.*lower config\.data\.workers, now 2.*"),
     ],
 )
