@@ -146,9 +146,9 @@ class TripletLoader:
         with _interrupts_held():
             iterator = _start(self._make, start_step, num_steps, workers)
         try:
-            for triplets, damaged in iterator:
+            for triplets, damaged in map(_own, iterator) if workers else iterator:
                 self._report_damaged(damaged)
-                yield _own(triplets) if workers else triplets
+                yield triplets
         except RuntimeError as error:
             if "terminated unexpectedly" not in str(error):  # Grain has no type for it
                 raise
@@ -281,7 +281,9 @@ def _stack(examples: Sequence[T]) -> T:
 
 def _own(batch: T) -> T:
     """The batch out of shared memory, which is then given back."""
-    return np.array(batch) if isinstance(batch, ndarray) else type(batch)(*map(_own, batch))
+    if isinstance(batch, ndarray):
+        return np.array(batch)
+    return type(batch)(*map(_own, batch)) if hasattr(batch, "_fields") else batch
 
 
 def _start(make_batch: Callable[[int], _Batch], start: int, steps: int, workers: int) -> Any:
