@@ -15,12 +15,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing import resource_tracker
 from typing import Any, NamedTuple, TypeVar
 
 import cv2
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int64, UInt8
 from numpy import ndarray
 from tqdm import tqdm
 
@@ -131,9 +132,17 @@ class TripletLoader:
         epoch, position = divmod(step, self.steps_per_epoch)
         if self._epoch_order[0] != epoch:
             self._epoch_order = (epoch, self._order(epoch))
+        chosen = self._epoch_order[1][position]
+        canvas = self._canvases[chosen[0] // 2]
+        pixels = np.zeros(
+            (3, len(chosen), *canvas, 3), np.uint8
+        )  # written in place: copies cost as much as resizing
         damaged: list[str] = []
-        examples = [self._example(epoch, int(item), damaged) for item in self._epoch_order[1][position]]
-        return _Batch(_stack(examples), tuple(damaged))
+        batch = _stack(
+            [self._example(epoch, int(item), pixels[:, i], damaged) for i, item in enumerate(chosen)]
+        )
+        frames = (frame._replace(pixels=drawn) for frame, drawn in zip(batch[:3], pixels, strict=True))
+        return _Batch(Triplet(*frames, *batch[3:]), tuple(damaged))
 
     def iterate(self, start_step: int, num_steps: int) -> Iterator[Triplet]:
         """The batches of `num_steps` steps from `start_step` on, made ahead by `config.workers` processes or,
@@ -173,15 +182,18 @@ class TripletLoader:
             batches.append(rng.permutation(group)[:full].reshape(-1, self.batch_size))
         return rng.permutation(np.concatenate(batches))
 
-    def _example(self, epoch: int, item: int, damaged: list[str]) -> Triplet:
+    def _example(
+        self, epoch: int, item: int, pixels: UInt8[ndarray, "3 H W 3"], damaged: list[str]
+    ) -> Triplet:
         """The triplet of an item or, where that cannot be read, of another on its canvas."""
         others = self._groups[self._canvases[item // 2]]
         rng = np.random.default_rng((self.seed, SUBSTITUTES, epoch, item))
         for _ in range(ATTEMPTS):
             try:
-                return self._triplet(epoch, item)
+                return self._triplet(epoch, item, pixels)
             except UserError as error:
                 damaged.append(str(error))
+                pixels[:] = 0
                 item = int(rng.choice(others))
         raise UserError(f"{ATTEMPTS} samples drawn at random cannot be read; the last: {damaged[-1]}")
 
@@ -199,7 +211,8 @@ class TripletLoader:
                     f"the last: {message}"
                 )
 
-    def _triplet(self, epoch: int, item: int) -> Triplet:
+    def _triplet(self, epoch: int, item: int, pixels: UInt8[ndarray, "3 H W 3"]) -> Triplet:
+        """The triplet of an item, whose three pictures are drawn on `pixels` and are None in it."""
         sample, mirrored = divmod(item, 2)
         video, t = self.dataset.samples[sample]
         rng = np.random.default_rng((self.seed, TRIPLETS, epoch, item))
@@ -211,15 +224,17 @@ class TripletLoader:
         if mirrored:
             images = {time: flip_image(image) for time, image in images.items()}
             boxes = flip_boxes(boxes, size[1])
-        canvas = self._canvases[sample]
-        frames = {
-            time: _named(self.dataset, video, time, to_frame, image, self.config, canvas)
-            for time, image in images.items()
-        }
+        frames: dict[int, Frame] = {}
+        for out, time_ in zip(pixels, (old, new, t), strict=True):
+            if time_ in frames:
+                out[:] = frames[time_].pixels
+            else:
+                draw = partial(to_frame, out=out)
+                frames[time_] = _named(
+                    self.dataset, video, time_, draw, images[time_], self.config, self._canvases[sample]
+                )
         return Triplet(
-            frames[old],
-            frames[new],
-            frames[t],
+            *(frames[time_]._replace(pixels=None) for time_ in (old, new, t)),
             to_slots(boxes * frames[t].scale, objects.classes, objects.ignored, self.config.max_objects),
             new_is_old=np.array(new == old),
             current_is_new=np.array(t == new),
@@ -272,8 +287,10 @@ def _report_crowds(counts: list[int], max_objects: int) -> None:
 
 
 def _stack(examples: Sequence[T]) -> T:
-    """Arrays, or NamedTuples of them, as one with a new first axis."""
+    """Arrays, or NamedTuples of them, as one with a new first axis; None stays None."""
     first = examples[0]
+    if first is None:
+        return None
     if isinstance(first, ndarray):
         return np.stack(examples)
     return type(first)(*(_stack(part) for part in zip(*examples, strict=True)))

@@ -24,15 +24,6 @@ def resize_scale(size: Size, short_side: int, long_side: int) -> float:
     return long_side / long if round(scale * long) > long_side else scale
 
 
-def resize(
-    image: UInt8[ndarray, "H W 3"], short_side: int, long_side: int
-) -> tuple[UInt8[ndarray, "h w 3"], float]:
-    """The picture resized as the authors do, bilinear on 8 bits, and its scale."""
-    scale = resize_scale(image.shape[:2], short_side, long_side)
-    # fx and fy, not dsize: OpenCV then samples at exactly 1 / scale
-    return cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR), scale
-
-
 def choose_canvas(size: Size, canvases: tuple[Size, ...]) -> Size:
     """The smallest canvas in area that holds a resized picture of `size`.
 
@@ -59,24 +50,29 @@ def canvas_of(size: Size, config: DataConfig) -> Size:
     return choose_canvas(resized, config.canvases)
 
 
-def pad_to_canvas(image: UInt8[ndarray, "h w 3"], canvas: Size) -> UInt8[ndarray, "H W 3"]:
-    """The picture in the upper left corner of a black canvas. Raises `UserError` if it does not fit."""
-    height, width = image.shape[:2]
+def to_frame(
+    image: UInt8[ndarray, "H W 3"],
+    config: DataConfig,
+    canvas: Size,
+    out: UInt8[ndarray, "H2 W2 3"] | None = None,
+) -> Frame:
+    """The picture as the detector takes it: resized as the authors do, bilinear on 8 bits, in the upper left
+    corner of a black canvas.
+
+    `out`: black pixels of the canvas to write to and to return. Raises `UserError` if the picture does not
+    fit.
+    """
+    scale = resize_scale(image.shape[:2], config.short_side, config.long_side)
+    height, width = (round(side * scale) for side in image.shape[:2])
     if height > canvas[0] or width > canvas[1]:
         raise UserError(
             f"a resized picture of {height}x{width} (height x width) does not fit the canvas {canvas[0]}x"
             f"{canvas[1]} of its batch: it has not the size that its annotation or its video has; repair that"
         )
-    padded = np.zeros((*canvas, 3), np.uint8)
-    padded[:height, :width] = image
-    return padded
-
-
-def to_frame(image: UInt8[ndarray, "H W 3"], config: DataConfig, canvas: Size) -> Frame:
-    """The picture as the detector takes it. Raises `UserError` if it does not fit the canvas."""
-    resized, scale = resize(image, config.short_side, config.long_side)
-    size = np.array(resized.shape[:2], np.int32)
-    return Frame(pad_to_canvas(resized, canvas), size, np.array(scale, np.float32))
+    pixels = np.zeros((*canvas, 3), np.uint8) if out is None else out
+    # fx and fy, not dsize: OpenCV then samples at exactly 1 / scale
+    cv2.resize(image, None, pixels[:height, :width], fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
+    return Frame(pixels, np.array([height, width], np.int32), np.array(scale, np.float32))
 
 
 def flip_image(image: UInt8[ndarray, "H W 3"]) -> UInt8[ndarray, "H W 3"]:

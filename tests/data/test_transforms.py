@@ -13,8 +13,6 @@ from lsts_jax.data.transforms import (
     clip_objects,
     flip_boxes,
     flip_image,
-    pad_to_canvas,
-    resize,
     resize_scale,
     to_frame,
     to_slots,
@@ -33,9 +31,21 @@ def objects(*boxes, ignored=None):
 
 def test_resize_is_the_authors(authors_ops):
     short, long = authors_ops["preproc_a/args"].tolist()
-    resized, scale = resize(authors_ops["preproc_a/bgr"], short, long)
-    np.testing.assert_array_equal(resized, authors_ops["preproc_a/resized"])
-    assert [*resized.shape[:2], scale] == pytest.approx(authors_ops["preproc_a/im_info"].tolist(), rel=1e-12)
+    wanted = authors_ops["preproc_a/resized"]
+    height, width = wanted.shape[:2]
+    config = DataConfig(short_side=short, long_side=long)
+    frame = to_frame(authors_ops["preproc_a/bgr"], config, (height + 3, width + 5))
+    np.testing.assert_array_equal(frame.pixels[:height, :width], wanted)
+    assert not frame.pixels[height:].any() and not frame.pixels[:, width:].any()
+    assert [*frame.size, frame.scale] == pytest.approx(authors_ops["preproc_a/im_info"].tolist(), rel=1e-6)
+
+
+def test_a_frame_is_drawn_where_it_is_asked_for():
+    config, canvases = DataConfig(short_side=48, long_side=64), np.zeros((2, 48, 64, 3), np.uint8)
+    frame = to_frame(IMAGE, config, (48, 64), out=canvases[1])
+    assert np.shares_memory(frame.pixels, canvases)
+    np.testing.assert_array_equal(canvases[1], to_frame(IMAGE, config, (48, 64)).pixels)
+    assert canvases[1].any() and not canvases[0].any()
 
 
 @pytest.mark.parametrize(
@@ -82,9 +92,9 @@ def test_a_picture_without_a_short_side_is_refused():
         canvas_of((2, 9000), DataConfig(short_side=6, long_side=1000))
 
 
-def test_padding_refuses_what_does_not_fit():
+def test_a_picture_that_does_not_fit_is_refused():
     with pytest.raises(UserError, match=r"37x53 .* does not fit the canvas 37x52"):
-        pad_to_canvas(IMAGE, (37, 52))
+        to_frame(IMAGE, DataConfig(short_side=37, long_side=53), (37, 52))
 
 
 def test_boxes_flip_with_their_pixels():
