@@ -13,6 +13,7 @@ from numpy import ndarray
 
 from lsts_jax.config import Config
 from lsts_jax.config_io import load_saved_config
+from lsts_jax.data.threads import prepare_threads
 from lsts_jax.data.transforms import Size, resize_scale, to_frame
 from lsts_jax.data.video_io import open_source
 from lsts_jax.evaluation.runner import frame_detections
@@ -92,6 +93,7 @@ class LoadedDetector:
                 waiting.append(about)
                 yield frame
 
+        prepare_threads()
         with ThreadPoolExecutor(READERS) as pool:
             for found in self._video_detector.stream(frames(pool)):
                 index, image, begin = waiting.popleft()

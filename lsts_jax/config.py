@@ -48,7 +48,7 @@ class DataConfig:
     """Triplet sampling. offline: old key in [t-10, t-5), new key in [t-5, t+5); online: new key in
     [t-10, t), old key in [t-15, t-10); both clamped to the video (authors)."""
     workers: int = 4
-    """Processes that load pictures; 0 loads in threads of the training process."""
+    """Threads that load batches ahead of the device; 0: each is loaded when it is needed."""
     max_bad_share: float = 0.01
     """Samples that cannot be read are skipped with a warning; a larger share of them stops the run."""
 

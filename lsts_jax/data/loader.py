@@ -5,21 +5,12 @@ neither the workers nor an interruption change what a step is trained on. A samp
 reported once and gives its place to another, which the seed chooses.
 """
 
-import gc
 import logging
-import multiprocessing
-import os
-import signal
-import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
-from multiprocessing import resource_tracker
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
-import cv2
 import numpy as np
 from jaxtyping import Int64, UInt8
 from numpy import ndarray
@@ -27,6 +18,7 @@ from tqdm import tqdm
 
 from lsts_jax.config import DataConfig
 from lsts_jax.data.dataset import Sample, VideoDataset
+from lsts_jax.data.threads import prepare_threads
 from lsts_jax.data.transforms import (
     Size,
     canvas_of,
@@ -47,11 +39,6 @@ T = TypeVar("T")
 
 # Threads that read annotations; mostly they wait for the disk.
 THREADS = 8
-# Batches that the threads have ready; a worker process always has one ready and one in the making.
-BATCHES_AHEAD = 4
-# Larger arrays travel in shared memory. What is left must fit the buffer of a pipe (64 KiB), or a worker that
-# is told to stop waits for a reader that has gone.
-MIN_SHARED_BYTES = 1 << 12
 # First words of the random streams of an epoch.
 ORDER, TRIPLETS, SUBSTITUTES = 0, 1, 2
 # Samples that are tried in the place of one that cannot be read.
@@ -68,7 +55,7 @@ class Shape(NamedTuple):
 
 
 class _Batch(NamedTuple):
-    """What a worker makes."""
+    """What a thread makes."""
 
     triplets: Triplet
     damaged: tuple[str, ...]  # what was wrong with the samples that others have taken the place of
@@ -145,33 +132,26 @@ class TripletLoader:
         return _Batch(Triplet(*frames, *batch[3:]), tuple(damaged))
 
     def iterate(self, start_step: int, num_steps: int) -> Iterator[Triplet]:
-        """The batches of `num_steps` steps from `start_step` on, made ahead by `config.workers` processes or,
-        for 0, by threads. Processes end with the iterator, and when this process is killed.
+        """The batches of `num_steps` steps from `start_step` on, made ahead by `config.workers` threads, or
+        when they are asked for if there are none.
 
-        Raises `UserError` if more samples than `config.max_bad_share` cannot be read, and if a process was
-        killed.
+        Raises `UserError` if more samples than `config.max_bad_share` cannot be read.
         """
-        workers = min(self.config.workers, num_steps)
-        with _interrupts_held():
-            iterator = _start(self._make, start_step, num_steps, workers)
+        import grain  # here, because it takes seconds and only training needs it
+
+        # OpenCV lets go of the interpreter's lock: threads decode side by side, and unlike processes they do
+        # not copy batches to each other.
+        prepare_threads()
+        workers = self.config.workers
+        batches = grain.MapDataset.range(start_step, start_step + num_steps).map(self._make)
+        options = grain.ReadOptions(num_threads=workers, prefetch_buffer_size=workers and workers + 1)
+        iterator = iter(batches.to_iter_dataset(options))
         try:
-            for triplets, damaged in map(_own, iterator) if workers else iterator:
+            for triplets, damaged in iterator:
                 self._report_damaged(damaged)
                 yield triplets
-        except RuntimeError as error:
-            if "terminated unexpectedly" not in str(error):  # Grain has no type for it
-                raise
-            raise UserError(
-                "a process that loads pictures was killed, perhaps for want of memory or room in /dev/shm; "
-                f"lower config.data.workers, now {workers} (0: threads)"
-            ) from error
         finally:
             iterator.close()
-            del iterator
-            # Grain holds the last batches in cycles, and a thread of it returns their shared memory; what is
-            # not returned when the program ends is reported on stderr.
-            gc.collect()
-            time.sleep(0.05)
 
     def _order(self, epoch: int) -> Int64[ndarray, "S B"]:
         """Items of each batch of an epoch."""
@@ -217,25 +197,22 @@ class TripletLoader:
         video, t = self.dataset.samples[sample]
         rng = np.random.default_rng((self.seed, TRIPLETS, epoch, item))
         old, new = sample_triplet(rng, t, self.dataset.videos[video].num_frames, self.config.schedule)
-        images = {time: self.dataset.frame(video, time) for time in {old, new, t}}
-        size = images[t].shape[:2]
+        drawn: dict[int, tuple[Frame, Size]] = {}  # and the size of the original
+        for out, time in zip(pixels, (old, new, t), strict=True):
+            if time in drawn:
+                out[:] = drawn[time][0].pixels
+                continue
+            image = self.dataset.frame(video, time)  # one at a time, so that its memory is used again
+            size = image.shape[:2]
+            image = flip_image(image) if mirrored else image
+            draw = partial(to_frame, canvas=self._canvases[sample], out=out)
+            drawn[time] = _named(self.dataset, video, time, draw, image, self.config), size
+        frame, size = drawn[t]
         objects = clip_objects(self.dataset.objects(video, t), size)
-        boxes = objects.boxes
-        if mirrored:
-            images = {time: flip_image(image) for time, image in images.items()}
-            boxes = flip_boxes(boxes, size[1])
-        frames: dict[int, Frame] = {}
-        for out, time_ in zip(pixels, (old, new, t), strict=True):
-            if time_ in frames:
-                out[:] = frames[time_].pixels
-            else:
-                draw = partial(to_frame, out=out)
-                frames[time_] = _named(
-                    self.dataset, video, time_, draw, images[time_], self.config, self._canvases[sample]
-                )
+        boxes = flip_boxes(objects.boxes, size[1]) if mirrored else objects.boxes
         return Triplet(
-            *(frames[time_]._replace(pixels=None) for time_ in (old, new, t)),
-            to_slots(boxes * frames[t].scale, objects.classes, objects.ignored, self.config.max_objects),
+            *(drawn[time][0]._replace(pixels=None) for time in (old, new, t)),
+            to_slots(boxes * frame.scale, objects.classes, objects.ignored, self.config.max_objects),
             new_is_old=np.array(new == old),
             current_is_new=np.array(t == new),
         )
@@ -294,62 +271,3 @@ def _stack(examples: Sequence[T]) -> T:
     if isinstance(first, ndarray):
         return np.stack(examples)
     return type(first)(*(_stack(part) for part in zip(*examples, strict=True)))
-
-
-def _own(batch: T) -> T:
-    """The batch out of shared memory, which is then given back."""
-    if isinstance(batch, ndarray):
-        return np.array(batch)
-    return type(batch)(*map(_own, batch)) if hasattr(batch, "_fields") else batch
-
-
-def _start(make_batch: Callable[[int], _Batch], start: int, steps: int, workers: int) -> Any:
-    """Grain's iterator over the batches, with its workers already at work."""
-    import grain  # here, because it takes seconds and only training needs it
-    from absl import flags
-
-    if not flags.FLAGS.is_parsed():  # Grain reads flags, which no command line here sets
-        flags.FLAGS.mark_as_parsed()
-    batches = grain.MapDataset.range(start, start + steps).map(make_batch)
-    if workers:
-        batches = batches.to_iter_dataset(grain.ReadOptions(num_threads=0, prefetch_buffer_size=0))
-        options = grain.experimental.DatasetOptions(min_shm_size=MIN_SHARED_BYTES)
-        batches = grain.experimental.WithOptionsIterDataset(batches, options).mp_prefetch(
-            grain.MultiprocessingOptions(num_workers=workers), worker_init_fn=_start_worker
-        )
-    else:
-        threads = min(BATCHES_AHEAD, os.cpu_count() or 1)
-        batches = batches.to_iter_dataset(
-            grain.ReadOptions(num_threads=threads, prefetch_buffer_size=BATCHES_AHEAD)
-        )
-    iterator = iter(batches)
-    iterator.get_state()  # makes the workers that `start_prefetch` starts
-    iterator.start_prefetch()
-    return iterator
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Threads started meanwhile, and their processes, never see Ctrl-C: the main thread acts on it."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    resource_tracker.ensure_running()  # which would let interrupts through if it were started later
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _start_worker(index: int, count: int) -> None:
-    """Sets up a worker process: one thread for each, no word at Ctrl-C, and an end when the parent dies."""
-    del index, count
-    cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    multiprocessing.parent_process().join()
-    os._exit(1)

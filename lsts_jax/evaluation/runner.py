@@ -13,6 +13,7 @@ from tqdm import tqdm
 from lsts_jax.config import Config
 from lsts_jax.data.dataset import VideoDataset
 from lsts_jax.data.loader import read_frame
+from lsts_jax.data.threads import prepare_threads
 from lsts_jax.data.transforms import Size, canvas_of
 from lsts_jax.evaluation.detections import FrameDetections, join, text_writer
 from lsts_jax.evaluation.vid_map import Annotations, vid_map
@@ -115,6 +116,7 @@ def _compile(detector: VideoDetector, config: Config, dataset: VideoDataset, lis
 def _detect(
     detector: VideoDetector, config: Config, dataset: VideoDataset, group: list[_Listed]
 ) -> Iterator[FrameDetections]:
+    prepare_threads()
     with ThreadPoolExecutor(READERS) as pool:
 
         def frames(listed: _Listed) -> Iterator[Frame]:
