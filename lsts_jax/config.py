@@ -197,8 +197,8 @@ class TrainConfig:
     evaluate_every: int = 0
     """Steps between evaluations, which choose the best checkpoint; 0: only at the end."""
     pretrained: str = ""
-    """An MXNet .params file of the authors' names to start from, a backbone or a detector; empty: random
-    weights."""
+    """Weights to start from: .params, .pth, .safetensors or .npz under the authors' or torchvision's names, a
+    backbone or a detector, or the folder of a run; empty: random weights."""
     loss: LossConfig = field(default_factory=LossConfig)
 
 

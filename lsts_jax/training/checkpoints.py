@@ -17,7 +17,7 @@ from lsts_jax.config import Config
 from lsts_jax.errors import UserError
 from lsts_jax.models.detector import Detector, build_detector
 from lsts_jax.ops.affinity import smallest_window
-from lsts_jax.training.state import TrainState, init_variables
+from lsts_jax.training.state import TrainState, init_variables, variables_of
 
 LATEST, BEST = "checkpoints", "best"
 KEPT = 2
@@ -73,6 +73,8 @@ class Checkpoints:
     def restore(self, state: TrainState) -> TrainState:
         """The latest state, in the shapes of `state`. Raises `UserError` if it is of another model."""
         manager, step = self._find("latest")
+        if "training" not in list(manager.item_metadata(step)):  # weights alone, as an import leaves them
+            return state._replace(**self.restore_variables(variables_of(state))[0])
         stored = _restore(manager, step, _items(state, ocp.args.StandardRestore))
         training = stored.training
         return TrainState(**stored.variables, **training | {"key": jax.random.wrap_key_data(training["key"])})

@@ -47,8 +47,7 @@ def restore_or_init(
     optimizer = build_optimizer(config.optimizer, steps_per_epoch)
     variables = init_variables(detector, config)
     if config.train.pretrained and checkpoints.latest_step() is None:
-        split = config.model.backbone.split
-        variables = load_pretrained(variables, config.train.pretrained, split=split)
+        variables = load_pretrained(variables, config.train.pretrained, config.model.backbone)
     state = init_state(detector, optimizer, variables, config.seed)
     if checkpoints.latest_step() is not None:
         state = checkpoints.restore(state)

@@ -1,0 +1,121 @@
+"""Weights from elsewhere: the authors' MXNet files, torchvision's and timm's ResNets, and runs of ours.
+
+    python -m lsts_jax.training.pretrained resnet50.pth runs/start --config configs/NAME.py
+
+Every array of the file and of the model is accounted for (`matching.py`). What the weights were trained with,
+where stages stride and how pixels are normalised, comes along as configuration. The ending of a file tells
+how it is read (`files.py`), its names whose weights it holds (`authors.py`, `torchvision.py`).
+"""
+
+import logging
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from lsts_jax.config import BackboneConfig, Config
+from lsts_jax.errors import UserError
+from lsts_jax.models.detector import build_detector
+from lsts_jax.training.pretrained.arrays import Weights
+from lsts_jax.training.pretrained.authors import convert_authors
+from lsts_jax.training.pretrained.files import open_weights
+from lsts_jax.training.pretrained.matching import Match, match, recognise
+from lsts_jax.training.pretrained.mxnet import read_mxnet_params
+from lsts_jax.training.state import init_variables
+
+__all__ = ["convert_authors", "import_weights", "load_pretrained", "open_weights", "read_mxnet_params"]
+
+logger = logging.getLogger(__name__)
+
+
+def load_pretrained(variables: dict, path: Path | str, backbone: BackboneConfig) -> dict:
+    """Initial variables with what a file or a run holds in their place: a backbone or a whole detector.
+
+    Args:
+      variables: from `init_variables`.
+      path: of a file, or of a run's folder, whose latest checkpoint is taken.
+
+    Raises:
+      UserError: the weights cannot be read, do not fit, or were trained with other settings of the backbone.
+    """
+    weights = open_weights(path)
+    naming = recognise(str(path), weights, backbone.split)
+    if wrong := _contradictions(naming.settings, backbone):
+        options = " ".join(f"--config.model.backbone.{name} {_typed(value)}" for name, value in wrong.items())
+        raise UserError(f"{path}: trained with other settings than the config's; set {options}")
+    matched = match(str(path), weights, naming, variables, backbone)
+    own = flatten_dict(variables)
+    fresh = sorted({place[1] for place in matched.new})
+    logger.info(
+        "%s: %d of %d arrays of the model come from it; new: %s",
+        path, len(matched.found), len(own), ", ".join(fresh) or "none",
+    )  # fmt: skip
+    return unflatten_dict(own | {place: jnp.asarray(array) for place, array in matched.found.items()})
+
+
+def import_weights(
+    source: Path | str,
+    weights: Weights,
+    config: Config,
+    *,
+    allow_missing: Collection[str] = (),
+    allow_unused: Collection[str] = (),
+    channel_order: Literal["rgb", "bgr"] = "rgb",
+) -> tuple[Config, dict, Match]:
+    """The detector of a config with weights from elsewhere; what these do not have is initialised.
+
+    Args:
+      source: name of the file, for messages.
+      allow_missing, allow_unused: as for `match`.
+      channel_order: bgr for Caffe's weights under torchvision's names.
+
+    Returns:
+      The config, in which the settings of the weights have won, variables, and how these came about.
+
+    Raises:
+      UserError: the weights do not fit.
+    """
+    source = str(source)
+    naming = recognise(source, weights, config.model.backbone.split, channel_order)
+    config = _with_settings(config, naming.settings)
+    detector = build_detector(config.model, len(config.data.class_names))
+    matched = match(
+        source,
+        weights,
+        naming,
+        jax.eval_shape(lambda: init_variables(detector, config)),
+        config.model.backbone,
+        allow_missing=allow_missing,
+        allow_unused=allow_unused,
+    )
+
+    def new():  # jitted again, so that what is not asked for is not computed
+        initial = flatten_dict(init_variables(detector, config))
+        return {path: initial[path] for path in matched.new}
+
+    variables = unflatten_dict(matched.found | (jax.jit(new)() if matched.new else {}))
+    return config, {"params": {}, "batch_stats": {}} | variables, matched
+
+
+def _with_settings(config: Config, settings: Mapping[str, object]) -> Config:
+    backbone = config.model.backbone
+    changes = _contradictions(settings, backbone)
+    for name, value in changes.items():
+        logger.info("model.backbone.%s is %s, as the weights need", name, _typed(value))
+    return replace(config, model=replace(config.model, backbone=replace(backbone, **changes)))
+
+
+def _contradictions(settings: Mapping[str, object], backbone: BackboneConfig) -> dict[str, object]:
+    """Settings of the weights that a backbone does not have."""
+    # Basic units have no 1x1 convolution to stride on.
+    moot = () if backbone.depth >= 50 else ("stride_on",)
+    return {k: v for k, v in settings.items() if k not in moot and v != getattr(backbone, k)}
+
+
+def _typed(value: object) -> str:
+    """A setting as the command line takes it."""
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,51 @@
+"""The folder of a run of ours, as weights to start from and as a place to leave weights."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import orbax.checkpoint as ocp
+from flax.traverse_util import flatten_dict
+
+from lsts_jax.config import Config
+from lsts_jax.config_io import load_saved_config, save_config
+from lsts_jax.errors import UserError
+from lsts_jax.training.checkpoints import LATEST, load_detector
+from lsts_jax.training.pretrained.arrays import Weights, in_memory
+from lsts_jax.training.pretrained.naming import SAME, Naming
+
+SETTINGS = ("norm", "stride_on", "pixel_mean", "pixel_std")
+
+
+def our_naming(config: Config | None) -> Naming:
+    """`params/low_level/…` and `batch_stats/…`, as runs and `.safetensors` files of ours have it."""
+    return Naming(
+        title="ours",
+        path=lambda name, split: tuple(name.split("/")) if re.match("(params|batch_stats)/", name) else None,
+        layout=lambda path: SAME,
+        ignored=re.compile("(?!)"),
+        settings={name: getattr(config.model.backbone, name) for name in SETTINGS} if config else {},
+    )
+
+
+def read_run(workdir: Path, checkpoint: str = "latest") -> Weights:
+    """Raises `UserError` if the folder holds no run, or no such checkpoint."""
+    config = load_saved_config(workdir / "config.json")
+    _, variables, _ = load_detector(config, workdir, checkpoint)
+    flat = flatten_dict(variables, sep="/")
+    return Weights({name: in_memory(np.asarray(array)) for name, array in flat.items()}, config)
+
+
+def require_no_run(workdir: Path) -> None:
+    """Raises `UserError` if the folder holds a run."""
+    if any((workdir / LATEST).glob("[0-9]*")):
+        raise UserError(f"{workdir}: there is a run in it; name another folder")
+
+
+def write_run(workdir: Path, variables: dict, config: Config) -> None:
+    """config.json and a checkpoint of step 0 that has `variables` and nothing else."""
+    save_config(config, workdir / "config.json")
+    handlers = {"variables": ocp.StandardCheckpointHandler()}
+    with ocp.CheckpointManager((workdir / LATEST).absolute(), item_handlers=handlers) as manager:
+        manager.save(0, args=ocp.args.Composite(variables=ocp.args.StandardSave(variables)))
+        manager.wait_until_finished()

@@ -1,0 +1,69 @@
+"""`.safetensors`, read and written by the library of that name. Ours carry their config as metadata."""
+
+import json
+import os
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flax.traverse_util import flatten_dict
+
+from lsts_jax.config import Config
+from lsts_jax.config_io import check_fields
+from lsts_jax.errors import UserError
+from lsts_jax.training.pretrained.arrays import Stored, Weights
+
+FLOATS = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
+
+
+def read_safetensors(path: Path | str) -> Weights:
+    """Raises `UserError` if the file cannot be read or is damaged, or the library is not installed."""
+    library = _library(path)
+    try:
+        file = library.safe_open(path, "numpy")
+        metadata = file.metadata() or {}
+        names = file.keys()
+        slices = {name: file.get_slice(name) for name in names}
+        arrays = {
+            name: Stored(
+                tuple(piece.get_shape()),
+                FLOATS.get(piece.get_dtype(), piece.get_dtype()),
+                partial(file.get_tensor, name),
+            )
+            for name, piece in slices.items()
+        }
+    except (OSError, library.SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path}: damaged, or not a .safetensors file: {reason}") from error
+    return Weights(arrays, _config(path, metadata["config"]) if "config" in metadata else None)
+
+
+def write_safetensors(path: Path, variables: dict, config: Config) -> None:
+    """Variables as `params/low_level/…` and `batch_stats/…`, whole or not at all."""
+    _library(path)
+    from safetensors.numpy import save
+
+    arrays = {name: np.ascontiguousarray(array) for name, array in flatten_dict(variables, sep="/").items()}
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_bytes(save(arrays, {"format": "lsts_jax", "config": json.dumps(asdict(config))}))
+        os.replace(part, path)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
+
+
+def _config(path: Path | str, text: str) -> Config:
+    try:
+        return check_fields(Config, json.loads(text), "config")
+    except (ValueError, UserError) as error:
+        raise UserError(f"{path}: its metadata is no config of this version ({error})") from error
+
+
+def _library(path: Path | str) -> Any:
+    try:
+        import safetensors
+    except ImportError as error:
+        raise UserError(f"{path}: .safetensors needs a package: pip install safetensors") from error
+    return safetensors
