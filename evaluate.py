@@ -1,7 +1,7 @@
 """Evaluate a trained detector by the official ImageNet VID metric."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lsts_jax import cli
@@ -23,11 +23,15 @@ class Options:
 def run(arguments: list[str]) -> None:
     options = cli.parse(Options, arguments)
     cli.prepare_jax()
+    from lsts_jax.config_io import load_saved_config
     from lsts_jax.data.dataset import open_dataset
     from lsts_jax.evaluation.runner import evaluate, table
     from lsts_jax.training.checkpoints import load_detector
 
     config = options.config
+    if not config.data.class_names:  # whatever the data had that the detector was trained on
+        saved = load_saved_config(options.workdir / "config.json")
+        config = replace(config, data=replace(config.data, class_names=saved.data.class_names))
     dataset = open_dataset(config.data, config.data.val_lists)
     detector, variables, step = load_detector(config, options.workdir, options.checkpoint)
     metrics = evaluate(detector, variables, config, dataset, options.workdir / "eval")

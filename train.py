@@ -1,7 +1,7 @@
 """Train a detector, or go on where an earlier run of the same command stopped."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lsts_jax import cli
@@ -28,9 +28,11 @@ def run(arguments: list[str]) -> None:
     from lsts_jax.training.loop import train
 
     config, workdir = options.config, options.workdir
+    training = open_dataset(config.data, config.data.train_lists)
+    config = replace(config, data=replace(config.data, class_names=training.class_names))
     validation = open_dataset(config.data, config.data.val_lists)  # before training, so that a slip shows
     loader = TripletLoader(
-        open_dataset(config.data, config.data.train_lists),
+        training,
         config.data,
         batch_size=config.train.batch_size,
         seed=config.seed,

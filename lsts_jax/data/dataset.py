@@ -1,5 +1,6 @@
 """What a data set is to the rest of the package: videos, their frames, and what is annotated in them."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -43,7 +44,7 @@ class VideoDataset(Protocol):
     be pickled, so that worker processes read by themselves. What is missing or damaged raises `UserError`.
     """
 
-    class_names: tuple[str, ...]
+    class_names: tuple[str, ...]  # those of the config or, where it names none, all that the data has
     videos: Sequence[Video]
     samples: Sequence[Sample]  # the frames that the lists name, in their order; all others can be read too
 
@@ -65,20 +66,33 @@ def open_dataset(config: DataConfig, lists: tuple[str, ...]) -> VideoDataset:
     """The data set at `config.root`, with the samples that `lists` (`config.train_lists` or
     `config.val_lists`) name.
 
+    Where `config.class_names` is empty, train and val lists can hold different classes: open those of
+    training first, and the others with the `class_names` found there.
+
     Raises `UserError` naming what is missing, or the line of a list that is wrong.
     """
-    # here, because the readers import the classes above
-    from lsts_jax.data.imagenet_vid import ImageNetVID
-    from lsts_jax.data.mot import MOTChallenge
-
     if not Path(config.root).is_dir():
         raise UserError(
             f"config.data.root {config.root}: no such folder; set --config.data.root to that of the data set"
         )
     if not lists:
         raise UserError("config.data.train_lists or val_lists is empty: name at least one list")
-    reader = {"imagenet_vid": ImageNetVID, "mot": MOTChallenge}[config.format]
-    return reader(config, lists)
+    # here, because the readers import the classes above, and some need packages that others do not
+    match config.format:
+        case "imagenet_vid":
+            from lsts_jax.data.imagenet_vid import ImageNetVID as Reader
+        case "coco_vid":
+            from lsts_jax.data.coco_vid import CocoVID as Reader
+        case "mot":
+            from lsts_jax.data.mot import MOTChallenge as Reader
+        case "tfds":
+            from lsts_jax.data.tfds_source import TFDSVideos as Reader
+    return Reader(config, lists)
+
+
+def leads_out(path: str) -> bool:
+    """Whether a path that a list gives is not below the folder it is relative to, on any system."""
+    return re.search(r"(^|[/\\])\.\.([/\\]|$)|^[/\\]|^[A-Za-z]:|\0", path) is not None
 
 
 def number_samples(samples: Sequence[Sample]) -> dict[Sample, int]:

@@ -9,10 +9,13 @@
     VID_val_videos        video global_id_of_frame_0 0 number_of_frames     all frames of the video
     VID_val_frames        video/frame global_id
 
+Lists that are missing are made from the tree where it tells what they hold: imagenet_lists.py.
+
 Global ids count from 1. Both kinds of four columns are told apart by their content: a list names whole videos
 if its third column is 0 throughout and its second column never repeats.
 """
 
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -22,7 +25,7 @@ from jaxtyping import UInt8
 from numpy import ndarray
 
 from lsts_jax.config import IMAGENET_VID_CLASSES, DataConfig
-from lsts_jax.data.dataset import Objects, Sample, Video, number_samples
+from lsts_jax.data.dataset import Objects, Sample, Video, leads_out, number_samples
 from lsts_jax.data.pictures import read_picture
 from lsts_jax.errors import UserError
 
@@ -33,6 +36,9 @@ WNIDS = (
     "n01674464", "n02484322", "n03790512", "n02324045", "n02509815", "n02411705", "n01726692", "n02355227",
     "n02129604", "n04468005", "n01662784", "n04530566", "n02062744", "n02391049",
 )  # fmt: skip
+
+
+MEND = "repair it or take the frame out of the list"
 
 
 class ListedFrame(NamedTuple):
@@ -47,23 +53,23 @@ class ListedFrame(NamedTuple):
 class ImageNetVID:
     """A `VideoDataset`: what `lists` of ImageSets name below `config.root`.
 
-    Objects whose class, a WordNet id or a name, is not in `config.class_names` are left out. Global ids are
+    Objects whose class, a WordNet id or a name, is not in `config.class_names` are left out. Where that is
+    empty they are what the annotations of the lists name (`imagenet_lists.find_class_names`). Global ids are
     those of the lists if they number all samples and differ, else positions.
     """
 
     def __init__(self, config: DataConfig, lists: tuple[str, ...]):
+        # here, because it reads by the functions below
+        from lsts_jax.data.imagenet_lists import find_class_names, open_list
+
         self.root = Path(config.root)
-        self.class_names = config.class_names
         self.videos: list[Video] = []
         self.samples: list[Sample] = []
-        names = dict(zip(WNIDS, IMAGENET_VID_CLASSES, strict=True))
-        ids = {name: number for number, name in enumerate(config.class_names, start=1)}
-        self._class_ids = {wnid: ids[name] for wnid, name in names.items() if name in ids} | ids
         positions: dict[tuple[str, bool], int] = {}
         listed_ids: dict[Sample, int | None] = {}
         for name in lists:
-            is_still = name.startswith("DET_")
-            for path, t, num_frames, global_id in read_list(self.root / "ImageSets" / f"{name}.txt"):
+            is_still = PurePosixPath(name).name.startswith("DET_")
+            for path, t, num_frames, global_id in open_list(self.root, name, config.class_names):
                 video = positions.setdefault((path, is_still), len(self.videos))
                 if video == len(self.videos):
                     self.videos.append(Video(path, num_frames, is_still))
@@ -74,6 +80,10 @@ class ImageNetVID:
         distinct = set(listed_ids.values())
         complete = None not in distinct and len(distinct) == len(listed_ids)
         self._global_ids = listed_ids if complete else number_samples(self.samples)
+        self.class_names = config.class_names or find_class_names(
+            self._path("Annotations", *sample, ".xml") for sample in listed_ids
+        )
+        self._class_ids = number_classes(self.class_names)
 
     def frame(self, video: int, t: int) -> UInt8[ndarray, "H W 3"]:
         return read_picture(self._path("Data", video, t, ".JPEG"))
@@ -93,12 +103,19 @@ class ImageNetVID:
         return self.root / kind / f"{file}{suffix}"
 
 
+def number_classes(class_names: tuple[str, ...]) -> dict[str, int]:
+    """Class ids, 1..N, by name, and by WordNet id for the 30 classes of ImageNet VID."""
+    ids = {name: number for number, name in enumerate(class_names, start=1)}
+    names = zip(WNIDS, IMAGENET_VID_CLASSES, strict=True)
+    return {wnid: ids[name] for wnid, name in names if name in ids} | ids
+
+
 def read_list(file: Path) -> list[ListedFrame]:
     """The frames that a list of ImageSets names, in its order. Raises `UserError` naming file and line."""
     if not file.name.startswith(("VID_", "DET_")):
         raise UserError(f"{file}: the name of a list begins with VID_ (videos) or DET_ (stills); rename it")
     try:
-        lines = [line.split() for line in file.read_text().splitlines()]
+        text = file.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         there = ", ".join(sorted(other.stem for other in file.parent.glob("*.txt"))) or "none"
         raise UserError(
@@ -107,6 +124,12 @@ def read_list(file: Path) -> list[ListedFrame]:
         ) from error
     except (OSError, ValueError) as error:
         raise UserError(f"{file}: cannot be read as text ({error}); restore it") from error
+    return parse_list(text.splitlines(), file)
+
+
+def parse_list(text: Sequence[str], file: Path) -> list[ListedFrame]:
+    """The frames that the lines of a list name. Raises `UserError` naming file and line."""
+    lines = [line.split() for line in text]
     if not any(lines):
         raise UserError(f"{file}: names no frame; add lines, or leave the list out of the config")
     is_still = file.name.startswith("DET_")
@@ -134,8 +157,7 @@ def _names_whole_videos(lines: list[list[str]]) -> bool:
 
 def _parse_row(row: list[str], *, is_still: bool, whole: bool) -> list[ListedFrame]:
     """The frames that a line names. Raises ValueError."""
-    parts = PurePosixPath(row[0]).parts
-    if ".." in parts or "/" in parts:
+    if leads_out(row[0]):
         raise ValueError("leads out of the data set")
     match row:
         case [path, _] if is_still:
@@ -157,27 +179,49 @@ def _parse_row(row: list[str], *, is_still: bool, whole: bool) -> list[ListedFra
 
 
 def read_annotation(file: Path, class_ids: dict[str, int]) -> Objects:
-    """The objects of an XML file whose name is in `class_ids`.
+    """The objects of an XML file whose name is in `class_ids`. Raises `UserError` naming the file if it is
+    missing, and for what `parse_annotation` raises."""
+    return parse_annotation(_read(file), str(file), class_ids)
 
-    Raises `UserError` naming the file if it is missing, does not parse or lacks a box, and for a document
-    type: entities can grow without bound, and no annotation needs them.
+
+def parse_annotation(data: bytes, name: str, class_ids: dict[str, int]) -> Objects:
+    """The objects of XML whose name is in `class_ids`.
+
+    Raises `UserError` beginning with `name` if it does not parse or lacks a box, and for a document type:
+    entities can grow without bound, and no annotation needs them.
     """
-    mend = "repair it or take the frame out of the list"
+    root = _parse(data, name)
     try:
-        data = file.read_bytes()
+        return _objects(root, class_ids)
+    except (ValueError, OverflowError) as error:
+        raise UserError(f"{name}: {error}; {MEND}") from error
+
+
+def read_names(file: Path) -> set[str]:
+    """The names of the objects of an XML file. Raises `UserError` naming the file."""
+    root = _parse(_read(file), str(file))
+    return {name.strip() for item in root.iterfind("object") if (name := item.findtext("name"))}
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
     except OSError as error:
         reason = "no such annotation" if isinstance(error, FileNotFoundError) else error.strerror
-        raise UserError(f"{file}: {reason}; {mend}") from error
+        raise UserError(f"{file}: {reason}; {MEND}") from error
+
+
+def _parse(data: bytes, name: str) -> ElementTree.Element:
     if b"<!DOCTYPE" in data.replace(b"\0", b""):  # in UTF-16 as well
-        raise UserError(f"{file}: declares a document type, which is not read; {mend}")
+        raise UserError(f"{name}: declares a document type, which is not read; {MEND}")
     try:
-        return _parse_annotation(ElementTree.fromstring(data), class_ids)
+        return ElementTree.fromstring(data)
     except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise UserError(f"{file}: {error}; {mend}") from error
+        raise UserError(f"{name}: {error}; {MEND}") from error
 
 
-def _parse_annotation(root: ElementTree.Element, class_ids: dict[str, int]) -> Objects:
-    """Raises ValueError saying what is wrong."""
+def _objects(root: ElementTree.Element, class_ids: dict[str, int]) -> Objects:
+    """Raises ValueError or OverflowError saying what is wrong."""
     boxes, classes, tracks = [], [], []
     for item in root.iterfind("object"):
         class_id = class_ids.get(_text(item, "name").strip())

@@ -38,12 +38,12 @@ class MOTChallenge:
     """A `VideoDataset`: the sequences, or ranges of them, below `config.root` that `lists` name."""
 
     def __init__(self, config: DataConfig, lists: tuple[str, ...]):
-        if len(config.class_names) != 1:
+        self.class_names = config.class_names or ("person",)
+        if len(self.class_names) != 1:
             raise UserError(
                 f"config.data.class_names names {len(config.class_names)} classes, but MOTChallenge "
                 'annotates people alone; name one class, such as ("person",)'
             )
-        self.class_names = config.class_names
         self.videos: list[Video] = []
         self._frames: list[PictureFrames | VideoFrames] = []
         self._objects: list[list[Objects]] = []

@@ -11,6 +11,10 @@ from numpy import ndarray
 
 from lsts_jax.errors import UserError
 
+# A marker of JPEG: neither a stuffed byte of a scan, nor a fill byte, nor a restart (ITU T.81, B.1.1).
+MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
+
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
 
 
@@ -26,7 +30,10 @@ def read_picture(path: Path) -> UInt8[ndarray, "H W 3"]:
 
 def decode_picture(data: bytes, name: str) -> UInt8[ndarray, "H W 3"]:
     """The RGB pixels of an encoded picture, whose grey or CMYK becomes RGB and whose EXIF rotation is
-    ignored (authors). Raises `UserError` beginning with `name`."""
+    ignored (authors). Raises `UserError` beginning with `name`, also for a JPEG that is cut off: OpenCV
+    before 5 fills up what is missing with grey."""
+    if data.startswith(b"\xff\xd8") and not _is_complete(data):
+        raise UserError(f"{name}: is cut off; restore it or take it out of the list")
     try:
         bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error:  # no bytes, or more pixels than OpenCV allows
@@ -34,6 +41,18 @@ def decode_picture(data: bytes, name: str) -> UInt8[ndarray, "H W 3"]:
     if bgr is None:
         raise UserError(f"{name}: cannot be decoded; restore it or take it out of the list")
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+
+
+def _is_complete(jpeg: bytes) -> bool:
+    """Whether a JPEG has an end after its scans; anything may follow it."""
+    position, scans = 2, 0
+    while found := MARKER.search(jpeg, position):
+        position, marker = found.end(), found[0][1]
+        if marker == END_OF_IMAGE:
+            return scans > 0
+        scans += marker == START_OF_SCAN
+        position += int.from_bytes(jpeg[position : position + 2], "big")  # of its header
+    return False
 
 
 def natural_order(paths: Iterable[Path]) -> list[Path]:

@@ -1,6 +1,7 @@
 """The ILSVRC2015 reader: lists, annotations, pictures, global ids, and what is wrong with them."""
 
 import pickle
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from lsts_jax.config import IMAGENET_VID_CLASSES, DataConfig
 from lsts_jax.data.dataset import VideoDataset, open_dataset
-from lsts_jax.data.imagenet_vid import WNIDS, ListedFrame, read_annotation, read_list
+from lsts_jax.data.imagenet_vid import WNIDS, ListedFrame, parse_annotation, read_annotation, read_list
 from lsts_jax.errors import UserError
 from tests.data.trees import frame_of, write_imagenet, write_list, write_xml
 
@@ -114,10 +115,13 @@ def test_first_frames_alone_are_not_taken_for_whole_videos(tmp_path):
         ("DET_a", "x/v 1 10 300"),
         ("DET_a", "../../secret 1"),
         ("VID_a", "/etc/v 1 0 9"),
+        ("DET_a", r"a\..\..\secret 1"),
+        ("DET_a", "C:/secret 1"),
+        ("DET_a", "a\0b 1"),
     ],
 )
 def test_a_wrong_line_is_named(tmp_path, name, line):
-    with pytest.raises(UserError, match=rf"{name}\.txt, line 2: .*{line.split()[0]}"):
+    with pytest.raises(UserError, match=rf"{name}\.txt, line 2: .*{re.escape(repr(line)[1:-1])}"):
         listed(tmp_path, name, "x/v 1" if name == "DET_a" else "x/v 1 10 300", line)
 
 
@@ -164,6 +168,12 @@ def test_what_is_missing_is_named(config, tree, tmp_path):
         dataset.objects(0, 3)
 
 
+def test_lists_in_folders_of_imagesets(config, tree):
+    write_list(tree, "mine/DET_few", "train/s2 1")
+    dataset = open_dataset(config, ("mine/DET_few",))
+    assert dataset.videos == [("train/s2", 1, True)] and dataset.frame(0, 0).shape == (64, 48, 3)
+
+
 def test_annotations_are_taken_as_they_are(tmp_path):
     write_xml(tmp_path / "a.xml", [("disc", 0, -4, 2.5, 900, 7), ("moon", 1, 0, 0, 1, 1)], None)
     found = read_annotation(tmp_path / "a.xml", IDS)
@@ -186,6 +196,15 @@ def test_a_damaged_annotation_is_named(tmp_path, text, reason):
     (tmp_path / "a.xml").write_text(text)
     with pytest.raises(UserError, match=rf"a\.xml: .*({reason}).*; repair it"):
         read_annotation(tmp_path / "a.xml", IDS)
+
+
+def test_an_annotation_in_memory_is_named(tmp_path):
+    write_xml(tmp_path / "a.xml", [("disc", 7, 1, 2, 3, 4)])
+    data = (tmp_path / "a.xml").read_bytes()
+    assert parse_annotation(data, "x", IDS).boxes.tolist() == [[1, 2, 3, 4]]
+    for damaged in (data[:-5], data.replace(b"7", b"99999999999"), b"<!DOCTYPE a>" + data):
+        with pytest.raises(UserError, match=r"^shard 3, record 9: .*; repair it"):
+            parse_annotation(damaged, "shard 3, record 9", IDS)
 
 
 @pytest.mark.parametrize("corner", ["nan", "inf", "left"])

@@ -18,6 +18,14 @@ CMYK = base64.b85decode(
 )
 
 
+JPEGS = {
+    "baseline": [],
+    "optimised": [cv2.IMWRITE_JPEG_OPTIMIZE, 1],
+    "progressive": [cv2.IMWRITE_JPEG_PROGRESSIVE, 1],
+    "restarts": [cv2.IMWRITE_JPEG_RST_INTERVAL, 2],
+}
+
+
 def encode(image, suffix=".jpg"):
     return cv2.imencode(suffix, image)[1].tobytes()
 
@@ -27,6 +35,7 @@ def test_colours_are_rgb():
     red[..., 2] = 255  # BGR
     assert decode_picture(encode(red, ".png"), "x")[0, 0].tolist() == [255, 0, 0]
     assert np.abs(decode_picture(CMYK, "x").astype(int) - [255, 0, 0]).max() < 5
+    assert np.unique(decode_picture(encode(np.full((8, 8), 200, np.uint8)), "x")).tolist() == [200]
 
 
 @pytest.mark.parametrize("channels, dtype, scale", [(1, np.uint8, 1), (1, np.uint16, 257), (4, np.uint8, 1)])
@@ -48,11 +57,32 @@ def test_exif_rotation_is_ignored():
     assert decode_picture(rotated, "x").shape == (6, 10, 3)
 
 
-@pytest.mark.parametrize("data", [b"", b"no picture", encode(np.zeros((64, 64, 3), np.uint8))[:200]])
+@pytest.mark.parametrize("data", [b"", b"no picture", encode(np.zeros((64, 64, 3), np.uint8), ".png")[:60]])
 def test_what_cannot_be_decoded_is_named(data, tmp_path):
     (tmp_path / "bad.jpg").write_bytes(data)
     with pytest.raises(UserError, match=r"bad\.jpg: cannot be decoded"):
         read_picture(tmp_path / "bad.jpg")
+
+
+@pytest.mark.parametrize("options", JPEGS.values(), ids=JPEGS)
+def test_a_jpeg_that_is_cut_off_is_named(options, capfd):
+    """OpenCV before 5 makes a picture of it that is grey from there on."""
+    noise = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
+    whole = cv2.imencode(".jpg", noise, options)[1].tobytes()
+    thumbnail = b"\xff\xe1\x10\x00" + (encode(noise[:16, :16]) + bytes(1 << 12))[: (1 << 12) - 2]
+    for data in (whole, whole[:2] + thumbnail + whole[2:]):
+        np.testing.assert_array_equal(decode_picture(data, "x"), decode_picture(whole, "x"))
+        for length in [2, 3, 20, *range(21, len(data), 97), len(data) - 2, len(data) - 1]:
+            with pytest.raises(UserError, match=r"^x: is cut off; restore it"):
+                decode_picture(data[:length], "x")
+    assert capfd.readouterr().err == ""  # libjpeg has seen none of it
+
+
+@pytest.mark.parametrize("tail", [b"\0", b"\xff\xda\0\x0c", b"\xff\xd8 another picture", b"\xff" * 9])
+def test_anything_may_follow_a_jpeg(tail):
+    """Phones append videos and depth maps."""
+    whole = encode(np.full((40, 50, 3), 90, np.uint8))
+    np.testing.assert_array_equal(decode_picture(whole + tail, "x"), decode_picture(whole, "x"))
 
 
 def test_a_missing_picture_is_named(tmp_path):

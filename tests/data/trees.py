@@ -1,5 +1,6 @@
 """Tiny data sets on disk, in the layouts that the readers know."""
 
+import json
 from pathlib import Path
 
 import cv2
@@ -40,8 +41,9 @@ def write_xml(path: Path, objects: list[tuple], size: tuple[int, int] | None = (
 
 
 def write_list(root: Path, name: str, *lines: str) -> None:
-    (root / "ImageSets").mkdir(parents=True, exist_ok=True)
-    (root / "ImageSets" / f"{name}.txt").write_text("".join(f"{line}\n" for line in lines))
+    path = root / "ImageSets" / f"{name}.txt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{line}\n" for line in lines))
 
 
 def red_of(video: int, t: int) -> int:
@@ -83,6 +85,20 @@ def write_imagenet(root: Path) -> Path:
     write_list(root, "DET_train_30classes", "train/s1 1", "train/s2 1")
     write_list(root, "VID_val_videos", "val/v 1 0 5")
     return root
+
+
+def write_coco(root: Path, name: str, images: list[dict], annotations: list[dict], **more: object) -> None:
+    """A json in which ids of images and annotations, if not given, are positions counted from 1, and the
+    categories, if not given, are 3 dog and 7 cat."""
+    content = {
+        "images": [{"id": i, **image} for i, image in enumerate(images, 1)],
+        "annotations": [{"id": i, **annotation} for i, annotation in enumerate(annotations, 1)],
+        "categories": [{"id": 3, "name": "dog"}, {"id": 7, "name": "cat"}],
+        **more,
+    }
+    path = root / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
 
 
 def write_sequence(folder: Path, count: int, gt: str) -> None:

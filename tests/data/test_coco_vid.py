@@ -1,0 +1,235 @@
+"""The COCO-VID reader: videos and stills, boxes, categories, where pictures lie, and what is wrong."""
+
+import json
+import logging
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lsts_jax.config import DataConfig
+from lsts_jax.data.coco_vid import read_json
+from lsts_jax.data.dataset import VideoDataset, open_dataset
+from lsts_jax.errors import UserError
+from tests.data.trees import picture, write_coco, write_picture
+
+VIDEOS = [{"id": 5, "name": "park"}, {"id": 2, "name": "street"}]
+
+
+def image(file, video=None, frame=None, **more):
+    there = {} if video is None else {"video_id": video, "frame_id": frame}
+    return {"file_name": file, "height": 48, "width": 64, **there, **more}
+
+
+def box(image, category, *corner_and_sides, **more):
+    return {"image_id": image, "category_id": category, "bbox": corner_and_sides, **more}
+
+
+@pytest.fixture
+def config(tmp_path):
+    """A video of frames 1, 2, 5 in disorder, a still, and a video of one frame."""
+    write_coco(
+        tmp_path,
+        "annotations/train",
+        [
+            image("street/b.png", 2, 2),
+            image("still.png"),
+            image("street/a.png", 2, 1),
+            image("park/0.png", 5, 0, height=0),
+            image("street/c.png", 2, 5),
+        ],
+        [
+            box(3, 7, 10, 20, 5, 6.5, instance_id=9),
+            box(1, 3, 1, 2, 30, 40, track_id=8),
+            box(2, 3, 0, 0, 64, 48),
+            box(3, 3, -4, 0, 10, 10, iscrowd=1, instance_id=4),
+            box(5, 3, 3, 4, 0, 10),
+            box(5, 7, 3, 4, 1, 1, ignore=True),
+        ],
+        videos=VIDEOS,
+    )
+    for value, name in enumerate(["street/a", "street/b", "street/c", "still", "park/0"]):
+        write_picture(tmp_path / f"{name}.png", picture(40 * value))
+    return DataConfig(root=str(tmp_path), format="coco_vid", class_names=())
+
+
+def open_one(tmp_path, images, annotations=(), *, class_names=(), **more):
+    write_coco(tmp_path, "x", images, list(annotations), **more)
+    for item in images:
+        write_picture(tmp_path / item["file_name"], picture(0))
+    return open_dataset(DataConfig(root=str(tmp_path), format="coco_vid", class_names=class_names), ("x",))
+
+
+def test_videos_and_stills_in_the_order_of_frame_ids(config):
+    dataset = open_dataset(config, ("annotations/train",))
+    assert isinstance(dataset, VideoDataset)
+    assert dataset.videos == [("street", 3, False), ("still", 1, True), ("park", 1, False)]
+    assert dataset.samples == [(0, 0), (0, 1), (0, 2), (1, 0), (2, 0)]
+    reds = [dataset.frame(*sample)[0, 0, 0] for sample in dataset.samples]
+    assert reds == [0, 40, 80, 120, 160]
+    assert dataset.frame_name(0, 2).endswith("street/c.png")
+    assert [dataset.global_id(*sample) for sample in dataset.samples] == [1, 2, 3, 4, 5]
+    for t in (-1, 3):
+        with pytest.raises(IndexError):
+            dataset.frame(0, t)
+
+
+def test_boxes_have_inclusive_corners(config):
+    dataset = pickle.loads(pickle.dumps(open_dataset(config, ("annotations/train",))))
+    first = dataset.objects(0, 0)
+    assert first.boxes.tolist() == [[10, 20, 14, 25.5], [-4, 0, 5, 9]] and first.boxes.dtype == np.float32
+    assert first.classes.tolist() == [2, 0] and first.ignored.tolist() == [False, True]
+    assert first.track_ids.tolist() == [9, 4] and first.size == (48, 64)
+    assert dataset.objects(0, 1).track_ids.tolist() == [8]
+    still = dataset.objects(1, 0)
+    assert still.boxes.tolist() == [[0, 0, 63, 47]] and still.track_ids.tolist() == [-1]
+    last = dataset.objects(0, 2)  # a box without a width has no pixel
+    assert last.boxes.tolist() == [[3, 4, 3, 4]] and last.ignored.tolist() == [True]
+    nothing = dataset.objects(2, 0)
+    assert nothing.boxes.shape == (0, 4) and nothing.size is None
+
+
+def test_categories_are_told_by_name(config, tmp_path):
+    assert open_dataset(config, ("annotations/train",)).class_names == ("dog", "cat")
+    some = DataConfig(root=config.root, format="coco_vid", class_names=("bird", "cat"))
+    dataset = open_dataset(some, ("annotations/train",))
+    assert dataset.class_names == ("bird", "cat")
+    assert dataset.objects(0, 0).classes.tolist() == [2]  # the crowd is of dogs
+    # another file has other ids and more names
+    names = [{"id": 0, "name": "cat"}, {"id": 1, "name": "fox"}]
+    write_coco(tmp_path, "more", [image("still.png")], [box(1, 1, 1, 1, 2, 2)], categories=names)
+    dataset = open_dataset(config, ("annotations/train", "more"))
+    assert dataset.class_names == ("dog", "cat", "fox")
+    assert dataset.objects(0, 0).classes.tolist() == [2, 0] and dataset.objects(3, 0).classes.tolist() == [3]
+    assert dataset.frame_name(3, 0).endswith("still.png") and dataset.global_id(3, 0) == 6
+    with pytest.raises(UserError, match=r"no category of more is in .*class_names; .*there: cat, fox"):
+        open_dataset(DataConfig(root=config.root, format="coco_vid", class_names=("whale",)), ("more",))
+
+
+def test_frames_marked_for_training_are_the_samples(tmp_path):
+    images = [
+        image(f"{v}{t}.png", v, t, is_vid_train_frame=t == 1 and v == 1) for v in (1, 2) for t in range(3)
+    ]
+    stills = [image("s.png", is_vid_train_frame=True), image("n.png", is_vid_train_frame=False)]
+    dataset = open_one(tmp_path, images + stills)
+    assert dataset.samples == [(0, 1), (2, 0)]
+    assert dataset.frame_name(0, 2).endswith("12.png")  # within reach of triplets
+    for item in images:
+        item["is_vid_train_frame"] = False  # as in mmtracking's validation file
+    assert len(open_one(tmp_path, images).samples) == 6
+
+
+@pytest.mark.parametrize("folder", ["", "Data/VID", "Data/DET", "images", "frames", "val", "images/val"])
+def test_pictures_are_found(tmp_path, folder):
+    write_coco(tmp_path, "ann/val", [image(f"a/{t}.png", 1, t) for t in range(3)], [])
+    write_picture(tmp_path / folder / "a/2.png", picture(90))  # the others are missing
+    dataset = open_dataset(DataConfig(root=str(tmp_path), format="coco_vid", class_names=()), ("ann/val",))
+    assert dataset.frame(0, 2)[0, 0, 0] == 90
+    with pytest.raises(UserError, match=r"a/0\.png: no such picture"):
+        dataset.frame(0, 0)
+
+
+def test_missing_pictures_are_named(tmp_path):
+    write_coco(tmp_path, "val", [image("a/0.png", 1, 0)], [])
+    with pytest.raises(UserError, match=r"val\.json: pictures such as a/0\.png are not in .*, images/val;"):
+        open_dataset(DataConfig(root=str(tmp_path), format="coco_vid", class_names=()), ("val",))
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "a/../../x", "/etc/x", "..", r"..\x", r"a\..\..\x", "C:/x", "a\0b"]
+)  # fmt: skip
+def test_nothing_leads_out_of_the_root(tmp_path, name):
+    write_coco(tmp_path, "x", [image(name + ".png" if name != ".." else name)], [])
+    config = DataConfig(root=str(tmp_path), format="coco_vid", class_names=())
+    with pytest.raises(UserError, match=r"x\.json: images\[0\]: file_name .* leads out of the data set"):
+        open_dataset(config, ("x",))
+    with pytest.raises(UserError, match=r"leads out of config\.data\.root"):
+        open_dataset(config, (name,))
+
+
+def test_a_missing_file_is_named(config):
+    with pytest.raises(UserError, match=r"val\.json: no such file; .*there: annotations/train"):
+        open_dataset(config, ("val",))
+
+
+def test_annotations_of_no_image_are_left_out(tmp_path, caplog):
+    caplog.set_level(logging.WARNING, "lsts_jax")
+    dataset = open_one(tmp_path, [image("a.png", id=10)], [box(i, 3, 1, 1, 2, 2) for i in (9, 10, 11)])
+    assert dataset.objects(0, 0).boxes.tolist() == [[1, 1, 2, 2]]
+    assert any("2 annotations are of no image" in record.getMessage() for record in caplog.records)
+
+
+def test_videos_without_names(tmp_path):
+    """CenterTrack's files call the name file_name, and some have no list of videos."""
+    images = [image("a.png", 4, 1), image("b.png", 6, 1)]
+    dataset = open_one(tmp_path, images, videos=[{"id": 4, "file_name": "MOT17-02"}])
+    assert [video.name for video in dataset.videos] == ["MOT17-02", "6"]
+
+
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        ({"images": []}, "has no images"),
+        ({"images": [{"id": 1}]}, r"images\[0\] has no file_name"),
+        ({"images": [image("a.png", id="1")]}, r"images\[0\] has no id that is a number"),
+        ({"images": [image("a.png", 3, id=1)]}, r"images\[0\] has no video_id and frame_id"),
+        ({"images": [image("a.png", id=1, height="tall")]}, "height and width"),
+        ({"images": [image("a.png", id=1, height=1 << 40)]}, "."),
+        ({"images": [image("a.png", id=1), image("b.png", id=1)]}, "two images of one id"),
+        ({"images": [image("a.png", 1, 7, id=1), image("b.png", 1, 7, id=2)]}, "two images of one frame_id"),
+        ({"categories": None}, "has no list 'categories'"),
+        ({"categories": [{"name": "dog"}]}, r"categories\[0\] has no id"),
+        ({"categories": [{"id": 3, "name": "dog"}] * 2}, r"categories\[1\] has no id of its own"),
+        ({"annotations": [{"id": 5, "bbox": [1, 2, 3, 4]}]}, "annotations without an image_id"),
+        ({"annotations": [box(1, 3, 1, 2, 3) | {"id": 77}]}, "annotation 77 has no image_id, cat"),
+        ({"annotations": [box(1, 3, 1, 2, 3, 4), {"image_id": 1}]}, "annotation 1 has no image_id, cat"),
+        ({"annotations": [box(1, 3, 1, 2, 3, "wide")]}, "annotation 0 has no"),
+        ({"annotations": [box(1, 3, 1, 2, 3, float("nan"))]}, "not finite"),
+        ({"annotations": [box(1, 4, 1, 2, 3, 4)]}, "of category 4, which is not in categories"),
+        ({"annotations": [box(1, 3, 1, 2, 3, 4, instance_id=1 << 31)]}, "more than 32 bits"),
+    ],
+)  # fmt: skip
+def test_a_wrong_file_is_named(tmp_path, change, reason):
+    content = {"images": [image("a.png", id=1)], "annotations": [], "categories": [{"id": 3, "name": "dog"}]}
+    (tmp_path / "x.json").write_text(json.dumps(content | change))
+    write_picture(tmp_path / "a.png", picture(0))
+    with pytest.raises(UserError, match=rf"x\.json: .*{reason}.*; repair it"):
+        open_dataset(DataConfig(root=str(tmp_path), format="coco_vid", class_names=()), ("x",))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, '{"images": 3}', "\xff"])
+def test_what_is_no_coco_is_named(tmp_path, text):
+    (tmp_path / "x.json").write_text(text, encoding="latin-1")
+    with pytest.raises(UserError, match=r"x\.json: .*; repair it"):
+        read_json(tmp_path / "x.json")
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(-5, 5)), min_size=1, max_size=12, unique=True),
+    st.lists(st.tuples(st.integers(0, 11), st.sampled_from([3, 7]), st.integers(1, 50)), max_size=20),
+)
+def test_every_annotation_comes_out_with_its_image(tmp_path_factory, frames, boxes):
+    """Against a search for each image. Video 0 stands for stills."""
+    root = tmp_path_factory.mktemp("coco")
+    images = [
+        image(f"{v}_{t}.png", v or None, t if v else None, id=100 - i) for i, (v, t) in enumerate(frames)
+    ]
+    boxes = [(i % len(frames), category, w) for i, category, w in boxes]
+    dataset = open_one(root, images, [box(100 - i, category, 0, 0, w, 1) for i, category, w in boxes])
+    found = {}
+    for video, t in dataset.samples:
+        objects = dataset.objects(video, t)
+        name = dataset.frame_name(video, t).rpartition("/")[2]
+        assert name not in found
+        found[name] = list(zip(objects.classes.tolist(), (objects.boxes[:, 2] + 1).tolist(), strict=True))
+    assert found == {
+        f"{v}_{t}.png": [({3: 1, 7: 2}[category], w) for j, category, w in boxes if j == i]
+        for i, (v, t) in enumerate(frames)
+    }
+    for video in range(len(dataset.videos)):
+        names = [dataset.frame_name(video, t) for t in range(dataset.videos[video].num_frames)]
+        times = [int(name.rpartition("_")[2].removesuffix(".png")) for name in names]
+        assert times == sorted(times)
