@@ -34,7 +34,7 @@ def run(arguments: list[str]) -> None:
         config = replace(config, data=replace(config.data, class_names=saved.data.class_names))
     dataset = open_dataset(config.data, config.data.val_lists)
     detector, variables, step = load_detector(config, options.workdir, options.checkpoint)
-    metrics = evaluate(detector, variables, config, dataset, options.workdir / "eval")
+    metrics = evaluate(detector, variables, config, dataset, options.workdir / "eval", step=step)
     print(table(metrics))
     print(f"step {step}, {metrics['frames']} frames: {options.workdir / 'eval'}", file=sys.stderr)
 

@@ -4,6 +4,8 @@ import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,26 +18,63 @@ from lsts_jax.data.loader import read_frame
 from lsts_jax.data.threads import prepare_threads
 from lsts_jax.data.transforms import Size, canvas_of
 from lsts_jax.evaluation.detections import FrameDetections, join, text_writer
-from lsts_jax.evaluation.vid_map import Annotations, vid_map
+from lsts_jax.evaluation.store import VideoStore
+from lsts_jax.evaluation.vid_map import Annotations, DetectionArrays, vid_map
 from lsts_jax.models.detector import Detector
 from lsts_jax.streaming import READERS, VideoDetector, read_ahead
 from lsts_jax.structs import Detections, Frame
 
 
 def evaluate(
-    detector: Detector, variables: dict, config: Config, dataset: VideoDataset, folder: Path
+    detector: Detector,
+    variables: dict,
+    config: Config,
+    dataset: VideoDataset,
+    folder: Path,
+    *,
+    step: int | None = None,
 ) -> dict:
     """Detect on all samples of a data set and score them.
 
     Args:
       dataset: the frames of a video that its lists name are taken in order as one video.
       folder: metrics.json and detections.txt are written there.
+      step: of the checkpoint. With it, an evaluation that was killed is continued: finished videos of the
+        same step and config are not detected again.
 
     Returns:
-      The content of metrics.json: mAP and AP by class as fractions of 1, frames, seconds and fps (the whole
-      of it: decoding, detection, post-processing; compilation, once a canvas, is left out).
+      The content of metrics.json: mAP and AP by class as fractions of 1, frames, and fps with the frames and
+      seconds that it was measured on (the whole of it: decoding, detection, post-processing; compilation,
+      once a canvas, and videos that an earlier run finished are left out).
     """
     folder.mkdir(parents=True, exist_ok=True)
+    started = time.time() if step is None else None  # unlike any other
+    key = {"step": step, "started": started, "config": asdict(config)}
+    store = VideoStore(folder / "videos", json.loads(json.dumps(key)))
+    frames, seconds = _detect_missing(detector, variables, config, dataset, store)
+    videos = [store.read(video) for video in sorted({video for video, _ in dataset.samples})]
+    with text_writer(folder / "detections.txt") as write:
+        for one in chain(*map(_by_frame, videos)):
+            write(one)
+    found = DetectionArrays(*map(np.concatenate, zip(*videos, strict=True)))
+    scored = vid_map(annotations_of(dataset), found, dataset.class_names)
+    metrics = {
+        "mAP": scored.mAP,
+        "AP": scored.AP,
+        "frames": len(set(dataset.samples)),
+        "measured_frames": frames,
+        "seconds": seconds,
+        "fps": frames / seconds if frames else None,
+    }
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+    store.remove()
+    return metrics
+
+
+def _detect_missing(
+    detector: Detector, variables: dict, config: Config, dataset: VideoDataset, store: VideoStore
+) -> tuple[int, float]:
+    """Detect on the videos that are not in the store; gives their frames and the seconds that they took."""
     video_detector = VideoDetector(
         detector,
         variables,
@@ -43,30 +82,25 @@ def evaluate(
         schedule=config.model.schedule,
         frames_per_batch=config.evaluation.frames_per_batch,
     )
-    videos = _by_canvas(dataset, config)
-    found, seconds = [], 0.0
-    with (
-        text_writer(folder / "detections.txt") as write,
-        tqdm(total=len(set(dataset.samples)), unit="frame", desc="evaluate", dynamic_ncols=True) as bar,
-    ):
-        for group in videos.values():
-            _compile(video_detector, config, dataset, group[0])
+    frames, seconds = 0, 0.0
+    with tqdm(total=len(set(dataset.samples)), unit="frame", desc="evaluate", dynamic_ncols=True) as bar:
+        for group in _by_canvas(dataset, config).values():
+            missing = [listed for listed in group if listed.video not in store]
+            bar.update(sum(len(listed.times) for listed in group if listed.video in store))
+            if not missing:
+                continue
+            _compile(video_detector, config, dataset, missing[0])
             begin = time.perf_counter()
-            for detections in _detect(video_detector, config, dataset, group):
-                write(detections)
-                found.append(detections)
+            found: list[list[FrameDetections]] = [[] for _ in missing]
+            for position, detections in _detect(video_detector, config, dataset, missing):
+                found[position].append(detections)
+                if len(found[position]) == len(missing[position].times):
+                    store.write(missing[position].video, join(found[position]))
+                    found[position] = []
+                frames += 1
                 bar.update()
             seconds += time.perf_counter() - begin
-    scored = vid_map(annotations_of(dataset), join(found), dataset.class_names)
-    metrics = {
-        "mAP": scored.mAP,
-        "AP": scored.AP,
-        "frames": len(found),
-        "seconds": seconds,
-        "fps": len(found) / seconds,
-    }
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
-    return metrics
+    return frames, seconds
 
 
 def table(metrics: dict) -> str:
@@ -115,17 +149,26 @@ def _compile(detector: VideoDetector, config: Config, dataset: VideoDataset, lis
 
 def _detect(
     detector: VideoDetector, config: Config, dataset: VideoDataset, group: list[_Listed]
-) -> Iterator[FrameDetections]:
+) -> Iterator[tuple[int, FrameDetections]]:
+    """Place in the group and detections of every frame."""
     prepare_threads()
     with ThreadPoolExecutor(READERS) as pool:
 
         def frames(listed: _Listed) -> Iterator[Frame]:
             return read_ahead(pool, lambda t: read_frame(dataset, listed.video, t, config.data), listed.times)
 
-        ids = [iter(dataset.global_id(listed.video, t) for t in listed.times) for listed in group]
+        ids = [iter([dataset.global_id(listed.video, t) for t in listed.times]) for listed in group]
         lanes = config.evaluation.videos_per_batch
         for position, found in detector.stream_many(map(frames, group), videos_per_batch=lanes):
-            yield frame_detections(next(ids[position]) - 1, found)
+            yield position, frame_detections(next(ids[position]) - 1, found)
+
+
+def _by_frame(found: DetectionArrays) -> Iterator[FrameDetections]:
+    """The frames that have detections."""
+    borders = np.flatnonzero(np.diff(found.frame)) + 1
+    for frame, *rest in zip(*(np.split(field, borders) for field in found), strict=True):
+        if len(frame):
+            yield FrameDetections(int(frame[0]), *rest)
 
 
 def frame_detections(frame: int, found: Detections, time: float = 0.0) -> FrameDetections:

@@ -1,0 +1,98 @@
+"""Evaluation of a data set: every listed frame once, in lockstep or not, and again after it was killed."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lsts_jax.config import EvaluationConfig
+from lsts_jax.data.dataset import open_dataset
+from lsts_jax.evaluation import runner
+from lsts_jax.evaluation.detections import read_text
+from lsts_jax.evaluation.runner import evaluate
+from tests.data.trees import picture, write_list, write_picture, write_xml
+from tests.tiny import tiny_config, tiny_detector
+
+LENGTHS = (4, 7, 2)
+
+
+@pytest.fixture(scope="module")
+def setting(tmp_path_factory):
+    """A detector, and a data set of three videos of two shapes."""
+    root, config = tmp_path_factory.mktemp("tree"), tiny_config()
+    rng = np.random.default_rng(0)
+    lines, first = [], 1
+    for video, length in enumerate(LENGTHS):
+        size = (96, 64) if video == 1 else (64, 96)
+        for t in range(length):
+            image = picture(50 * video, size)
+            image[10:40, 5 + t : 50 + t] = rng.integers(0, 256, (30, 45, 3))
+            write_picture(root / f"Data/VID/val/{video}/{t:06d}.JPEG", image)
+            found = [("disc", 0, 5 + t, 10, 49 + t, 39)]
+            write_xml(root / f"Annotations/VID/val/{video}/{t:06d}.xml", found, size)
+        lines.append(f"val/{video} {first} 0 {length}")
+        first += length
+    write_list(root, "VID_val_videos", *lines)
+    data = replace(config.data, root=str(root), canvases=((64, 96), (96, 64)))
+    config = replace(config, data=data)
+    return *tiny_detector(config), config, open_dataset(data, data.val_lists)
+
+
+@pytest.fixture(scope="module")
+def whole(setting, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("eval")
+    return folder, evaluate(*setting, folder)
+
+
+def equal(found, wanted):
+    order = lambda x: np.lexsort((-x.scores, x.frame))
+    for a, b in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(a[order(found)], b[order(wanted)], atol=2e-2)
+
+
+def test_what_is_written(whole):
+    folder, metrics = whole
+    assert json.loads((folder / "metrics.json").read_text()) == metrics
+    assert (metrics["frames"], metrics["measured_frames"]) == (13, 13)
+    assert metrics["fps"] == pytest.approx(13 / metrics["seconds"])
+    found = read_text(folder / "detections.txt")
+    assert set(found.frame) == set(range(13))
+    assert {path.name for path in folder.iterdir()} == {"metrics.json", "detections.txt"}
+
+
+def test_lockstep_changes_nothing(setting, whole, tmp_path):
+    detector, variables, config, dataset = setting
+    config = replace(config, evaluation=EvaluationConfig(videos_per_batch=2, frames_per_batch=2))
+    metrics = evaluate(detector, variables, config, dataset, tmp_path)
+    assert metrics["mAP"] == pytest.approx(whole[1]["mAP"], abs=1e-6)
+    equal(read_text(tmp_path / "detections.txt"), read_text(whole[0] / "detections.txt"))
+
+
+def test_a_killed_evaluation_goes_on_with_the_next_video(setting, whole, tmp_path, monkeypatch):
+    """Killed in the upright video, the last: the others are not detected again; of another step all are."""
+    read, asked = runner.read_frame, []
+
+    def dies(dataset, video, t, config):
+        asked.append((video, t))
+        if (video, t) == (1, 3):
+            raise KeyboardInterrupt
+        return read(dataset, video, t, config)
+
+    monkeypatch.setattr(runner, "read_frame", dies)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(*setting, tmp_path, step=5)
+    assert [file.name for file in sorted((tmp_path / "videos").glob("*.npz"))] == ["000000.npz", "000002.npz"]
+    monkeypatch.setattr(runner, "read_frame", lambda *args: asked.append(args[1:3]) or read(*args))
+    asked.clear()
+    metrics = evaluate(*setting, tmp_path, step=5)
+    assert {video for video, _ in asked} == {1}
+    assert (metrics["frames"], metrics["measured_frames"]) == (13, 7)
+    assert metrics["mAP"] == pytest.approx(whole[1]["mAP"], abs=1e-9)
+    equal(read_text(tmp_path / "detections.txt"), read_text(whole[0] / "detections.txt"))
+
+    monkeypatch.setattr(runner, "read_frame", dies)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(*setting, tmp_path, step=5)
+    monkeypatch.setattr(runner, "read_frame", read)
+    assert evaluate(*setting, tmp_path, step=6)["measured_frames"] == 13
