@@ -58,11 +58,11 @@ def parse(options: type[T], arguments: Sequence[str]) -> T:
     prints all of them, with the values of the experiment if one is named, and exits.
     Raises `UserError` naming the option and what it takes.
     """
-    defaults = {
-        field.name: tyro.MISSING
-        for field in fields(options)
-        if field.default is MISSING and field.default_factory is MISSING
-    }
+    # not by its constructor, which may check types
+    default = object.__new__(options)
+    for field in fields(options):
+        value = field.default if field.default_factory is MISSING else field.default_factory()
+        object.__setattr__(default, field.name, tyro.MISSING if value is MISSING else value)
     description = options.__doc__ or ""
     if any(field.name == "config" for field in fields(options)):
         path, arguments = _take_config_path(arguments)
@@ -70,9 +70,9 @@ def parse(options: type[T], arguments: Sequence[str]) -> T:
             "\n\n--config PATH names the experiment, a file of configs/; the options below override it."
         )
         if path is not None:
-            defaults["config"] = load_config(path)
+            object.__setattr__(default, "config", load_config(path))
         elif {"-h", "--help"} & set(arguments):
-            defaults["config"] = Config()
+            object.__setattr__(default, "config", Config())
         else:
             raise UserError(f"--config is missing: give --config PATH, such as {_experiments()}")
     problem = io.StringIO()
@@ -81,7 +81,7 @@ def parse(options: type[T], arguments: Sequence[str]) -> T:
             return tyro.cli(
                 options,
                 args=arguments,
-                default=options(**defaults),
+                default=default,
                 description=description,
                 prog=Path(sys.argv[0]).name,
                 use_underscores=True,

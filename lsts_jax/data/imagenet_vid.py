@@ -98,9 +98,13 @@ class ImageNetVID:
         return self._global_ids[Sample(video, t)]
 
     def _path(self, kind: str, video: int, t: int, suffix: str) -> Path:
-        path, _, is_still = self.videos[video]
-        file = f"DET/{path}" if is_still else f"VID/{path}/{t:06d}"
-        return self.root / kind / f"{file}{suffix}"
+        return frame_file(self.root, kind, self.videos[video], t, suffix)
+
+
+def frame_file(root: Path, kind: str, video: Video, t: int, suffix: str) -> Path:
+    """Of a frame of a video, or of a still; kind is Data or Annotations."""
+    file = f"DET/{video.name}" if video.is_still else f"VID/{video.name}/{t:06d}"
+    return root / kind / f"{file}{suffix}"
 
 
 def number_classes(class_names: tuple[str, ...]) -> dict[str, int]:
@@ -199,8 +203,13 @@ def parse_annotation(data: bytes, name: str, class_ids: dict[str, int]) -> Objec
 
 def read_names(file: Path) -> set[str]:
     """The names of the objects of an XML file. Raises `UserError` naming the file."""
-    root = _parse(_read(file), str(file))
-    return {name.strip() for item in root.iterfind("object") if (name := item.findtext("name"))}
+    return parse_names(_read(file), str(file))
+
+
+def parse_names(data: bytes, name: str) -> set[str]:
+    """The names of the objects of XML. Raises `UserError` beginning with `name`."""
+    items = _parse(data, name).iterfind("object")
+    return {text.strip() for item in items if (text := item.findtext("name"))}
 
 
 def _read(file: Path) -> bytes:
