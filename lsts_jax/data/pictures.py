@@ -15,6 +15,7 @@ from lsts_jax.errors import UserError
 MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
 
+FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
 
 
@@ -35,12 +36,12 @@ def decode_picture(data: bytes, name: str) -> UInt8[ndarray, "H W 3"]:
     if data.startswith(b"\xff\xd8") and not _is_complete(data):
         raise UserError(f"{name}: is cut off; restore it or take it out of the list")
     try:
-        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        rgb = cv2.imdecode(np.frombuffer(data, np.uint8), FLAGS)
     except cv2.error:  # no bytes, or more pixels than OpenCV allows
-        bgr = None
-    if bgr is None:
+        rgb = None
+    if rgb is None:
         raise UserError(f"{name}: cannot be decoded; restore it or take it out of the list")
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+    return rgb
 
 
 def _is_complete(jpeg: bytes) -> bool:
