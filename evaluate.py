@@ -1,5 +1,6 @@
 """Evaluate a trained detector by the official ImageNet VID metric."""
 
+import json
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,8 @@ class Options:
     """Folder of the training run."""
     checkpoint: str = "latest"
     """latest, best (by mAP during training), or a step."""
+    speed: bool = True
+    """Also measure where the time of a frame goes, into eval/speed.json."""
 
 
 def run(arguments: list[str]) -> None:
@@ -26,6 +29,7 @@ def run(arguments: list[str]) -> None:
     from lsts_jax.config_io import load_saved_config
     from lsts_jax.data.dataset import open_dataset
     from lsts_jax.evaluation.runner import evaluate, table
+    from lsts_jax.evaluation.speed import measure_speed, speed_table
     from lsts_jax.training.checkpoints import load_detector
 
     config = options.config
@@ -36,6 +40,12 @@ def run(arguments: list[str]) -> None:
     detector, variables, step = load_detector(config, options.workdir, options.checkpoint)
     metrics = evaluate(detector, variables, config, dataset, options.workdir / "eval", step=step)
     print(table(metrics))
+    if metrics["fps"]:
+        print(f"{metrics['fps']:.1f} frames a second: reading, detecting and post-processing, side by side")
+    if options.speed:
+        speed = measure_speed(detector, variables, config, dataset)
+        (options.workdir / "eval" / "speed.json").write_text(json.dumps(speed, indent=2) + "\n")
+        print(speed_table(speed))
     print(f"step {step}, {metrics['frames']} frames: {options.workdir / 'eval'}", file=sys.stderr)
 
 

@@ -1,0 +1,103 @@
+"""Where the time of a frame goes, each part measured by itself and said with its definition.
+
+Compilation and the first call of everything are left out. Parts of a pipeline overlap: they do not add up to
+the frames a second of an evaluation, which is the rate of the whole.
+"""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from statistics import median
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lsts_jax.config import Config
+from lsts_jax.data.dataset import VideoDataset
+from lsts_jax.data.loader import read_frame
+from lsts_jax.models.detector import Detector
+from lsts_jax.streaming import LiveDetector
+from lsts_jax.structs import Frame, Memory
+from lsts_jax.video import detect_video, empty_memory, keyframe_of
+
+REPEATS = 5
+
+DEFINITIONS = {
+    "decode": "read, decode, resize and pad a frame, in one thread",
+    "host to device": "copy a frame to the device, waited for",
+    "compute, online": "a frame of a segment on the device, waited for; post-processing included",
+    "compute, offline": "the same, with the keyframe in the middle of its segment",
+    "post-processing": "of it: proposals, both suppressions and the choice of detections",
+    "live, keyframe": "from a resized frame on the host to its detections there, a frame at a time",
+    "live, other frame": "the same, between keyframes",
+}
+
+
+def measure_speed(
+    detector: Detector, variables: dict, config: Config, dataset: VideoDataset
+) -> dict[str, float]:
+    """Median seconds a frame of each of DEFINITIONS, on the first listed video."""
+    video, first = dataset.samples[0]
+    interval = config.model.keyframe_interval
+    last = dataset.videos[video].num_frames - 1
+    read = lambda t: read_frame(dataset, video, min(first + t, last), config.data)
+    frames = [read(t) for t in range(interval)]
+    frame = frames[0]
+    found = {"decode": _median(lambda: read(interval // 2))}
+    found["host to device"] = _median(lambda: jax.device_put(frame))
+
+    segment = jax.device_put(jax.tree.map(lambda *x: np.stack(x)[None], *frames))
+    run = jax.jit(partial(detect_video, detector, frames_per_batch=config.evaluation.frames_per_batch))
+    memory = Memory(jnp.zeros_like(empty_memory(detector, variables, frame).feature))
+    later = np.array([False])
+    for schedule in ("online", "offline"):
+        keyframe = np.array([keyframe_of(schedule, interval, interval)], np.int32)
+        call = partial(run, variables, memory, segment, keyframe, later)
+        found[f"compute, {schedule}"] = _median(call) / interval
+
+    found["post-processing"] = _post_processing(detector, variables, jax.device_put(frame))
+
+    live = LiveDetector(detector, variables, interval=interval)
+    times = [_seconds(partial(live.detect, one)) for _ in range(2 + REPEATS) for one in frames]
+    times = times[2 * interval :]  # the first two segments compile
+    found["live, keyframe"] = median(times[::interval])
+    if others := [t for i, t in enumerate(times) if i % interval]:
+        found["live, other frame"] = median(others)
+    return found
+
+
+def speed_table(found: dict[str, float]) -> str:
+    """Milliseconds and definition of each part, a line each."""
+    width = max(map(len, found))
+    return "\n".join(
+        f"{name:<{width}}  {1e3 * seconds:8.2f} ms  {DEFINITIONS[name]}" for name, seconds in found.items()
+    )
+
+
+def _post_processing(detector: Detector, variables: dict, frame: Frame) -> float:
+    """What detection on a feature takes beyond its two heads."""
+    call = partial(detector.apply, variables)
+    feature = empty_memory(detector, variables, frame).feature
+    feature = jax.random.normal(jax.random.key(0), feature.shape, feature.dtype)
+
+    @jax.jit
+    def heads(feature):
+        logits, deltas = call(feature, frame.size, method="score_anchors")
+        rois = detector.anchors(*feature.shape[:2])[: detector.post_nms]
+        return logits, deltas, call(feature, rois, frame.size, method="classify")
+
+    whole = jax.jit(lambda feature: call(feature, frame, method="detect"))
+    return max(0.0, _median(lambda: whole(feature)) - _median(lambda: heads(feature)))
+
+
+def _median(call: Callable[[], Any]) -> float:
+    call()
+    return median(_seconds(call) for _ in range(REPEATS))
+
+
+def _seconds(call: Callable[[], Any]) -> float:
+    begin = time.perf_counter()
+    jax.block_until_ready(call())
+    return time.perf_counter() - begin
