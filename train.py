@@ -28,16 +28,16 @@ def run(arguments: list[str]) -> None:
     from lsts_jax.training.loop import train
 
     config, workdir = options.config, options.workdir
+    cli.make_folder(workdir)  # before the data is read, so that a slip shows
     training = open_dataset(config.data, config.data.train_lists)
     config = replace(config, data=replace(config.data, class_names=training.class_names))
-    validation = open_dataset(config.data, config.data.val_lists)  # before training, so that a slip shows
+    validation = open_dataset(config.data, config.data.val_lists)
     loader = TripletLoader(
         training,
         config.data,
         batch_size=config.train.batch_size,
         seed=config.seed,
     )
-    cli.make_folder(workdir)
     save_config(config, workdir / "config.json")
     train(
         config,

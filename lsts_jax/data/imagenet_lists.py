@@ -53,7 +53,6 @@ def open_list(root: Path, name: str, class_names: tuple[str, ...]) -> list[Liste
     file = root / "ImageSets" / f"{name}.txt"
     if name not in MAKERS or file.exists():
         return read_list(file)
-    logger.info("%s: no such list; it is made from the pictures and annotations below %s", file, root)
     lines = MAKERS[name](root, class_names)
     if not lines:
         raise UserError(
@@ -86,7 +85,7 @@ def _save(file: Path, lines: Sequence[str]) -> None:
             part.unlink()
         logger.warning("%s: cannot be written (%s); every run makes it anew", file, error.strerror)
     else:
-        logger.info("%s: written, %d lines", file, len(lines))
+        logger.info("%s: no such list; made of what is below %s, %d lines", file, file.parents[1], len(lines))
 
 
 def make_train_frames(root: Path, class_names: tuple[str, ...]) -> list[str]:
