@@ -1,61 +1,122 @@
-"""Watch a trained detector at work on a video or a folder of frames."""
+"""Watch a trained detector at work on videos, pictures, cameras and streams."""
 
 import sys
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from lsts_jax import cli
+from lsts_jax.errors import UserError
 
 
 @dataclass(frozen=True)
 class Options:
-    """Detect on a video. Writes an annotated mp4 and detections.jsonl into the output folder."""
+    """Detect on videos. Writes what --save names into the output folder, of several sources each into one
+    of its own. Ctrl-C ends a run early; what was written until then is complete."""
 
     workdir: Path
     """Folder of the training run."""
-    source: Path
-    """A video file, or a folder of pictures, taken in natural order."""
+    source: tuple[str, ...]
+    """Video files, folders or patterns ("frames/*.jpg") of pictures in natural order, cameras (0), streams
+    (http://, https://, rtsp://), or - for raw frames on standard input."""
     output: Path
     """Folder to write into."""
     checkpoint: str = "latest"
     """latest, best (by mAP during training), or a step."""
+    save: tuple[Literal["video", "jsonl", "csv", "mot", "coco", "crops"], ...] = ("video", "jsonl")
+    """video: annotated mp4; jsonl: a line a frame; csv: a line a detection; mot: det.txt of MOTChallenge;
+    coco: COCO's results; crops: objects cut out."""
     score: float = 0.5
-    """Detections below this are written to detections.jsonl, but not drawn."""
+    """Detections below this are written, but not drawn or cropped."""
+    classes: tuple[str, ...] = ()
+    """Keep only these; empty: all."""
+    schedule: Literal["online", "offline"] | None = None
+    """Where a segment's keyframe lies: at its start or in its middle. By default as the config says."""
+    start: int = 0
+    """First frame, counted from 0."""
+    end: int | None = None
+    """Frame to stop before."""
+    stride: int = 1
+    """Take every so many-th frame."""
+    max_frames: int | None = None
+    """Stop after so many frames."""
+    raw_size: tuple[int, int] | None = None
+    """Height and width of raw frames on standard input (RGB, 8 bits)."""
     live: bool = False
-    """Detect each frame before the next is read, as from a camera, and report how long that takes."""
+    """Detect each frame before the next is read, as cameras and streams always are, and report how long that
+    takes."""
 
 
 def run(arguments: list[str]) -> None:
     options = cli.parse(Options, arguments)
     cli.prepare_jax()
-    from tqdm import tqdm
-
     import lsts_jax
     from lsts_jax.api import DEFAULT_FPS
-    from lsts_jax.data.video_io import VideoWriter, open_source
-    from lsts_jax.evaluation.detections import FrameDetections, jsonl_writer
+    from lsts_jax.outputs import Job
 
-    source = open_source(options.source)  # first, so that a slip shows before the model is built
-    detector = lsts_jax.load(options.workdir, options.checkpoint)
-    cli.make_folder(options.output)
-    name = options.source.resolve().stem
-    annotated, found = options.output / f"{name}.mp4", options.output / "detections.jsonl"
-    with (
-        VideoWriter(annotated, source.fps or DEFAULT_FPS, source.size) as video,
-        jsonl_writer(found, detector.class_names) as write,
-        tqdm(total=source.num_frames, unit="frame", desc=name, dynamic_ncols=True) as bar,
-    ):
-        latencies = []
-        for result in detector.stream(options.source, live=options.live):
+    if options.stride < 1 or options.start < 0:
+        raise UserError("--stride counts from 1, --start from 0")
+    first = open_selected(options.source[0], options)  # so that a slip shows before the model is built
+    detector = lsts_jax.load(options.workdir, options.checkpoint, schedule=options.schedule)
+    for name in options.classes:
+        if name not in detector.class_names:
+            raise UserError(f"--classes {name}: the detector knows {', '.join(detector.class_names)}")
+    for number, text in enumerate(options.source):
+        source = open_selected(text, options) if number else first
+        name = name_of(text, source)
+        folder = options.output / name if len(options.source) > 1 else options.output
+        cli.make_folder(folder)
+        fps = (source.fps or DEFAULT_FPS) / options.stride
+        watch(detector, Job(folder, name, source, fps, detector.class_names, options.score), options)
+        print(folder, file=sys.stderr)
+
+
+def watch(detector, job, options: Options) -> None:
+    """One source from its first frame to its last."""
+    from itertools import islice
+
+    from tqdm import tqdm
+
+    from lsts_jax.outputs import WRITERS
+
+    source, latencies = job.source, []
+    total = source.num_frames
+    if options.max_frames is not None:
+        total = options.max_frames if total is None else min(total, options.max_frames)
+    with ExitStack() as stack:
+        writers = [stack.enter_context(WRITERS[kind](job)) for kind in dict.fromkeys(options.save)]
+        bar = stack.enter_context(tqdm(total=total, unit="frame", desc=job.name, dynamic_ncols=True))
+        results = stack.enter_context(closing(detector.stream(source, live=options.live)))
+        for result in islice(results, options.max_frames):
             latencies.append(result.latency)
-            video.write(result.plot(score_threshold=options.score))
-            write(
-                FrameDetections(result.frame_index, result.classes, result.scores, result.boxes, result.time)
-            )
+            result = result.only(options.classes) if options.classes else result
+            for write in writers:
+                write(result)
             bar.update()
-    if options.live:
+    if options.live or source.is_live:
         print(_latency(latencies, detector.config.model.keyframe_interval), file=sys.stderr)
-    print(f"{annotated}\n{found}", file=sys.stderr)
+
+
+def open_selected(text: str, options: Options):
+    """The frames of a source that the options ask for."""
+    from lsts_jax.data.video_io import open_raw, open_source, select
+
+    if text == "-":
+        if options.raw_size is None:
+            raise UserError("--source -: give the size of the raw frames, --raw_size HEIGHT WIDTH")
+        source = open_raw(sys.stdin.buffer, options.raw_size)
+    else:
+        source = open_source(text)
+    return select(source, start=options.start, end=options.end, stride=options.stride)
+
+
+def name_of(text: str, source) -> str:
+    """The name of outputs: that of the file or folder; of a pattern, of its folder."""
+    if text == "-" or source.is_live:
+        return source.name
+    path = Path(text).resolve()
+    return path.parent.name if "*" in path.name or "?" in path.name else path.stem
 
 
 def _latency(seconds: list[float], interval: int) -> str:

@@ -2,12 +2,13 @@
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+import numpy as np
 from jaxtyping import Float, Int32, UInt8
 from numpy import ndarray
 
@@ -15,7 +16,7 @@ from lsts_jax.config import Config
 from lsts_jax.config_io import load_saved_config
 from lsts_jax.data.threads import prepare_threads
 from lsts_jax.data.transforms import Size, resize_scale, to_frame
-from lsts_jax.data.video_io import open_source
+from lsts_jax.data.video_io import VideoSource, open_source
 from lsts_jax.evaluation.runner import frame_detections
 from lsts_jax.models.detector import Detector
 from lsts_jax.models.resnet import STRIDE
@@ -39,6 +40,11 @@ class Result(NamedTuple):
     classes: Int32[ndarray, "d"]  # 1..N
     class_names: tuple[str, ...]
     latency: float  # seconds from the decoded picture to its detections; a stream waits for its segment
+
+    def only(self, names: Collection[str]) -> "Result":
+        """Without the detections of other classes."""
+        kept = np.array([self.class_names[number - 1] in names for number in self.classes], bool)
+        return self._replace(boxes=self.boxes[kept], scores=self.scores[kept], classes=self.classes[kept])
 
     def plot(self, *, score_threshold: float = 0.5) -> UInt8[ndarray, "H W 3"]:
         """The picture with the detections drawn on it."""
@@ -66,18 +72,19 @@ class LoadedDetector:
             frames_per_batch=config.evaluation.frames_per_batch,
         )
 
-    def stream(self, source: str | Path, *, live: bool = False) -> Iterator[Result]:
-        """Detections in each frame of a video file or a folder of pictures.
+    def stream(self, source: str | Path | VideoSource, *, live: bool = False) -> Iterator[Result]:
+        """Detections in each frame of what `open_source` opens: a video file, a folder of pictures, a camera.
 
         All of a video is treated as one: the memory runs from its first frame to its last. Results come a
         segment or two after the frame was read; reading, resizing and detecting run side by side. `live`:
-        each frame is detected before the next is read, on the online schedule.
+        each frame is detected before the next is read, on the online schedule; cameras and streams always
+        are.
 
         Raises:
           UserError: the source cannot be opened or is empty.
         """
-        video = open_source(source)
-        if live:
+        video = source if isinstance(source, VideoSource) else open_source(source)
+        if live or video.is_live:
             detect = self.live()
             for index, image in video:
                 yield detect(image)._replace(frame_index=index, time=index / (video.fps or DEFAULT_FPS))
@@ -139,16 +146,21 @@ class Live:
         return self._loaded._result(self._index - 1, (self._index - 1) / DEFAULT_FPS, image, found, latency)
 
 
-def load(workdir: str | Path, checkpoint: str = "latest") -> LoadedDetector:
+def load(
+    workdir: str | Path, checkpoint: str = "latest", *, schedule: Literal["online", "offline"] | None = None
+) -> LoadedDetector:
     """The detector that `train.py` left in a folder.
 
     Args:
       checkpoint: latest, best (by mAP during training), or a step.
+      schedule: instead of the config's `model.schedule`.
 
     Raises:
       UserError: the folder holds no run, or no such checkpoint.
     """
     config = load_saved_config(Path(workdir) / "config.json")
+    if schedule:
+        config = replace(config, model=replace(config.model, schedule=schedule))
     detector, variables, step = load_detector(config, Path(workdir), checkpoint)
     return LoadedDetector(config, detector, variables, step)
 

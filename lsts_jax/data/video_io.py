@@ -7,10 +7,13 @@ import glob
 import logging
 import math
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from io import BufferedIOBase
+from itertools import count
 from pathlib import Path
 
 # FFmpeg reports to stderr by itself unless told so before OpenCV first uses it; what cannot be read or
@@ -28,6 +31,7 @@ from lsts_jax.errors import UserError
 logger = logging.getLogger(__name__)
 
 VIDEO_SUFFIXES = (".avi", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".ts")
+STREAMS = ("http://", "https://", "rtsp://")
 # H.264, which browsers play, where this build of OpenCV can write it; MPEG-4 part 2 everywhere else.
 CODECS = ("avc1", "mp4v")
 
@@ -41,6 +45,7 @@ class VideoSource:
     fps: float | None  # None where unknown, as for pictures
     num_frames: int | None  # as the header has it, which may be wrong; None where it has none
     read: Callable[[], Iterator[tuple[int, UInt8[ndarray, "H W 3"]]]]
+    is_live: bool = False  # comes at its own pace, once, and may never end
 
     def __iter__(self) -> Iterator[tuple[int, UInt8[ndarray, "H W 3"]]]:
         """(number, frame); a picture that cannot be decoded is left out with a warning."""
@@ -48,12 +53,17 @@ class VideoSource:
 
 
 def open_source(path: Path | str) -> VideoSource:
-    """A video file, a folder of pictures, a glob pattern of pictures (`frames/*.jpg`) or a single picture.
+    """A video file, a folder of pictures, a glob pattern of pictures (`frames/*.jpg`), a single picture, the
+    index of a camera (`0`), or the address of a stream (`http://`, `https://`, `rtsp://`).
 
     Pictures come in natural order: frame2 before frame10.
 
     Raises `UserError` if there is nothing at `path`, or no frame in it that can be decoded.
     """
+    if str(path).isdecimal() and not Path(path).exists():
+        return _open_live(f"camera{path}", int(path))
+    if str(path).startswith(STREAMS):
+        return _open_live(re.sub(r"\W+", "_", str(path).partition("://")[2]).strip("_"), str(path))
     path = Path(path)
     if path.is_dir():
         return _open_pictures(str(path), pictures_in(path))
@@ -65,6 +75,47 @@ def open_source(path: Path | str) -> VideoSource:
             str(path), natural_order(file for file in found if file.suffix.lower() in SUFFIXES)
         )
     raise UserError(f"{path}: no such file or folder; name a video file or a folder of pictures")
+
+
+def open_raw(stream: BufferedIOBase, size: tuple[int, int], fps: float | None = None) -> VideoSource:
+    """Frames as bytes, red, green, blue, row by row, as `ffmpeg -f rawvideo -pix_fmt rgb24 -` writes them."""
+    return VideoSource("stdin", size, fps, None, partial(_read_raw, stream, size))
+
+
+def select(source: VideoSource, *, start: int, end: int | None, stride: int) -> VideoSource:
+    """Frames start, start + stride, … before `end`, which keep their numbers."""
+
+    def read():
+        for number, image in source:
+            if end is not None and number >= end:
+                return
+            if number >= start and (number - start) % stride == 0:
+                yield number, image
+
+    count = source.num_frames
+    if end is not None:
+        count = end if count is None else min(count, end)
+    count = None if count is None else max(0, -(-(count - start) // stride))
+    return replace(source, num_frames=count, read=read)
+
+
+def _open_live(name: str, target: int | str) -> VideoSource:
+    from lsts_jax.data.live_source import LiveFrames  # here, because it needs this file
+
+    frames = LiveFrames(target)
+    fps = frames.fps if math.isfinite(frames.fps) and 0 < frames.fps <= 1000 else None
+    return VideoSource(name, frames.size, fps, None, partial(iter, frames), is_live=True)
+
+
+def _read_raw(stream: BufferedIOBase, size: tuple[int, int]) -> Iterator[tuple[int, UInt8[ndarray, "H W 3"]]]:
+    height, width = size
+    for number in count():
+        data = stream.read(height * width * 3)
+        if len(data) < height * width * 3:
+            if data:
+                logger.warning("stdin: frame %d is cut short and left out; is %dx%d its size?", number, *size)
+            return
+        yield number, np.frombuffer(data, np.uint8).reshape(height, width, 3)
 
 
 def _open_pictures(name: str, files: Sequence[Path]) -> VideoSource:
@@ -118,7 +169,7 @@ def _read_video(path: Path) -> Iterator[tuple[int, UInt8[ndarray, "H W 3"]]]:
 
 @contextmanager
 def _capture(path: Path) -> Iterator[cv2.VideoCapture]:
-    with _quiet():
+    with quiet():
         video = cv2.VideoCapture(str(path))
     try:
         yield video
@@ -127,7 +178,7 @@ def _capture(path: Path) -> Iterator[cv2.VideoCapture]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keeps OpenCV from reporting attempts that fail."""
     log = cv2.utils.logging
     level = log.getLogLevel()
@@ -154,7 +205,7 @@ class VideoWriter:
             raise UserError(f"{self.path.parent}: {error.strerror}; name another folder") from error
         padded = (size[1] + size[1] % 2, size[0] + size[0] % 2)
         for codec in CODECS:
-            with _quiet():
+            with quiet():
                 self._writer = cv2.VideoWriter(
                     str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), fps, padded
                 )

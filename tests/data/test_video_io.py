@@ -1,5 +1,6 @@
 """Videos and folders of pictures as frames, and frames as mp4."""
 
+import io
 import logging
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lsts_jax.data.video_io import VideoWriter, open_source
+from lsts_jax.data.video_io import VideoWriter, open_raw, open_source, select
 from lsts_jax.errors import UserError
 from tests.data.trees import picture, write_picture
 
@@ -121,7 +122,7 @@ def test_where_no_video_can_be_written(tmp_path):
 def test_opencv_and_ffmpeg_keep_quiet(tmp_path):
     """Codecs that are tried in vain and files that are no videos leave no noise on stderr."""
     script = f"""
-from lsts_jax.data.video_io import VideoWriter, open_source
+from lsts_jax.data.video_io import VideoWriter, open_raw, open_source, select
 from lsts_jax.errors import UserError
 import numpy as np
 with VideoWriter({str(tmp_path / "v.mp4")!r}, 10, (48, 64)) as video:
@@ -134,3 +135,19 @@ except UserError:
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("refused\n", "")
+
+
+def test_a_selection_keeps_the_numbers(tmp_path):
+    source = open_source(write_video(tmp_path / "v.mp4", 12))
+    chosen = select(source, start=3, end=10, stride=3)
+    assert [number for number, _ in chosen] == [3, 6, 9]
+    assert chosen.num_frames == 3
+    assert [number for number, _ in select(source, start=20, end=None, stride=1)] == []
+
+
+def test_raw_frames(caplog):
+    frames = np.random.default_rng(0).integers(0, 256, (3, 4, 5, 3), np.uint8)
+    found = list(open_raw(io.BytesIO(frames.tobytes() + b"cut"), (4, 5), 12.0))
+    assert [number for number, _ in found] == [0, 1, 2]
+    np.testing.assert_array_equal([image for _, image in found], frames)
+    assert "frame 3 is cut short" in caplog.text

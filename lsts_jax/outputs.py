@@ -1,0 +1,149 @@
+"""What `predict.py` writes: a function for each format, which gives a function that takes results one by one.
+
+Whatever was written when a run is interrupted is complete and valid.
+"""
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import cv2
+
+from lsts_jax.api import Result
+from lsts_jax.data.video_io import VideoSource, VideoWriter
+from lsts_jax.errors import UserError
+from lsts_jax.evaluation.detections import FrameDetections, jsonl_writer
+
+Format = Literal["video", "jsonl", "csv", "mot", "coco", "crops"]
+Write = Callable[[Result], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One source, and where its outputs go."""
+
+    folder: Path
+    name: str
+    source: VideoSource
+    fps: float  # of what is written
+    class_names: tuple[str, ...]
+    score: float  # below it nothing is drawn or cropped
+
+
+@contextmanager
+def annotated_video(job: Job) -> Iterator[Write]:
+    """NAME.mp4, as fast as the source."""
+    with VideoWriter(job.folder / f"{job.name}.mp4", job.fps, job.source.size) as video:
+
+        def write(result: Result) -> None:
+            picture = result.plot(score_threshold=job.score)
+            if picture.shape[:2] != job.source.size:  # a folder may hold pictures of several sizes
+                picture = cv2.resize(picture, job.source.size[::-1], interpolation=cv2.INTER_AREA)
+            video.write(picture)
+
+        yield write
+
+
+@contextmanager
+def json_lines(job: Job) -> Iterator[Write]:
+    """detections.jsonl, a line a frame."""
+    with jsonl_writer(job.folder / "detections.jsonl", job.class_names) as write:
+        yield lambda r: write(FrameDetections(r.frame_index, r.classes, r.scores, r.boxes, r.time))
+
+
+@contextmanager
+def table(job: Job) -> Iterator[Write]:
+    """detections.csv, a line a detection, corners inclusive."""
+    with _open(job.folder / "detections.csv") as file:
+        rows = csv.writer(file)
+        rows.writerow(["frame", "time", "class", "score", "x1", "y1", "x2", "y2"])
+
+        def write(result: Result) -> None:
+            for label, score, box in _each(result):
+                corners = [f"{corner:.2f}" for corner in box]
+                rows.writerow([result.frame_index, f"{result.time:.3f}", label, f"{score:.4f}", *corners])
+            file.flush()
+
+        yield write
+
+
+@contextmanager
+def mot(job: Job) -> Iterator[Write]:
+    """det.txt of MOTChallenge: frame, -1, x, y, w, h, score, -1, -1, -1; frames and corners from 1."""
+    with _open(job.folder / "det.txt") as file:
+
+        def write(result: Result) -> None:
+            for _, score, (x1, y1, x2, y2) in _each(result):
+                place = f"{x1 + 1:.2f},{y1 + 1:.2f},{x2 - x1 + 1:.2f},{y2 - y1 + 1:.2f}"
+                file.write(f"{result.frame_index + 1},-1,{place},{score:.4f},-1,-1,-1\n")
+            file.flush()
+
+        yield write
+
+
+@contextmanager
+def coco(job: Job) -> Iterator[Write]:
+    """coco.json, COCO's results: image_id is the number of the frame, category_id that of the class."""
+    ids = {name: number for number, name in enumerate(job.class_names, start=1)}
+    with _open(job.folder / "coco.json") as file:
+        separator = "["
+
+        def write(result: Result) -> None:
+            nonlocal separator
+            for label, score, (x1, y1, x2, y2) in _each(result):
+                box = [round(v, 2) for v in (x1, y1, x2 - x1 + 1, y2 - y1 + 1)]
+                row = {"image_id": result.frame_index, "category_id": ids[label], "bbox": box}
+                file.write(separator + json.dumps(row | {"score": round(score, 4)}))
+                separator = ",\n"
+
+        try:
+            yield write
+        finally:
+            file.write(separator.replace(",\n", "") + "]\n")
+
+
+@contextmanager
+def crops(job: Job) -> Iterator[Write]:
+    """crops/CLASS/FRAME_NUMBER.jpg: each object that is certain enough, cut out."""
+
+    def write(result: Result) -> None:
+        height, width = result.image.shape[:2]
+        for number, (label, score, (x1, y1, x2, y2)) in enumerate(_each(result)):
+            left, top = max(0, int(x1)), max(0, int(y1))
+            right, bottom = min(width, int(x2) + 1), min(height, int(y2) + 1)
+            if score < job.score or right <= left or bottom <= top:
+                continue
+            file = job.folder / "crops" / label / f"{result.frame_index:06d}_{number}.jpg"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            cut = cv2.cvtColor(result.image[top:bottom, left:right], cv2.COLOR_RGB2BGR)
+            if not cv2.imwrite(str(file), cut):
+                raise UserError(f"{file}: cannot be written; name another --output")
+
+    yield write
+
+
+WRITERS: dict[Format, Callable[[Job], AbstractContextManager[Write]]] = {
+    "video": annotated_video,
+    "jsonl": json_lines,
+    "csv": table,
+    "mot": mot,
+    "coco": coco,
+    "crops": crops,
+}
+
+
+def _each(result: Result) -> Iterator[tuple[str, float, list[float]]]:
+    """Class, score and box of every detection."""
+    names = (result.class_names[number - 1] for number in result.classes)
+    return zip(names, result.scores.tolist(), result.boxes.tolist(), strict=True)
+
+
+def _open(path: Path):
+    try:
+        return path.open("w", encoding="utf-8", newline="")
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; name another --output") from error

@@ -1,0 +1,101 @@
+"""Streams that are slow to be read, that break off, and that come back."""
+
+import logging
+import socket
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import cv2
+import numpy as np
+import pytest
+
+from lsts_jax.data import live_source
+from lsts_jax.data.live_source import QUEUE, LiveFrames
+from lsts_jax.data.video_io import open_source
+from lsts_jax.errors import UserError
+from tests.data.trees import picture
+
+
+class MJPEG(BaseHTTPRequestHandler):
+    """A camera of the network: `server.cut` frames, then the connection breaks."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        try:
+            for _ in range(self.server.cut):
+                red = min(self.server.sent, 250)
+                data = cv2.imencode(".jpg", picture(red)[..., ::-1])[1].tobytes()
+                head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
+                self.wfile.write(head.encode() + data + b"\r\n")
+                self.server.sent += 1
+                time.sleep(0.01)
+        except OSError:  # the reader has left
+            pass
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), MJPEG)
+    server.sent, server.cut, server.daemon_threads = 0, 40, True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def address(server):
+    return f"http://127.0.0.1:{server.server_address[1]}/video.mjpg"
+
+
+def test_a_stream_that_breaks_off_comes_back(address, server, monkeypatch, caplog):
+    monkeypatch.setattr(live_source, "FIRST_WAIT", 0.05)
+    source = open_source(address)
+    assert (source.size, source.num_frames, source.is_live) == ((48, 64), None, True)
+    numbers, reds = [], []
+    with caplog.at_level(logging.WARNING):
+        for number, image in source:
+            numbers.append(number)
+            reds.append(float(image[..., 0].mean()))
+            if server.sent > 100 and len(numbers) > 60:
+                break
+    assert numbers == sorted(set(numbers))
+    assert max(reds) > 45  # of the second connection, and RGB
+    assert any("interrupted; trying again" in record.getMessage() for record in caplog.records)
+
+
+def test_frames_that_come_too_fast_are_dropped_and_counted(address, server):
+    server.cut = 10**6
+    frames = LiveFrames(address)
+    iterator = iter(frames)
+    numbers = []
+    for _ in range(6):
+        numbers.append(next(iterator)[0])
+        time.sleep(0.15)
+    iterator.close()
+    assert frames.dropped > 0
+    assert len(frames._frames) <= QUEUE
+    assert numbers[-1] - numbers[0] > 5 + QUEUE  # what was shown last is new
+    assert not frames._thread.is_alive()
+
+
+def test_nothing_there():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(UserError, match=r"127\.0\.0\.1.*no frame can be read"):
+        open_source(f"http://127.0.0.1:{port}/none")
+    with pytest.raises(UserError, match="no frame can be read"):
+        open_source("97")  # a camera
+
+
+def test_an_image_is_rgb(address):
+    number, image = next(iter(open_source(address)))
+    assert number == 0
+    assert np.abs(image.reshape(-1, 3).mean(0) - [0, 100, 50]).max() < 8

@@ -1,0 +1,86 @@
+"""Every format of predict.py, read back; an interrupted run leaves all of them valid."""
+
+import csv
+import json
+from contextlib import ExitStack
+
+import cv2
+import numpy as np
+import pytest
+
+from lsts_jax.api import Result
+from lsts_jax.data.video_io import VideoSource, open_source
+from lsts_jax.outputs import WRITERS, Job
+
+NAMES = ("cat", "dog")
+FOUND = {0: [(2, 0.9, (10, 8, 29, 17))], 3: [(1, 0.75, (0, 0, 63, 47)), (2, 0.2, (-4, 40, 70, 60))]}
+
+
+def results():
+    for frame in range(4):
+        found = FOUND.get(frame, [])
+        classes, scores, boxes = zip(*found, strict=True) if found else ((), (), ())
+        yield Result(
+            frame,
+            frame / 10,
+            np.full((48, 64, 3), (200, 100, 50), np.uint8),
+            np.array(boxes, np.float32).reshape(-1, 4),
+            np.array(scores, np.float32),
+            np.array(classes, np.int32),
+            NAMES,
+            0.01,
+        )
+
+
+@pytest.fixture(params=["whole", "interrupted"])
+def folder(request, tmp_path):
+    """Where all formats were written; interrupted: by an exception after the last frame."""
+    source = VideoSource("v", (48, 64), 10.0, 4, lambda: iter(()))
+    job = Job(tmp_path, "v", source, 10.0, NAMES, 0.5)
+    try:
+        with ExitStack() as stack:
+            writers = [stack.enter_context(writer(job)) for writer in WRITERS.values()]
+            for result in results():
+                for write in writers:
+                    write(result)
+            if request.param == "interrupted":
+                raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        pass
+    return tmp_path
+
+
+def test_all_formats(folder):
+    video = open_source(folder / "v.mp4")
+    assert (len(list(video)), video.fps, video.size) == (4, 10.0, (48, 64))
+    lines = [json.loads(line) for line in (folder / "detections.jsonl").read_text().splitlines()]
+    assert [len(line["detections"]) for line in lines] == [1, 0, 0, 2]
+    rows = list(csv.DictReader((folder / "detections.csv").read_text().splitlines()))
+    assert [row["class"] for row in rows] == ["dog", "cat", "dog"]
+    assert rows[0] | {} == {
+        "frame": "0", "time": "0.000", "class": "dog", "score": "0.9000",
+        "x1": "10.00", "y1": "8.00", "x2": "29.00", "y2": "17.00",
+    }  # fmt: skip
+    mot = (folder / "det.txt").read_text().splitlines()
+    assert mot[0] == "1,-1,11.00,9.00,20.00,10.00,0.9000,-1,-1,-1"
+    assert mot[1].startswith("4,-1,1.00,1.00,64.00,48.00,0.7500")
+    coco = json.loads((folder / "coco.json").read_text())
+    assert coco[0] == {"image_id": 0, "category_id": 2, "bbox": [10.0, 8.0, 20.0, 10.0], "score": 0.9}
+    assert [row["image_id"] for row in coco] == [0, 3, 3]
+    cut = cv2.imread(str(folder / "crops" / "dog" / "000000_0.jpg"))
+    assert cut.shape == (10, 20, 3)
+    assert np.abs(cut.reshape(-1, 3).mean(0) - [50, 100, 200]).max() < 4  # BGR, as files are read
+    assert len(list((folder / "crops").rglob("*.jpg"))) == 2  # not the one below the threshold
+
+
+def test_nothing_found_is_valid_json(tmp_path):
+    source = VideoSource("v", (48, 64), None, None, lambda: iter(()))
+    with WRITERS["coco"](Job(tmp_path, "v", source, 25.0, NAMES, 0.5)):
+        pass
+    assert json.loads((tmp_path / "coco.json").read_text()) == []
+
+
+def test_only_some_classes():
+    *_, last = results()
+    kept = last.only(["dog"])
+    assert (kept.classes.tolist(), kept.scores.tolist()) == ([2], [pytest.approx(0.2)])
