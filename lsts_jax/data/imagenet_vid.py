@@ -91,6 +91,10 @@ class ImageNetVID:
     def objects(self, video: int, t: int) -> Objects:
         return read_annotation(self._path("Annotations", video, t, ".xml"), self._class_ids)
 
+    def unknown_names(self, video: int, t: int) -> list[str]:
+        """Names in the annotation of a frame that are no class."""
+        return sorted(read_names(self._path("Annotations", video, t, ".xml")) - self._class_ids.keys())
+
     def frame_name(self, video: int, t: int) -> str:
         return str(self._path("Data", video, t, ".JPEG"))
 

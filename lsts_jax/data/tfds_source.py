@@ -65,6 +65,12 @@ class TFDSVideos(ImageNetVID):
         name = self._path("Annotations", video, t, ".xml")
         return parse_annotation(self._read("annotation", name, video, t), str(name), self._class_ids)
 
+    def unknown_names(self, video: int, t: int) -> list[str]:
+        name = self._path("Annotations", video, t, ".xml")
+        return sorted(
+            parse_names(self._read("annotation", name, video, t), str(name)) - self._class_ids.keys()
+        )
+
     def _read(self, feature: str, name: Path, video: int, t: int) -> bytes:
         """The bytes of a file. Raises `UserError`, as for a file, beginning with its name."""
         path, _, is_still = self.videos[video]
