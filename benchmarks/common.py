@@ -17,6 +17,9 @@ from lsts_jax.config import BackboneConfig, Config, DataConfig, LSTSConfig, Mode
 MIB = 2**20
 # Between two measurements, so that the threads of one library have gone to sleep when the next one starts.
 PAUSE = 0.005
+# A turn repeats a call that is shorter than this and measures the last repeat: a processor that was idle, or busy
+# in one thread, takes about as long to bring its other cores in.
+WARM = 0.05
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -69,9 +72,14 @@ def medians(
             break
         for name, call in calls.items():
             time.sleep(PAUSE)
-            start = time.perf_counter()
-            jax.block_until_ready(call())
-            measured[name].append(time.perf_counter() - start)
+            turn = time.perf_counter()
+            while True:
+                start = time.perf_counter()
+                jax.block_until_ready(call())
+                end = time.perf_counter()
+                if end - turn > WARM:
+                    break
+            measured[name].append(end - start)
     return {name: statistics.median(times) for name, times in measured.items()}
 
 

@@ -64,7 +64,7 @@ def to_frame(
     """
     scale = resize_scale(image.shape[:2], config.short_side, config.long_side)
     height, width = (round(side * scale) for side in image.shape[:2])
-    if height > canvas[0] or width > canvas[1]:
+    if min(height, width) < 1 or height > canvas[0] or width > canvas[1]:
         raise UserError(
             f"a resized picture of {height}x{width} (height x width) does not fit the canvas {canvas[0]}x"
             f"{canvas[1]} of its batch: it has not the size that its annotation or its video has; repair that"

@@ -36,9 +36,11 @@ Normalization = Literal["softmax", "sum", "abs_sum"]
 Implementation = Literal["factorised", "gather"]
 Size = tuple[int, int]  # height, width
 
-# Largest side of a tile, in cells. Larger tiles waste products on pairs that are out of reach, smaller ones
-# make products too small to be fast (measured on two CPU cores).
-TILE = 10
+# Largest tile, in cells. Larger tiles waste products on pairs that are out of reach, smaller ones make
+# products too small to be fast (measured on two CPU cores, as is the next).
+TILE: Size = (5, 10)
+# Tiles in one step of the loop: their small operations run side by side.
+TILES_AT_ONCE = 4
 # Products accumulate in float32 whatever their operands are, and float32 operands are not rounded.
 _matmul = partial(jnp.einsum, precision=lax.Precision.HIGHEST, preferred_element_type=jnp.float32)
 # Keeps the normalisations that divide by a sum of signed similarities finite where it vanishes.
@@ -148,9 +150,11 @@ class _Place(NamedTuple):
 
 def _cut(size: Size, window: int, *, dense: bool) -> _Tiles:
     """Tiles for the memory and the caches of a CPU; `dense`: the map as one, as accelerators like it."""
-    reach = TILE + 2 * window
     # where the patch is all of a side anyway, cutting it saves nothing
-    count = tuple(1 if dense or side <= reach else -(-side // TILE) for side in size)
+    count = tuple(
+        1 if dense or side <= most + 2 * window else -(-side // most)
+        for side, most in zip(size, TILE, strict=True)
+    )
     tile = tuple(-(-side // n) for side, n in zip(size, count, strict=True))
     patch = tuple(min(side, extent + 2 * window) for side, extent in zip(size, tile, strict=True))
     return _Tiles(size, window, count, tile, patch)
@@ -181,14 +185,14 @@ def _by_tiles(
         place = _place(tiles, index)
         q = _take(query, place.tile, tiles.tile)  # [T E]
         k, v = (_take(x, place.patch, tiles.patch) for x in (keys, values))  # [S E], [S C]
-        band, weights = _weigh(_read_band(_matmul("se,te->st", k, q), place, tiles), taps, normalization)
+        band, weights = _weigh(_read_band(_matmul("te,se->ts", q, k), place, tiles), taps, normalization)
         matrix = _write_band(band, place, tiles).astype(v.dtype)
-        feature = _put(feature, _matmul("ts,sc->tc", _transpose(matrix), v), place.tile, tiles.tile)
+        feature = _put(feature, _matmul("ts,sc->tc", matrix, v), place.tile, tiles.tile)
         weights = weights.reshape(-1, *tiles.tile)
         return feature, lax.dynamic_update_slice(affinity, weights, (0, *place.tile))
 
     empty = jnp.zeros_like(values), jnp.zeros((len(taps), *tiles.size), jnp.float32)
-    return lax.fori_loop(0, tiles.count[0] * tiles.count[1], visit, empty)
+    return lax.fori_loop(0, tiles.count[0] * tiles.count[1], visit, empty, unroll=TILES_AT_ONCE)
 
 
 def _by_tiles_fwd(query, keys, values, taps, tiles, normalization):
@@ -216,20 +220,20 @@ def _by_tiles_bwd(tiles, normalization, inputs, grads):
         d_weights = lax.dynamic_slice(d_affinity, (0, *place.tile), (len(taps), *tiles.tile))
         d_weights = jnp.where(own[None, :], d_weights.reshape(len(taps), -1), 0)
 
-        correlation = _read_band(_matmul("se,te->st", k, q), place, tiles)
+        correlation = _read_band(_matmul("te,se->ts", q, k), place, tiles)
         weigh = partial(_weigh, normalization=normalization)
         (band, _), weigh_vjp = jax.vjp(weigh, correlation, taps)
         matrix = _write_band(band, place, tiles).astype(v.dtype)
-        d_values = _add(d_values, _matmul("st,tc->sc", matrix, d_out), place.patch, tiles.patch)
-        d_band = _read_band(_matmul("sc,tc->st", v, d_out), place, tiles)
+        d_values = _add(d_values, _matmul("ts,tc->sc", matrix, d_out), place.patch, tiles.patch)
+        d_band = _read_band(_matmul("tc,sc->ts", d_out, v), place, tiles)
         d_correlation, d_taps_here = weigh_vjp((d_band, d_weights))
         d_matrix = _write_band(d_correlation, place, tiles).astype(k.dtype)
-        d_keys = _add(d_keys, _matmul("st,te->se", d_matrix, q), place.patch, tiles.patch)
-        d_query = _add(d_query, _matmul("ts,se->te", _transpose(d_matrix), k), place.tile, tiles.tile)
+        d_keys = _add(d_keys, _matmul("ts,te->se", d_matrix, q), place.patch, tiles.patch)
+        d_query = _add(d_query, _matmul("ts,se->te", d_matrix, k), place.tile, tiles.tile)
         return d_query, d_keys, d_values, d_taps + d_taps_here
 
     zeros = tuple(jnp.zeros(x.shape, jnp.float32) for x in inputs)
-    sums = lax.fori_loop(0, tiles.count[0] * tiles.count[1], visit, zeros)
+    sums = lax.fori_loop(0, tiles.count[0] * tiles.count[1], visit, zeros, unroll=TILES_AT_ONCE)
     return tuple(total.astype(x.dtype) for total, x in zip(sums, inputs, strict=True))
 
 
@@ -237,28 +241,28 @@ _by_tiles.defvjp(_by_tiles_fwd, _by_tiles_bwd)
 
 
 def _weigh(
-    correlation: Float32[Array, "QQ T"], taps: Float32[Array, "K QQ"], normalization: Normalization
-) -> tuple[Float32[Array, "QQ T"], Float32[Array, "K T"]]:
+    correlation: Float32[Array, "T QQ"], taps: Float32[Array, "K QQ"], normalization: Normalization
+) -> tuple[Float32[Array, "T QQ"], Float32[Array, "K T"]]:
     """blend(p, q), and the affinity, of the positions of a tile."""
-    affinity = normalize_affinity(_matmul("kq,qt->kt", taps, correlation), normalization=normalization)
-    return _matmul("kq,kt->qt", taps, affinity), affinity
+    affinity = normalize_affinity(_matmul("kq,tq->kt", taps, correlation), normalization=normalization)
+    return _matmul("kt,kq->tq", affinity, taps), affinity
 
 
-def _read_band(matrix: Float32[Array, "S T"], place: _Place, tiles: _Tiles) -> Float32[Array, "QQ T"]:
-    """(p + q, p) for all shifts q and positions p of a tile; 0 where p + q lies outside the map."""
+def _read_band(matrix: Float32[Array, "T S"], place: _Place, tiles: _Tiles) -> Float32[Array, "T QQ"]:
+    """(p, p + q) for all positions p of a tile and shifts q; 0 where p + q lies outside the map."""
     lag = place.tile - tiles.window - place.patch
-    shift = jnp.arange(2 * tiles.window + 1, dtype=jnp.int32)[:, None]
+    shift = jnp.arange(2 * tiles.window + 1, dtype=jnp.int32)[None, :]
     rows, columns = (
-        shift + jnp.arange(n, dtype=jnp.int32)[None, :] + lag[axis] for axis, n in enumerate(tiles.tile)
+        shift + jnp.arange(n, dtype=jnp.int32)[:, None] + lag[axis] for axis, n in enumerate(tiles.tile)
     )
     return _look_up(matrix, tiles.patch, rows, columns)
 
 
-def _write_band(band: Float32[Array, "QQ T"], place: _Place, tiles: _Tiles) -> Float32[Array, "S T"]:
+def _write_band(band: Float32[Array, "T QQ"], place: _Place, tiles: _Tiles) -> Float32[Array, "T S"]:
     """The transpose of `_read_band`: 0 at the pairs out of reach."""
     lag = place.tile - tiles.window - place.patch
     rows, columns = (
-        jnp.arange(m, dtype=jnp.int32)[:, None] - jnp.arange(n, dtype=jnp.int32)[None, :] - lag[axis]
+        jnp.arange(m, dtype=jnp.int32)[None, :] - jnp.arange(n, dtype=jnp.int32)[:, None] - lag[axis]
         for axis, (m, n) in enumerate(zip(tiles.patch, tiles.tile, strict=True))
     )
     side = 2 * tiles.window + 1
@@ -266,24 +270,18 @@ def _write_band(band: Float32[Array, "QQ T"], place: _Place, tiles: _Tiles) -> F
 
 
 def _look_up(
-    table: Float32[Array, "NM T"], size: Size, rows: Int32[Array, "A th"], columns: Int32[Array, "B tw"]
-) -> Float32[Array, "AB T"]:
-    """table[(rows[a, y], columns[b, x]), (y, x)] for all a, b and all positions (y, x) of a tile.
+    table: Float32[Array, "T NM"], size: Size, rows: Int32[Array, "th A"], columns: Int32[Array, "tw B"]
+) -> Float32[Array, "T AB"]:
+    """table[(y, x), (rows[y, a], columns[x, b])] for all positions (y, x) of a tile and all a, b.
 
-    The first axis of `table` runs over N x M = `size`, rows and columns outside of which give 0.
+    The second axis of `table` runs over N x M = `size`, rows and columns outside of which give 0.
     """
-    (_, height), (_, width) = rows.shape, columns.shape
     rows, columns = rows[:, None, :, None], columns[None, :, None, :]
     inside = (rows >= 0) & (rows < size[0]) & (columns >= 0) & (columns < size[1])
-    position = jnp.arange(height * width, dtype=jnp.int32).reshape(1, 1, height, width)
-    entry = (rows * size[1] + columns) * (height * width) + position
+    position = jnp.arange(len(table), dtype=jnp.int32).reshape(len(rows), -1, 1, 1)
+    entry = (position * size[0] + rows) * size[1] + columns
     found = table.reshape(-1).at[jnp.where(inside, entry, 0)].get(mode="promise_in_bounds")
-    return jnp.where(inside, found, 0).reshape(-1, height * width)
-
-
-def _transpose(matrix: Float[Array, "S T"]) -> Float[Array, "T S"]:
-    """The barrier keeps XLA from folding the transposition into the product that follows, a tenth slower."""
-    return lax.optimization_barrier(matrix.T)
+    return jnp.where(inside, found, 0).reshape(len(table), -1)
 
 
 def _take(x: Float[Array, "h w C"], start: Int32[Array, "2"], size: Size) -> Float[Array, "S C"]:
