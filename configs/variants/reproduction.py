@@ -1,0 +1,21 @@
+"""The method as the PyTorch attempt of 2021 has it, on SynthVID; see authors.py for the data.
+
+    python train.py --config configs/variants/reproduction.py --workdir runs/variants/reproduction
+    python evaluate.py --config configs/variants/reproduction.py --workdir runs/variants/reproduction
+
+Left out, because they are no choices: its low-level feature from stage 3 and stride 32 of the high-level one, whose
+channels do not chain, offsets of their own for every position, and a new random embedding at every call.
+"""
+
+from configs.variants.authors import variant
+from lsts_jax.config import Config
+
+
+def get_config() -> Config:
+    return variant(
+        low2high="paper",
+        quality="paper",
+        normalization="abs_sum",
+        separate_embeddings=False,
+        offsets="random",
+    )
