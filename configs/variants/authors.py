@@ -1,18 +1,17 @@
 """The method as the authors' code has it, on SynthVID; beside it paper.py and reproduction.py.
 
-    python -m lsts_jax.data.synthvid --out runs/variants/synthvid --difficulty medium --videos 120 --val-videos 24 --frames 40
+    python -m lsts_jax.data.synthvid --out runs/demo/synthvid --videos 120 --val-videos 12 --frames 40
     python train.py --config configs/variants/authors.py --workdir runs/variants/authors
     python evaluate.py --config configs/variants/authors.py --workdir runs/variants/authors
 
-The three differ in the fields below and in nothing else; backbone, budget and data are those of configs/demo.py
-but for the harder pictures. REPRODUCTION.md has what came of them.
+The three differ in the fields below and in nothing else; all the rest is configs/demo.py. REPRODUCTION.md has
+what came of them.
 """
 
 from dataclasses import replace
 
 from configs.demo import get_config as demo
 from lsts_jax.config import Config
-from lsts_jax.data.synthvid import class_names
 
 
 def get_config() -> Config:
@@ -36,8 +35,4 @@ def variant(
         separate_embeddings=separate_embeddings,
         offsets=offsets,
     )
-    return replace(
-        config,
-        data=replace(config.data, root="runs/variants/synthvid", class_names=class_names("medium")),
-        model=replace(config.model, low2high=low2high, quality=quality, lsts=lsts),
-    )
+    return replace(config, model=replace(config.model, low2high=low2high, quality=quality, lsts=lsts))
