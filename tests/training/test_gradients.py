@@ -65,14 +65,26 @@ def test_the_derivative_of_the_similarity_by_hand(implementation, offset):
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("normalization", ["softmax", "sum"])
-def test_the_loss_of_a_hundred_triplets_has_finite_gradients(dtype, normalization):
+VARIANTS = {  # what the sources disagree on
+    "authors": ({}, {}),
+    "paper": ({"low2high": "paper", "quality": "paper"}, {"normalization": "sum", "offsets": "random"}),
+    "reproduction": (
+        {"low2high": "paper", "quality": "paper"},
+        {"normalization": "abs_sum", "offsets": "gaussian", "separate_embeddings": False},
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("variant", "dtype"),
+    [("authors", "float32"), ("authors", "bfloat16"), ("paper", "float32"), ("reproduction", "bfloat16")],
+)
+def test_the_loss_of_a_hundred_triplets_has_finite_gradients(variant, dtype):
     """Without objects, with one to three, and with every slot filled; every parameter."""
-    config = tiny_config(dtype=dtype)
-    config = replace(
-        config, model=replace(config.model, lsts=replace(config.model.lsts, normalization=normalization))
-    )
+    model, lsts = VARIANTS[variant]
+    config = tiny_config(dtype=dtype, **model)
+    lsts = replace(config.model.lsts, **lsts)
+    config = replace(config, model=replace(config.model, lsts=lsts))
     detector, variables = tiny_detector(config)
 
     @jax.jit
