@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
 from tqdm import tqdm
 
 from lsts_jax.config import Config
@@ -18,6 +20,7 @@ from lsts_jax.data.loader import read_frame
 from lsts_jax.data.threads import prepare_threads
 from lsts_jax.data.transforms import Size, canvas_of
 from lsts_jax.evaluation.detections import FrameDetections, join, text_writer
+from lsts_jax.evaluation.motion import in_ranges, motion_iou
 from lsts_jax.evaluation.store import VideoStore
 from lsts_jax.evaluation.vid_map import Annotations, DetectionArrays, vid_map
 from lsts_jax.models.detector import Detector
@@ -43,7 +46,8 @@ def evaluate(
         same step and config are not detected again.
 
     Returns:
-      The content of metrics.json: mAP and AP by class as fractions of 1, frames, and fps with the frames and
+      The content of metrics.json: mAP, the same of slow, medium and fast objects, and AP by class as
+      fractions of 1, frames, and fps with the frames and
       seconds that it was measured on (the whole of it: decoding, detection, post-processing; compilation,
       once a canvas, and videos that an earlier run finished are left out).
     """
@@ -57,9 +61,16 @@ def evaluate(
         for one in chain(*map(_by_frame, videos)):
             write(one)
     found = DetectionArrays(*map(np.concatenate, zip(*videos, strict=True)))
-    scored = vid_map(annotations_of(dataset), found, dataset.class_names)
+    annotations, motion = annotations_of(dataset)
+    scored = vid_map(annotations, found, dataset.class_names)
+    by_motion = {
+        name: vid_map(annotations, found, dataset.class_names, in_range=chosen).mAP
+        for name, chosen in in_ranges(motion).items()
+        if (chosen & ~annotations.ignored).any()
+    }
     metrics = {
         "mAP": scored.mAP,
+        "mAP by motion": by_motion,
         "AP": scored.AP,
         "frames": len(set(dataset.samples)),
         "measured_frames": frames,
@@ -105,21 +116,33 @@ def _detect_missing(
 
 def table(metrics: dict) -> str:
     """AP by class as lines of text, in percent."""
-    width = max(len(name) for name in [*metrics["AP"], "mAP"])
+    width = max(len(name) for name in [*metrics["AP"], "  medium"])
     rows = [f"{name:<{width}}  {100 * value:5.1f}" for name, value in metrics["AP"].items()]
-    return "\n".join([*rows, "-" * (width + 7), f"{'mAP':<{width}}  {100 * metrics['mAP']:5.1f}"])
+    means = {"mAP": metrics["mAP"]} | {f"  {k}": v for k, v in metrics["mAP by motion"].items()}
+    rows += ["-" * (width + 7)] + [f"{name:<{width}}  {100 * value:5.1f}" for name, value in means.items()]
+    return "\n".join(rows)
 
 
-def annotations_of(dataset: VideoDataset) -> Annotations:
-    """What is annotated in all samples, in the form that the metric takes."""
-    frames, classes, boxes, ignored = [], [], [], []
+def annotations_of(dataset: VideoDataset) -> tuple[Annotations, Float[ndarray, "n"]]:
+    """What is annotated in all samples, as the metric takes it, and the motion IoU of each object."""
+    frames, classes, boxes, ignored, videos, times, tracks = ([] for _ in range(7))
     for video, t in dict.fromkeys(dataset.samples):
         objects = dataset.objects(video, t)
-        frames.append(np.full(len(objects.boxes), dataset.global_id(video, t) - 1, np.int32))
+        count = len(objects.boxes)
+        frames.append(np.full(count, dataset.global_id(video, t) - 1, np.int32))
         classes.append(objects.classes)
         boxes.append(objects.boxes)
         ignored.append(objects.ignored)
-    return Annotations(*(np.concatenate(x) for x in (frames, classes, boxes, ignored)))
+        videos.append(np.full(count, video, np.int32))
+        times.append(np.full(count, t, np.int32))
+        tracks.append(objects.track_ids)
+    annotations = Annotations(*(np.concatenate(x) for x in (frames, classes, boxes, ignored)))
+    videos, times, tracks = (np.concatenate(x) for x in (videos, times, tracks))
+    motion = np.zeros(len(videos))
+    for video in np.unique(videos):
+        of_video = videos == video
+        motion[of_video] = motion_iou(times[of_video], tracks[of_video], annotations.boxes[of_video])
+    return annotations, motion
 
 
 class _Listed(NamedTuple):

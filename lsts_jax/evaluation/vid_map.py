@@ -12,7 +12,7 @@ the mean is over the classes that have objects. Detections of equal score are ra
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int32
+from jaxtyping import Bool, Float, Int32, Int64
 from numpy import ndarray
 
 from lsts_jax.errors import UserError
@@ -63,6 +63,7 @@ def vid_map(
     *,
     iou_threshold: float = 0.5,
     pixel_tolerance: int = 10,
+    in_range: Bool[ndarray, "n"] | None = None,
 ) -> VidMap:
     """Scores the detections of a data set by ImageNet VID's metric.
 
@@ -70,23 +71,60 @@ def vid_map(
     neither as true nor as false. `iou_threshold` and `pixel_tolerance` are those of min(threshold,
     w h / ((w + tolerance)(h + tolerance))); a tolerance of 0 gives the threshold itself.
 
+    `in_range` restricts the score to some of the objects by FGFA's rules for slow, medium and fast ones: a
+    detection that takes an object out of range counts neither way; one that takes none is false with weight 1
+    if the object of any class that it overlaps most is in range, and 0 if not (of several that it overlaps
+    alike, all of a frame included that it misses: with the share of them that is out of range; in a frame
+    without objects: with the share of all objects that is in range).
+
     Raises `UserError` if no frame has an object, a detection is of no known class or holds a number that is
     not finite.
     """
     _check(annotations, detections, class_names)
     regions = _sorted_by_frame(annotations, annotations.ignored)
+    if in_range is None:
+        in_range = ~annotations.ignored
+        everything = None
+    else:
+        everything = _sorted_by_frame(annotations, ~annotations.ignored)
+        all_in_range = _sort(annotations, in_range, ~annotations.ignored)
     average_precision, curves = {}, {}
     for number, name in enumerate(class_names, start=1):
-        objects = _sorted_by_frame(annotations, ~annotations.ignored & (annotations.classes == number))
-        if not len(objects.frame):
+        chosen = ~annotations.ignored & (annotations.classes == number)
+        objects, counts = _sorted_by_frame(annotations, chosen), _sort(annotations, in_range, chosen)
+        if not counts.any():
             continue
         found = _ranked(detections, number)
         thresholds = _overlap_thresholds(objects.boxes, iou_threshold, pixel_tolerance)
-        matched = _match(found, objects, thresholds)
-        counted = matched | ~_covered(found, regions)
-        curves[name] = _precision_recall(found.scores[counted], matched[counted], len(objects.frame))
+        taken = _match(found, objects, thresholds)
+        true = (taken >= 0) & counts[taken]
+        weights = np.where(taken >= 0, true, 1.0)
+        if everything is not None:
+            weights = np.where(taken >= 0, weights, _blame(found, everything, all_in_range))
+        weights = np.where((taken < 0) & _covered(found, regions), 0.0, weights)
+        curves[name] = _precision_recall(found.scores, true, weights, int(counts.sum()))
         average_precision[name] = _area(curves[name])
-    return VidMap(sum(average_precision.values()) / len(average_precision), average_precision, curves)
+    return VidMap(sum(average_precision.values()) / max(1, len(average_precision)), average_precision, curves)
+
+
+def _blame(found: DetectionArrays, objects: Annotations, in_range: Bool[ndarray, "n"]) -> Float[ndarray, "m"]:
+    """Weight of each detection as a false one where only some objects are in range; see `vid_map`."""
+    first = np.searchsorted(objects.frame, found.frame, side="left")
+    last = np.searchsorted(objects.frame, found.frame, side="right")
+    sums = np.concatenate([[0], np.cumsum(in_range)])
+    # those that it overlaps alike: all of the frame, unless it touches one
+    alike, inside = last - first, sums[last] - sums[first]
+    best = np.zeros(len(found.frame))
+    blocks = [(d, t, i / (a + b - i)) for d, t, i, a, b in _overlaps(found, objects)]
+    for detection, _, iou in blocks:
+        np.maximum.at(best, detection, iou)
+    alike[best > 0], inside[best > 0] = 0, 0
+    for detection, target, iou in blocks:
+        top = iou == best[detection]
+        np.add.at(alike, detection[top], 1)
+        np.add.at(inside, detection[top], in_range[target[top]])
+    share = inside / np.maximum(alike, 1)
+    return np.where(alike == 0, in_range.mean(), np.where(alike == 1, share, 1 - share))
 
 
 def _check(annotations: Annotations, detections: DetectionArrays, class_names: tuple[str, ...]) -> None:
@@ -106,9 +144,13 @@ def _reject(detections: DetectionArrays, wrong: Bool[ndarray, "m"], what: str, v
 
 
 def _sorted_by_frame(annotations: Annotations, chosen: Bool[ndarray, "n"]) -> Annotations:
+    return Annotations(*(_sort(annotations, field, chosen) for field in annotations))
+
+
+def _sort(annotations: Annotations, values: ndarray, chosen: Bool[ndarray, "n"]) -> ndarray:
+    """The chosen values in the order of their frames."""
     index = np.flatnonzero(chosen)
-    index = index[np.argsort(annotations.frame[index], kind="stable")]
-    return Annotations(*(field[index] for field in annotations))
+    return values[index[np.argsort(annotations.frame[index], kind="stable")]]
 
 
 def _ranked(detections: DetectionArrays, number: int) -> DetectionArrays:
@@ -128,8 +170,9 @@ def _overlap_thresholds(
 
 def _match(
     found: DetectionArrays, objects: Annotations, thresholds: Float[ndarray, "n"]
-) -> Bool[ndarray, "m"]:
-    """Which detections, in falling score, take an object: each the best free one at or over its threshold."""
+) -> Int64[ndarray, "m"]:
+    """The object that each detection, in falling score, takes, or -1: the best free one at or over its
+    threshold."""
     pairs = []
     for detection, target, intersection, area, target_area in _overlaps(found, objects):
         iou = intersection / (area + target_area - intersection)
@@ -138,12 +181,12 @@ def _match(
     detection, target, iou = (np.concatenate(column) for column in zip(*pairs, strict=True))
     # In this order the first free object that a detection meets is its best one.
     order = np.lexsort((target, -iou, detection))
-    matched = np.zeros(len(found.frame), bool)
-    taken = np.zeros(len(objects.frame), bool)
+    taken = np.full(len(found.frame), -1, np.int64)
+    free = np.ones(len(objects.frame), bool)
     for i, j in zip(detection[order], target[order], strict=True):
-        if not matched[i] and not taken[j]:
-            matched[i] = taken[j] = True
-    return matched
+        if taken[i] < 0 and free[j]:
+            taken[i], free[j] = j, False
+    return taken
 
 
 def _covered(found: DetectionArrays, regions: Annotations) -> Bool[ndarray, "m"]:
@@ -183,11 +226,11 @@ def _sides(boxes: Float[ndarray, "n 4"]) -> tuple[Float[ndarray, "n"], Float[nda
 
 
 def _precision_recall(
-    scores: Float[ndarray, "m"], matched: Bool[ndarray, "m"], objects: int
+    scores: Float[ndarray, "m"], true: Bool[ndarray, "m"], weights: Float[ndarray, "m"], objects: int
 ) -> PrecisionRecall:
-    rank = np.flatnonzero(matched)
-    found = np.arange(1, len(rank) + 1)
-    return PrecisionRecall(scores[rank], found / (rank + 1), found / objects, objects)
+    rank = np.flatnonzero(true)
+    found, counted = np.arange(1, len(rank) + 1), np.cumsum(weights)[rank]
+    return PrecisionRecall(scores[rank], found / counted, found / objects, objects)
 
 
 def _area(curve: PrecisionRecall) -> float:

@@ -1,0 +1,132 @@
+"""Slow, medium and fast objects: their motion by hand, and the score of some of the objects in slow steps."""
+
+import numpy as np
+import pytest
+
+from lsts_jax.evaluation.motion import in_ranges, motion_iou
+from lsts_jax.evaluation.vid_map import Annotations, DetectionArrays, vid_map
+
+
+def square(x, size=10):
+    return [x, 0, x + size - 1, size - 1]
+
+
+def test_motion_by_hand():
+    """One at rest, one that moves by 2 (IoU 80 / 120) and is seen 11 frames later, one that is seen once."""
+    rows = [(0, 1, 0), (5, 1, 0), (0, 2, 0), (10, 2, 2), (21, 2, 2), (3, 3, 0), (0, -1, 0), (1, -1, 0)]
+    frame, track, x = (np.array(column, np.int32) for column in zip(*rows, strict=True))
+    found = motion_iou(frame, track, np.array([square(v) for v in x], np.float32))
+    np.testing.assert_allclose(found, [1, 1, 2 / 3, 2 / 3, 0, 0, 0, 0])
+    chosen = in_ranges(np.array([0.0, 0.7, 0.8, 0.9, 1.0]))
+    assert {name: mask.tolist() for name, mask in chosen.items()} == {
+        "slow": [False, False, False, True, True],
+        "medium": [False, True, True, True, False],
+        "fast": [True, True, False, False, False],
+    }
+
+
+def test_motion_equals_the_definition():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        n = int(rng.integers(1, 60))
+        pairs = sorted({(int(rng.integers(0, 40)), int(rng.integers(0, 4))) for _ in range(n)})
+        rng.shuffle(pairs)
+        frame, track = (np.array(column, np.int32) for column in zip(*pairs, strict=True))
+        low = rng.integers(0, 20, (len(frame), 2))
+        boxes = np.concatenate([low, low + rng.integers(0, 20, low.shape)], axis=1).astype(np.float32)
+        found = motion_iou(frame, track, boxes)
+        for i in range(len(frame)):
+            near = [
+                iou(boxes[i], boxes[j])
+                for j in range(len(frame))
+                if track[j] == track[i] and frame[j] != frame[i] and abs(frame[j] - frame[i]) <= 10
+            ]
+            assert found[i] == pytest.approx(np.mean(near) if near else 0.0)
+
+
+def iou(a, b):
+    w, h = min(a[2], b[2]) - max(a[0], b[0]) + 1, min(a[3], b[3]) - max(a[1], b[1]) + 1
+    common = max(w, 0) * max(h, 0)
+    area = lambda c: (c[2] - c[0] + 1) * (c[3] - c[1] + 1)
+    return common / (area(a) + area(b) - common)
+
+
+def slow_score(annotations, detections, chosen, classes):
+    """The rules one detection at a time."""
+    scores = []
+    everything = range(len(annotations.frame))
+    for c in range(1, classes + 1):
+        objects = [j for j in everything if annotations.classes[j] == c]
+        positives = sum(chosen[j] for j in objects)
+        if not positives:
+            continue
+        mine = [i for i in range(len(detections.frame)) if detections.classes[i] == c]
+        mine.sort(key=lambda i: (-detections.scores[i], detections.frame[i], i))
+        free, true, false, points = set(objects), 0.0, 0.0, []
+        for i in mine:
+            here = [j for j in everything if annotations.frame[j] == detections.frame[i]]
+            best = None
+            for j in here:
+                w, h = annotations.boxes[j, 2:] - annotations.boxes[j, :2] + 1
+                overlap = iou(detections.boxes[i], annotations.boxes[j])
+                enough = overlap >= min(0.5, w * h / ((w + 10) * (h + 10)))
+                if j in free and enough and (best is None or overlap > best[0]):
+                    best = overlap, j
+            if best:
+                free.remove(best[1])
+                if chosen[best[1]]:
+                    true += 1
+                    points.append((true / (true + false), true / positives))
+                continue
+            overlaps = [iou(detections.boxes[i], annotations.boxes[j]) for j in here]
+            top = [j for j, overlap in zip(here, overlaps, strict=True) if overlap == max(overlaps)]
+            if not here:
+                false += np.mean(chosen)
+            elif len(top) == 1:
+                false += chosen[top[0]]
+            else:
+                false += np.mean([not chosen[j] for j in top])
+        area = 0.0
+        for number in range(len(points)):
+            area += max(precision for precision, _ in points[number:]) / positives
+        scores.append(area)
+    return np.mean(scores) if scores else 0.0
+
+
+def test_the_score_of_some_objects_equals_the_rules():
+    rng = np.random.default_rng(1)
+    for _ in range(150):
+        n, m = int(rng.integers(1, 12)), int(rng.integers(0, 25))
+        boxes = lambda k: np.concatenate(
+            [low := rng.integers(0, 12, (k, 2)), low + rng.integers(3, 14, (k, 2))], axis=1
+        ).astype(np.float32)
+        annotations = Annotations(
+            rng.integers(0, 4, n).astype(np.int32),
+            rng.integers(1, 3, n).astype(np.int32),
+            boxes(n),
+            np.zeros(n, bool),
+        )
+        detections = DetectionArrays(
+            rng.integers(0, 5, m).astype(np.int32),
+            rng.integers(1, 3, m).astype(np.int32),
+            (rng.integers(0, 6, m) / 6).astype(np.float32),
+            boxes(m),
+        )
+        chosen = rng.random(n) < 0.5
+        found = vid_map(annotations, detections, ("a", "b"), in_range=chosen).mAP
+        assert found == pytest.approx(slow_score(annotations, detections, chosen, 2), abs=1e-9)
+
+
+def test_all_objects_in_range_is_the_score_itself():
+    """But for detections that are false in other ways: their weights are 1 or, on a tie, 0."""
+    annotations = Annotations(
+        np.array([0, 1], np.int32), np.ones(2, np.int32), np.array([square(0), square(0)], np.float32),
+        np.zeros(2, bool),
+    )  # fmt: skip
+    detections = DetectionArrays(
+        np.array([0, 0, 1], np.int32), np.ones(3, np.int32), np.array([0.9, 0.8, 0.7], np.float32),
+        np.array([square(0), square(20), square(1)], np.float32),
+    )  # fmt: skip
+    whole = vid_map(annotations, detections, ("a",))
+    assert vid_map(annotations, detections, ("a",), in_range=np.ones(2, bool)).mAP == whole.mAP
+    assert whole.mAP == pytest.approx((1 + 2 / 3) / 2)
