@@ -148,3 +148,9 @@ def test_real_sequences(shared):
     for t in (70, 0, 33):
         distances = [np.abs(dataset.frame(1, t).astype(int) - true[other]).mean() for other in range(71)]
         assert np.argmin(distances) == t and distances[t] < 2
+
+
+def test_the_class_can_be_left_to_the_reader(tmp_path):
+    write_sequence(tmp_path / "s", 2, "1,1,5,5,10,10,1,-1,-1,-1\n")
+    config = DataConfig(root=str(tmp_path), format="mot", class_names=())
+    assert open_dataset(config, ("s",)).class_names == ("person",)
