@@ -25,6 +25,8 @@ from tqdm import tqdm
 from lsts_jax import cli, viz
 from lsts_jax.config import Config, DataConfig
 from lsts_jax.data.dataset import Objects, Sample, VideoDataset, open_dataset
+from lsts_jax.data.imagenet_lists import default_lists
+from lsts_jax.data.motion import RANGES, in_ranges, motion_iou
 from lsts_jax.data.threads import prepare_threads
 from lsts_jax.data.transforms import Size, canvas_of, clip_objects
 from lsts_jax.data.triplets import NEW_KEY, OLD_KEY
@@ -34,7 +36,6 @@ THREADS = 8
 AHEAD = 1024  # frames
 SHOWN = 5  # findings of a kind on the terminal; all are in check.json
 PICTURES = 12  # on the contact sheet
-MOTION = 10  # frames to both sides (FGFA)
 
 # Kinds of findings that make a sample unusable; all others are warnings.
 DAMAGE = ("picture missing", "picture damaged", "annotation missing", "annotation damaged", "another size",
@@ -91,9 +92,10 @@ def run(arguments: Sequence[str]) -> None:
     if any(argument.split("=")[0] == "--root" for argument in arguments):
         options = cli.parse(TreeOptions, arguments)
         config = DataConfig(root=options.root, class_names=())
-        lists = {name: tuple(n for n in names if _has_data(config, n)) for name, names in (
-            ("train_lists", config.train_lists), ("val_lists", config.val_lists))}  # fmt: skip
-        config = replace(config, **lists)
+        train, val = (
+            default_lists(Path(config.root), lists) for lists in (config.train_lists, config.val_lists)
+        )
+        config = replace(config, train_lists=train, val_lists=val)
     else:
         options = cli.parse(Options, arguments)
         config = options.config.data
@@ -288,16 +290,16 @@ def gaps(dataset: VideoDataset, samples: Sequence[Sample], tracks: Tracks) -> li
 
 
 def motion_histogram(tracks: Tracks) -> dict[str, int]:
-    """Instances by the mean IoU with themselves 10 frames before and after, both ends of medium included
-    (FGFA); those without either are left out."""
-    histogram = dict.fromkeys(("slow", "medium", "fast"), 0)
-    for boxes in tracks.values():
-        for t, box in boxes.items():
-            near = [boxes[t + lag] for lag in range(-MOTION, MOTION + 1) if lag and t + lag in boxes]
-            if not near:
-                continue
-            mean = float(np.mean(_iou(box, np.stack(near))))
-            histogram["slow" if mean > 0.9 else "medium" if mean >= 0.7 else "fast"] += 1
+    """Tracked objects by the motion ranges of the metric."""
+    histogram = dict.fromkeys(RANGES, 0)
+    for video in {video for video, _ in tracks}:
+        rows = [
+            (t, track, box) for (v, track), boxes in tracks.items() if v == video for t, box in boxes.items()
+        ]
+        frame, track, boxes = (np.array(column) for column in zip(*rows, strict=True))
+        values = motion_iou(frame.astype(np.int32), track.astype(np.int32), boxes)
+        for name, chosen in in_ranges(values).items():
+            histogram[name] += int(chosen.sum())
     return histogram
 
 
@@ -336,23 +338,9 @@ def to_text(report: Report) -> str:
     return "\n".join(lines)
 
 
-def _has_data(config: DataConfig, name: str) -> bool:
-    root = Path(config.root)
-    kind, split = name.split("_")[:2]
-    return (root / "ImageSets" / f"{name}.txt").exists() or (root / "Data" / kind / split).is_dir()
-
-
 def _sides(boxes: Float[ndarray, "n 4"]) -> Float[ndarray, "n"]:
     width, height = (np.maximum(boxes[:, i + 2] - boxes[:, i] + 1, 0) for i in (0, 1))
     return np.sqrt(width * height)
-
-
-def _iou(box: Float[ndarray, "4"], others: Float[ndarray, "n 4"]) -> Float[ndarray, "n"]:
-    """With inclusive corners."""
-    low, high = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
-    common = np.maximum(high - low + 1, 0).prod(axis=1)
-    area = lambda b: (b[..., 2:] - b[..., :2] + 1).prod(axis=-1)
-    return common / (area(box) + area(others) - common)
 
 
 def _percentiles(values: ndarray) -> dict[str, float]:

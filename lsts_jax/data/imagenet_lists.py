@@ -88,6 +88,16 @@ def _save(file: Path, lines: Sequence[str]) -> None:
         logger.info("%s: no such list; made of what is below %s, %d lines", file, file.parents[1], len(lines))
 
 
+def default_lists(root: Path, names: Sequence[str]) -> tuple[str, ...]:
+    """Those that the tree has, or has the data for: VID_train_15frames is made of Data/VID/train."""
+    return tuple(
+        name
+        for name in names
+        if (root / "ImageSets" / f"{name}.txt").exists()
+        or (root / "Data").joinpath(*name.split("_")[:2]).is_dir()
+    )
+
+
 def make_train_frames(root: Path, class_names: tuple[str, ...]) -> list[str]:
     """VID_train_15frames: video 1 frame number_of_frames."""
     return [

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lsts_jax import cli
 from lsts_jax.config import DataConfig
+from lsts_jax.data.imagenet_lists import default_lists
 from lsts_jax.data.tfds_source import COMPLETE, NAME, folder_of, open_builder, require_packages
 from lsts_jax.errors import UserError
 
@@ -49,16 +50,6 @@ def run(arguments: Sequence[str]) -> None:
     with locked(options.out / NAME):
         prepare(root, options.out, train_lists, val_lists)
     print(f"use it with --config.data.format tfds --config.data.root {options.out}")
-
-
-def default_lists(root: Path, names: Sequence[str]) -> tuple[str, ...]:
-    """Those that the tree has, or has the data for: VID_train_15frames is made of Data/VID/train."""
-    return tuple(
-        name
-        for name in names
-        if (root / "ImageSets" / f"{name}.txt").exists()
-        or (root / "Data").joinpath(*name.split("_")[:2]).is_dir()
-    )
 
 
 def prepare(root: Path, out: Path, train_lists: Sequence[str], val_lists: Sequence[str]) -> None:

@@ -17,10 +17,10 @@ from tqdm import tqdm
 from lsts_jax.config import Config
 from lsts_jax.data.dataset import VideoDataset
 from lsts_jax.data.loader import read_frame
+from lsts_jax.data.motion import in_ranges, motion_iou
 from lsts_jax.data.threads import prepare_threads
 from lsts_jax.data.transforms import Size, canvas_of
 from lsts_jax.evaluation.detections import FrameDetections, join, text_writer
-from lsts_jax.evaluation.motion import in_ranges, motion_iou
 from lsts_jax.evaluation.store import VideoStore
 from lsts_jax.evaluation.vid_map import Annotations, DetectionArrays, vid_map
 from lsts_jax.models.detector import Detector

@@ -221,7 +221,7 @@ def test_motion_histogram_by_hand():
     assert motion_histogram({(0, 1): still, (0, 2): moving, (0, 3): {5: square(0)}}) == {
         "slow": 3,
         "medium": 0,
-        "fast": 2,
+        "fast": 3,
     }
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lsts_jax.evaluation.motion import in_ranges, motion_iou
+from lsts_jax.data.motion import in_ranges, motion_iou
 from lsts_jax.evaluation.vid_map import Annotations, DetectionArrays, vid_map
 
 
