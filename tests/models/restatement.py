@@ -1,26 +1,28 @@
 """The whole detector once more, in plain NumPy: an independent reading of the method, for comparison.
 
 Nothing of the package is used. Arrays are [C h w] as in the authors' code, parameters go by the authors'
-names, and everything is the slow, obvious form: sampling by shifts, suppression and pooling by loops.
+names and say how wide and deep the detector is, and everything is the slow, obvious form: sampling by shifts,
+suppression and pooling by loops.
 """
+
+import re
 
 import numpy as np
 
 MEAN = np.array([123.15, 115.90, 103.06], np.float32)
-UNITS = {
-    2: ["a", "b", "c"],
-    3: ["a", "b1", "b2", "b3"],
-    4: ["a"] + [f"b{i}" for i in range(1, 23)],
-    5: ["a", "b", "c"],
-}
-LAST_LOW = "b3"  # res4b3, the fourth unit of res4, is the low-level feature
 
 
 class Restatement:
-    """The three events on parameters {name: array}; `memory` is the feature of the last keyframe."""
+    """The three events on parameters {name: array}; `memory` is the feature of the last keyframe.
 
-    def __init__(self, parameters):
+    `low_units` units of res4 make the low-level feature (four: res4b3), `normalize` makes weights of the
+    similarities [K h w], `scales` are the sides of the anchors in cells.
+    """
+
+    def __init__(self, parameters, *, low_units=4, normalize=None, scales=(8, 16, 32)):
         self.p = {name.split(":")[-1]: np.asarray(array) for name, array in parameters.items()}
+        self.low_units, self.scales = low_units, scales
+        self.normalize = normalize or (lambda similarity: softmax(similarity, axis=0))
         self.memory = None
 
     def start(self, pixels):
@@ -62,6 +64,12 @@ class Restatement:
         )
         return (x - mean) / np.sqrt(var + np.float32(1e-5)) * gamma + beta
 
+    def units(self, stage):
+        """a, b, c; or a, b1, b2, ... where there are more than letters are good for."""
+        found = (re.fullmatch(rf"res{stage}([a-z])(\d*)_branch2a_weight", name) for name in self.p)
+        order = sorted((match[1], int(match[2] or 0)) for match in found if match)
+        return [letter + (str(number) if number else "") for letter, number in order]
+
     def unit(self, x, stage, letter):
         """A bottleneck; takes and gives the sum before the ReLU."""
         name = f"{stage}{letter}"
@@ -82,18 +90,18 @@ class Restatement:
         x = (pixels.astype(np.float32) - MEAN).transpose(2, 0, 1)
         x = relu(self.norm(self.conv(x, "conv1", 2), "bn_conv1"))
         x = max_pool(x)
-        for stage in (2, 3, 4):
-            for letter in UNITS[stage]:
+        for stage in (2, 3):
+            for letter in self.units(stage):
                 x = self.unit(x, stage, letter)
-                if (stage, letter) == (4, LAST_LOW):
-                    return x
-        raise AssertionError
+        for letter in self.units(4)[: self.low_units]:
+            x = self.unit(x, 4, letter)
+        return x
 
     def high(self, low):
         x = low
-        for letter in UNITS[4][UNITS[4].index(LAST_LOW) + 1 :]:
+        for letter in self.units(4)[self.low_units :]:
             x = self.unit(x, 4, letter)
-        for letter in UNITS[5]:
+        for letter in self.units(5):
             x = self.unit(x, 5, letter)
         return relu(self.conv(relu(x), "feat_conv_3x3", dilation=6))
 
@@ -108,7 +116,7 @@ class Restatement:
         g = self.conv(target, f"embedding_conv_feat_newkey_{path}")
         offsets = self.p["init_offset"]
         similarity = np.stack([(g * shift(f, *offset)).sum(axis=0) for offset in offsets])
-        affinity = softmax(similarity, axis=0)
+        affinity = self.normalize(similarity)
         aggregated = sum(a * shift(source, *offset) for a, offset in zip(affinity, offsets, strict=True))
         quality = softmax(np.stack([self.quality(target, path), self.quality(aggregated, path)]), axis=0)
         return quality[0] * target + quality[1] * aggregated
@@ -122,9 +130,10 @@ class Restatement:
 
     def detect(self, feature, size):
         """Feature, proposals [R 4], probabilities [R N+1], detections (class, score, box)."""
-        rois = self.propose(feature[:512], size)
-        logits = self.pooled(feature[512:], "rfcn_cls", rois)
-        deltas = self.pooled(feature[512:], "rfcn_bbox", rois)[:, 4:8]
+        half = len(feature) // 2
+        rois = self.propose(feature[:half], size)
+        logits = self.pooled(feature[half:], "rfcn_cls", rois)
+        deltas = self.pooled(feature[half:], "rfcn_bbox", rois)[:, 4:8]
         probabilities = softmax(logits, axis=1)
         boxes = clip(decode(rois, deltas), size)
         found = []
@@ -141,7 +150,7 @@ class Restatement:
 
     def propose(self, feature, size):
         scores, deltas = self.conv(feature, "rpn_cls_score"), self.conv(feature, "rpn_bbox_pred")
-        anchors, (_, height, width) = base_anchors(), feature.shape
+        anchors, (_, height, width) = base_anchors(self.scales), feature.shape
         count = len(anchors)
         objectness = softmax(np.stack([scores[:count], scores[count:]]), axis=0)[1]
         deltas = deltas.reshape(count, 4, height, width)
@@ -215,13 +224,13 @@ def shift(x, dx, dy):
     return out
 
 
-def base_anchors():
+def base_anchors(scales):
     """Ratios outermost, around a cell of 16 x 16: sides are rounded before they are scaled."""
     anchors = []
     for ratio in (0.5, 1.0, 2.0):
         width = np.round(np.sqrt(256 / ratio))
         height = np.round(width * ratio)
-        for scale in (8, 16, 32):
+        for scale in scales:
             half = (width * scale - 1) / 2, (height * scale - 1) / 2
             anchors.append([7.5 - half[0], 7.5 - half[1], 7.5 + half[0], 7.5 + half[1]])
     return np.array(anchors, np.float32)
