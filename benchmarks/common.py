@@ -17,8 +17,8 @@ from lsts_jax.config import BackboneConfig, Config, DataConfig, LSTSConfig, Mode
 MIB = 2**20
 # Between two measurements, so that the threads of one library have gone to sleep when the next one starts.
 PAUSE = 0.005
-# A turn repeats a call that is shorter than this and measures the last repeat: a processor that was idle, or busy
-# in one thread, takes about as long to bring its other cores in.
+# A turn repeats a call that is shorter than this and measures the last repeat: a processor that was idle, or
+# busy in one thread, takes about as long to bring its other cores in.
 WARM = 0.05
 
 
