@@ -215,10 +215,8 @@ def detector(parameters):
     return build_detector(ModelConfig(), 30), jax.tree.map(jnp.asarray, variables)
 
 
-@pytest.mark.parametrize(
-    "canvas",
-    [pytest.param(SIZE, marks=pytest.mark.slow, id="exact"), pytest.param((192, 304), id="padded")],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("canvas", [SIZE, (192, 304)], ids=["exact", "padded"])
 def test_all_events_equal_the_restatement(detector, expected, pixels, canvas):
     for event, (found, wanted) in enumerate(zip(run(*detector, pixels, canvas), expected, strict=True)):
         assert len(wanted[4]) > 100
