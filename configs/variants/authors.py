@@ -9,30 +9,13 @@ what came of them.
 """
 
 from dataclasses import replace
+from pathlib import Path
 
-from configs.demo import get_config as demo
+from lsts_jax.cli import load_config
 from lsts_jax.config import Config
 
 
 def get_config() -> Config:
-    return variant(
-        low2high="authors",
-        quality="authors",
-        normalization="softmax",
-        separate_embeddings=True,
-        offsets="uniform",
-    )
-
-
-def variant(
-    *, low2high: str, quality: str, normalization: str, separate_embeddings: bool, offsets: str
-) -> Config:
-    """The experiment with what the three sources disagree on."""
-    config = demo()
-    lsts = replace(
-        config.model.lsts,
-        normalization=normalization,
-        separate_embeddings=separate_embeddings,
-        offsets=offsets,
-    )
-    return replace(config, model=replace(config.model, low2high=low2high, quality=quality, lsts=lsts))
+    demo = load_config(Path(__file__).parents[1] / "demo.py")
+    lsts = replace(demo.model.lsts, normalization="softmax", separate_embeddings=True, offsets="uniform")
+    return replace(demo, model=replace(demo.model, low2high="authors", quality="authors", lsts=lsts))

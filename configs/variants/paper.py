@@ -4,15 +4,14 @@ python train.py --config configs/variants/paper.py --workdir runs/variants/paper
 python evaluate.py --config configs/variants/paper.py --workdir runs/variants/paper
 """
 
-from configs.variants.authors import variant
+from dataclasses import replace
+from pathlib import Path
+
+from lsts_jax.cli import load_config
 from lsts_jax.config import Config
 
 
 def get_config() -> Config:
-    return variant(
-        low2high="paper",
-        quality="paper",
-        normalization="sum",
-        separate_embeddings=True,
-        offsets="random",
-    )
+    authors = load_config(Path(__file__).with_name("authors.py"))
+    lsts = replace(authors.model.lsts, normalization="sum", offsets="random")
+    return replace(authors, model=replace(authors.model, low2high="paper", quality="paper", lsts=lsts))

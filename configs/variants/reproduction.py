@@ -3,19 +3,18 @@
     python train.py --config configs/variants/reproduction.py --workdir runs/variants/reproduction
     python evaluate.py --config configs/variants/reproduction.py --workdir runs/variants/reproduction
 
-Left out, because they are no choices: its low-level feature from stage 3 and stride 32 of the high-level one, whose
-channels do not chain, offsets of their own for every position, and a new random embedding at every call.
+Left out, because they are no choices: its low-level feature from stage 3 and stride 32 of the high-level one,
+whose channels do not chain, offsets of their own for every position, and a new random embedding at every call.
 """
 
-from configs.variants.authors import variant
+from dataclasses import replace
+from pathlib import Path
+
+from lsts_jax.cli import load_config
 from lsts_jax.config import Config
 
 
 def get_config() -> Config:
-    return variant(
-        low2high="paper",
-        quality="paper",
-        normalization="abs_sum",
-        separate_embeddings=False,
-        offsets="random",
-    )
+    authors = load_config(Path(__file__).with_name("authors.py"))
+    lsts = replace(authors.model.lsts, normalization="abs_sum", separate_embeddings=False, offsets="random")
+    return replace(authors, model=replace(authors.model, low2high="paper", quality="paper", lsts=lsts))
