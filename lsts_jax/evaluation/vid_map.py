@@ -12,31 +12,12 @@ the mean is over the classes that have objects. Detections of equal score are ra
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int32, Int64
+from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from lsts_jax.errors import UserError
+from lsts_jax.evaluation.matching import Annotations, DetectionArrays, Matches, is_first, match
 
-PAIRS_AT_ONCE = 1 << 20
-"""Pairs of boxes whose overlap is computed at once, which bounds the memory."""
-
-
-class Annotations(NamedTuple):
-    """What is to be found in a data set: the boxes of all frames, one after the other."""
-
-    frame: Int32[ndarray, "n"]  # position in the data set's list of frames, from 0
-    classes: Int32[ndarray, "n"]  # 1..N; of no account where ignored
-    boxes: Float[ndarray, "n 4"]  # pixels of the original picture
-    ignored: Bool[ndarray, "n"]  # a region, of any class, in which nothing is scored
-
-
-class DetectionArrays(NamedTuple):
-    """What a detector found in a data set: the detections of all frames, one after the other."""
-
-    frame: Int32[ndarray, "m"]  # numbered as in `Annotations`
-    classes: Int32[ndarray, "m"]  # 1..N
-    scores: Float[ndarray, "m"]
-    boxes: Float[ndarray, "m 4"]
+__all__ = ["Annotations", "DetectionArrays", "PrecisionRecall", "VidMap", "blame", "score", "vid_map"]
 
 
 class PrecisionRecall(NamedTuple):
@@ -68,169 +49,91 @@ def vid_map(
     """Scores the detections of a data set by ImageNet VID's metric.
 
     A detection that takes no object and of which an ignored region of its frame covers half or more counts
-    neither as true nor as false. `iou_threshold` and `pixel_tolerance` are those of min(threshold,
-    w h / ((w + tolerance)(h + tolerance))); a tolerance of 0 gives the threshold itself.
+    neither as true nor as false. `iou_threshold` and `pixel_tolerance`: see `match`, which several scores of
+    the same detections can share. `in_range` restricts the score to some of the objects by FGFA's rules for
+    slow, medium and fast ones, which are `blame`'s.
 
-    `in_range` restricts the score to some of the objects by FGFA's rules for slow, medium and fast ones: a
-    detection that takes an object out of range counts neither way; one that takes none is false with weight 1
-    if the object of any class that it overlaps most is in range, and 0 if not (of several that it overlaps
-    alike, all of a frame included that it misses: with the share of them that is out of range; in a frame
-    without objects: with the share of all objects that is in range).
-
-    Raises `UserError` if no frame has an object, a detection is of no known class or holds a number that is
-    not finite.
+    Raises `UserError` as `match` does.
     """
-    _check(annotations, detections, class_names)
-    regions = _sorted_by_frame(annotations, annotations.ignored)
-    if in_range is None:
-        in_range = ~annotations.ignored
-        everything = None
-    else:
-        everything = _sorted_by_frame(annotations, ~annotations.ignored)
-        all_in_range = _sort(annotations, in_range, ~annotations.ignored)
+    matches = match(
+        annotations,
+        detections,
+        len(class_names),
+        iou_threshold=iou_threshold,
+        pixel_tolerance=pixel_tolerance,
+    )
+    weights = None if in_range is None else blame(annotations, detections, matches, in_range)
+    return score(annotations, detections, matches, class_names, in_range=in_range, weights=weights)
+
+
+def score(
+    annotations: Annotations,
+    detections: DetectionArrays,
+    matches: Matches,
+    class_names: tuple[str, ...],
+    *,
+    in_range: Bool[ndarray, "n"] | None = None,
+    weights: Float[ndarray, "m"] | Bool[ndarray, "m"] | None = None,
+) -> VidMap:
+    """Average precision of detections that are matched.
+
+    Args:
+      in_range: the objects to be found; a detection that takes another counts neither way. All by default.
+      weights: of each detection where it takes none, as a false one. 1 by default.
+
+    Returns:
+      The mean is over the classes that have objects in range.
+    """
+    in_range = ~annotations.ignored if in_range is None else in_range & ~annotations.ignored
     average_precision, curves = {}, {}
-    for number, name in enumerate(class_names, start=1):
-        chosen = ~annotations.ignored & (annotations.classes == number)
-        objects, counts = _sorted_by_frame(annotations, chosen), _sort(annotations, in_range, chosen)
-        if not counts.any():
+    for number, (name, rows) in enumerate(zip(class_names, matches.ranked, strict=True), start=1):
+        objects = int((in_range & (annotations.classes == number)).sum())
+        if not objects:
             continue
-        found = _ranked(detections, number)
-        thresholds = _overlap_thresholds(objects.boxes, iou_threshold, pixel_tolerance)
-        taken = _match(found, objects, thresholds)
-        true = (taken >= 0) & counts[taken]
-        weights = np.where(taken >= 0, true, 1.0)
-        if everything is not None:
-            weights = np.where(taken >= 0, weights, _blame(found, everything, all_in_range))
-        weights = np.where((taken < 0) & _covered(found, regions), 0.0, weights)
-        curves[name] = _precision_recall(found.scores, true, weights, int(counts.sum()))
+        taken = matches.taken[rows]
+        true = (taken >= 0) & in_range[taken]
+        counted = np.where(taken >= 0, true, 1.0 if weights is None else weights[rows])
+        counted[matches.hidden[rows]] = 0.0
+        curves[name] = _precision_recall(detections.scores[rows], true, counted, objects)
         average_precision[name] = _area(curves[name])
     return VidMap(sum(average_precision.values()) / max(1, len(average_precision)), average_precision, curves)
 
 
-def _blame(found: DetectionArrays, objects: Annotations, in_range: Bool[ndarray, "n"]) -> Float[ndarray, "m"]:
-    """Weight of each detection as a false one where only some objects are in range; see `vid_map`."""
-    first = np.searchsorted(objects.frame, found.frame, side="left")
-    last = np.searchsorted(objects.frame, found.frame, side="right")
-    sums = np.concatenate([[0], np.cumsum(in_range)])
-    # those that it overlaps alike: all of the frame, unless it touches one
-    alike, inside = last - first, sums[last] - sums[first]
-    best = np.zeros(len(found.frame))
-    blocks = [(d, t, i / (a + b - i)) for d, t, i, a, b in _overlaps(found, objects)]
-    for detection, _, iou in blocks:
-        np.maximum.at(best, detection, iou)
-    alike[best > 0], inside[best > 0] = 0, 0
-    for detection, target, iou in blocks:
-        top = iou == best[detection]
-        np.add.at(alike, detection[top], 1)
-        np.add.at(inside, detection[top], in_range[target[top]])
-    share = inside / np.maximum(alike, 1)
-    return np.where(alike == 0, in_range.mean(), np.where(alike == 1, share, 1 - share))
+def blame(
+    annotations: Annotations, detections: DetectionArrays, matches: Matches, in_range: Bool[ndarray, "n"]
+) -> Float[ndarray, "m"]:
+    """Weight of each detection as a false one where only some objects are to be found (FGFA).
 
-
-def _check(annotations: Annotations, detections: DetectionArrays, class_names: tuple[str, ...]) -> None:
-    known = (annotations.classes >= 1) & (annotations.classes <= len(class_names))
-    if not np.any(known & ~annotations.ignored):
-        raise UserError("no annotated object in the frames to evaluate: check the list and the class names")
-    unknown = (detections.classes < 1) | (detections.classes > len(class_names))
-    _reject(detections, unknown, "class", detections.classes)
-    _reject(detections, ~np.isfinite(detections.scores), "score", detections.scores)
-    _reject(detections, ~np.isfinite(detections.boxes).all(axis=1), "box", detections.boxes)
-
-
-def _reject(detections: DetectionArrays, wrong: Bool[ndarray, "m"], what: str, values: ndarray) -> None:
-    if wrong.any():
-        first = wrong.argmax()
-        raise UserError(f"frame {detections.frame[first]}: a detection has the {what} {values[first]}")
-
-
-def _sorted_by_frame(annotations: Annotations, chosen: Bool[ndarray, "n"]) -> Annotations:
-    return Annotations(*(_sort(annotations, field, chosen) for field in annotations))
-
-
-def _sort(annotations: Annotations, values: ndarray, chosen: Bool[ndarray, "n"]) -> ndarray:
-    """The chosen values in the order of their frames."""
-    index = np.flatnonzero(chosen)
-    return values[index[np.argsort(annotations.frame[index], kind="stable")]]
-
-
-def _ranked(detections: DetectionArrays, number: int) -> DetectionArrays:
-    """A class's detections in falling score; ties by frame, then in the order given."""
-    index = np.flatnonzero(detections.classes == number)
-    index = index[np.lexsort((detections.frame[index], -detections.scores[index]))]
-    return DetectionArrays(*(field[index] for field in detections))
-
-
-def _overlap_thresholds(
-    boxes: Float[ndarray, "n 4"], iou_threshold: float, pixel_tolerance: int
-) -> Float[ndarray, "n"]:
-    width, height = _sides(boxes.astype(np.float64))
-    tolerant = width * height / ((width + pixel_tolerance) * (height + pixel_tolerance))
-    return np.minimum(iou_threshold, tolerant)
-
-
-def _match(
-    found: DetectionArrays, objects: Annotations, thresholds: Float[ndarray, "n"]
-) -> Int64[ndarray, "m"]:
-    """The object that each detection, in falling score, takes, or -1: the best free one at or over its
-    threshold."""
-    pairs = []
-    for detection, target, intersection, area, target_area in _overlaps(found, objects):
-        iou = intersection / (area + target_area - intersection)
-        enough = iou >= thresholds[target]
-        pairs.append((detection[enough], target[enough], iou[enough]))
-    detection, target, iou = (np.concatenate(column) for column in zip(*pairs, strict=True))
-    # In this order the first free object that a detection meets is its best one.
-    order = np.lexsort((target, -iou, detection))
-    taken = np.full(len(found.frame), -1, np.int64)
-    free = np.ones(len(objects.frame), bool)
-    for i, j in zip(detection[order], target[order], strict=True):
-        if taken[i] < 0 and free[j]:
-            taken[i], free[j] = j, False
-    return taken
-
-
-def _covered(found: DetectionArrays, regions: Annotations) -> Bool[ndarray, "m"]:
-    """Which detections have half of their own area, or more, inside an ignored region."""
-    covered = np.zeros(len(found.frame), bool)
-    for detection, _, intersection, area, _ in _overlaps(found, regions):
-        covered[detection[intersection >= 0.5 * area]] = True
-    return covered
-
-
-def _overlaps(found: DetectionArrays, targets: Annotations):
-    """All pairs of a detection and a target of its frame that touch; `targets` are sorted by frame.
-
-    Yields, in bounded blocks: index of the detection, index of the target, area of the intersection, area
-    of the detection, area of the target.
+    It is 1 if the object of any class that the detection overlaps most is in range, and 0 if not. Where it
+    overlaps one in range and one out of range alike, be it not at all: the share of the frame's objects that
+    is *out of* range. In a frame without objects: the share of all objects that is in range.
     """
-    first = np.searchsorted(targets.frame, found.frame, side="left")
-    count = np.searchsorted(targets.frame, found.frame, side="right") - first
-    some = np.flatnonzero(count)
-    blocks = np.cumsum(count[some]) // PAIRS_AT_ONCE
-    for block in np.split(some, np.flatnonzero(np.diff(blocks)) + 1):
-        detection = np.repeat(block, count[block])
-        starts = np.cumsum(count[block]) - count[block]
-        target = np.arange(len(detection)) + np.repeat(first[block] - starts, count[block])
-        one, other = found.boxes[detection].astype(np.float64), targets.boxes[target].astype(np.float64)
-        low, high = np.maximum(one[:, :2], other[:, :2]), np.minimum(one[:, 2:], other[:, 2:])
-        sides = high - low + 1
-        touch = (sides > 0).all(axis=1)
-        intersection = sides[touch].prod(axis=1)
-        areas = (np.multiply(*_sides(boxes[touch])) for boxes in (one, other))
-        yield detection[touch], target[touch], intersection, *areas
-
-
-def _sides(boxes: Float[ndarray, "n 4"]) -> tuple[Float[ndarray, "n"], Float[ndarray, "n"]]:
-    """Width and height of boxes with inclusive corners."""
-    return boxes[:, 2] - boxes[:, 0] + 1, boxes[:, 3] - boxes[:, 1] + 1
+    objects = ~annotations.ignored
+    frames, place = np.unique(annotations.frame[objects], return_inverse=True)
+    total = np.bincount(place, minlength=len(frames))
+    inside = np.bincount(place, in_range[objects], minlength=len(frames))
+    outside = (total - inside) / np.maximum(total, 1)
+    # of detections that touch nothing: in each frame, and last in one without objects
+    by_frame = np.where(inside == total, 1.0, np.where(inside == 0, 0.0, outside))
+    by_frame = np.append(by_frame, in_range[objects].mean())
+    starts = np.flatnonzero(is_first(detections.frame))
+    where = np.searchsorted(frames, detections.frame[starts])
+    where[frames[where.clip(max=len(frames) - 1)] != detections.frame[starts]] = len(frames)
+    weights = np.repeat(by_frame[where], np.diff(starts, append=len(detections.frame)))
+    nearest = matches.nearest
+    np.copyto(weights, in_range[nearest], where=nearest >= 0)
+    tied, other = matches.ties.T
+    mixed = tied[in_range[other] != in_range[nearest[tied]]]
+    weights[mixed] = outside[np.searchsorted(frames, detections.frame[mixed])]
+    return weights
 
 
 def _precision_recall(
-    scores: Float[ndarray, "m"], true: Bool[ndarray, "m"], weights: Float[ndarray, "m"], objects: int
+    scores: Float[ndarray, "m"], true: Bool[ndarray, "m"], counted: Float[ndarray, "m"], objects: int
 ) -> PrecisionRecall:
     rank = np.flatnonzero(true)
-    found, counted = np.arange(1, len(rank) + 1), np.cumsum(weights)[rank]
-    return PrecisionRecall(scores[rank], found / counted, found / objects, objects)
+    found, total = np.arange(1, len(rank) + 1), np.cumsum(counted)[rank]
+    return PrecisionRecall(scores[rank], found / total, found / objects, objects)
 
 
 def _area(curve: PrecisionRecall) -> float:

@@ -78,14 +78,16 @@ def slow_score(annotations, detections, chosen, classes):
                     true += 1
                     points.append((true / (true + false), true / positives))
                 continue
-            overlaps = [iou(detections.boxes[i], annotations.boxes[j]) for j in here]
-            top = [j for j, overlap in zip(here, overlaps, strict=True) if overlap == max(overlaps)]
+            best_in = max([iou(detections.boxes[i], annotations.boxes[j]) for j in here if chosen[j]] + [-1])
+            best_out = max(
+                [iou(detections.boxes[i], annotations.boxes[j]) for j in here if not chosen[j]] + [-1]
+            )
             if not here:
                 false += np.mean(chosen)
-            elif len(top) == 1:
-                false += chosen[top[0]]
+            elif best_in != best_out:
+                false += best_in > best_out
             else:
-                false += np.mean([not chosen[j] for j in top])
+                false += np.mean([not chosen[j] for j in here])
         area = 0.0
         for number in range(len(points)):
             area += max(precision for precision, _ in points[number:]) / positives
@@ -118,7 +120,6 @@ def test_the_score_of_some_objects_equals_the_rules():
 
 
 def test_all_objects_in_range_is_the_score_itself():
-    """But for detections that are false in other ways: their weights are 1 or, on a tie, 0."""
     annotations = Annotations(
         np.array([0, 1], np.int32), np.ones(2, np.int32), np.array([square(0), square(0)], np.float32),
         np.zeros(2, bool),

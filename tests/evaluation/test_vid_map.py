@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsts_jax.errors import UserError
-from lsts_jax.evaluation import vid_map as module
+from lsts_jax.evaluation import matching
 from lsts_jax.evaluation.vid_map import Annotations, DetectionArrays, vid_map
 
 
@@ -99,7 +99,7 @@ annotation = st.tuples(frame, st.sampled_from([None, 1, 1, 2, 4]), box)
 detection = st.tuples(frame, st.integers(1, 4), st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.9]), box)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=2000, deadline=None)
 @given(
     st.lists(annotation, max_size=14),
     st.lists(detection, max_size=40),
@@ -111,11 +111,11 @@ def test_agrees_with_nested_loops(annotation_rows, detection_rows, options, pair
     detections = detect(*detection_rows)
     names = ("ant", "bee", "cat", "dog")
     threshold, tolerance = options
-    kept, module.PAIRS_AT_ONCE = module.PAIRS_AT_ONCE, pairs_at_once
+    kept, matching.PAIRS_AT_ONCE = matching.PAIRS_AT_ONCE, pairs_at_once
     try:
         result = vid_map(annotations, detections, names, iou_threshold=threshold, pixel_tolerance=tolerance)
     finally:
-        module.PAIRS_AT_ONCE = kept
+        matching.PAIRS_AT_ONCE = kept
     expected = {
         name: slow_ap(annotations, detections, number, iou_threshold=threshold, pixel_tolerance=tolerance)
         for number, name in enumerate(names, start=1)

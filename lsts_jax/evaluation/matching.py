@@ -1,0 +1,223 @@
+"""Which detection finds which object: the half of a metric that is decided frame by frame (numpy only)."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Float64, Int32, Int64
+from numpy import ndarray
+
+from lsts_jax.errors import UserError
+
+PAIRS_AT_ONCE = 1 << 19
+"""Pairs of boxes whose overlap is computed at once, which bounds the memory."""
+
+
+class Annotations(NamedTuple):
+    """What is to be found in a data set: the boxes of all frames, one after the other."""
+
+    frame: Int32[ndarray, "n"]  # position in the data set's list of frames, from 0
+    classes: Int32[ndarray, "n"]  # 1..N; of no account where ignored
+    boxes: Float[ndarray, "n 4"]  # pixels of the original picture
+    ignored: Bool[ndarray, "n"]  # a region, of any class, in which nothing is scored
+
+
+class DetectionArrays(NamedTuple):
+    """What a detector found in a data set: the detections of all frames, one after the other."""
+
+    frame: Int32[ndarray, "m"]  # numbered as in `Annotations`
+    classes: Int32[ndarray, "m"]  # 1..N
+    scores: Float[ndarray, "m"]
+    boxes: Float[ndarray, "m 4"]
+
+
+class Matches(NamedTuple):
+    """What became of each detection. Objects are numbered as in the annotations."""
+
+    taken: Int32[ndarray, "m"]  # the object that it takes, or -1
+    nearest: Int32[ndarray, "m"]  # the object of any class that it overlaps most, -1 if it touches none
+    ties: Int64[ndarray, "t 2"]  # detection and object: others that it overlaps as much as `nearest`
+    hidden: Bool[ndarray, "m"]  # half of it or more lies in an ignored region, and it takes no object
+    ranked: list[Int32[ndarray, "_"]]  # of each class: its detections in falling score
+
+
+class Pairs(NamedTuple):
+    """A detection and a target of its frame that touch."""
+
+    detection: Int64[ndarray, "p"]  # ascending if the frames of the detections are
+    target: Int64[ndarray, "p"]
+    intersection: Float64[ndarray, "p"]  # pixels
+    area: Float64[ndarray, "p"]  # of the detection
+    target_area: Float64[ndarray, "p"]
+
+    @property
+    def iou(self) -> Float64[ndarray, "p"]:
+        return self.intersection / (self.area + self.target_area - self.intersection)
+
+
+def match(
+    annotations: Annotations,
+    detections: DetectionArrays,
+    num_classes: int,
+    *,
+    iou_threshold: float = 0.5,
+    pixel_tolerance: int = 10,
+) -> Matches:
+    """Frame by frame and by falling score, a detection takes the best free object of its class.
+
+    An object asks for an IoU of min(threshold, w h / ((w + tolerance)(h + tolerance))); a tolerance of 0
+    gives the threshold itself. Of objects that are overlapped alike the one listed first is taken.
+    Detections of equal score are ranked by frame, then as given.
+
+    Raises `UserError` if no frame has an object, a detection is of no known class or holds a number that is
+    not finite.
+    """
+    check(annotations, detections, num_classes)
+    objects = np.flatnonzero(~annotations.ignored)
+    thresholds = object_thresholds(annotations.boxes, iou_threshold, pixel_tolerance)
+    count = len(detections.frame)
+    taken, nearest = np.full(count, -1, np.int32), np.full(count, -1, np.int32)
+    ties = [np.zeros((0, 2), np.int64)]
+    for pairs in touching(annotations, detections, objects):
+        iou = pairs.iou
+        top = np.flatnonzero(iou == best_of_detection(pairs, iou))
+        first = is_first(pairs.detection[top])
+        nearest[pairs.detection[top[first]]] = pairs.target[top[first]]
+        ties.append(np.stack([pairs.detection[top[~first]], pairs.target[top[~first]]], axis=1))
+        enough = iou >= thresholds[pairs.target]
+        enough &= detections.classes[pairs.detection] == annotations.classes[pairs.target]
+        found, wanted = pairs.detection[enough], pairs.target[enough]
+        order = np.lexsort((wanted, -iou[enough], found, -detections.scores[found]))
+        _take(taken, found[order], wanted[order])
+    hidden = np.zeros(count, bool)
+    for pairs in touching(annotations, detections, np.flatnonzero(annotations.ignored)):
+        hidden[pairs.detection[pairs.intersection >= 0.5 * pairs.area]] = True
+    hidden &= taken < 0
+    return Matches(taken, nearest, np.concatenate(ties), hidden, rank(detections, num_classes))
+
+
+def _take(taken: Int32[ndarray, "m"], detection: Int64[ndarray, "p"], target: Int64[ndarray, "p"]) -> None:
+    """Gives each detection the first of its targets that is free when its turn comes.
+
+    Pairs come in the order in which they are tried. Each round settles, at once, all detections whose first
+    target no earlier detection could still take; the first of a frame and class is always among them, so
+    that there are no more rounds than a frame has objects of a class.
+    """
+    while len(detection):
+        first = is_first(detection)
+        place = target - target.min()
+        earliest = np.empty(place.max() + 1, np.int64)
+        earliest[place[::-1]] = np.arange(len(place))[::-1]  # of several assignments the last one stays
+        settled = first & (detection[earliest[place]] == detection)
+        taken[detection[settled]] = target[settled]
+        gone = np.zeros(len(earliest), bool)
+        gone[place[settled]] = True
+        left = ~gone[place] & (taken[detection] < 0)
+        detection, target = detection[left], target[left]
+
+
+def rank(detections: DetectionArrays, num_classes: int) -> list[Int32[ndarray, "_"]]:
+    """The detections of each class in falling score; ties by frame, then in the order given."""
+    in_order = is_ascending(detections.frame)
+    ranked = []
+    for number in range(1, num_classes + 1):
+        rows = np.flatnonzero(detections.classes == number).astype(np.int32)
+        scores = -detections.scores[rows]
+        if in_order:
+            ranked.append(rows[np.argsort(scores, kind="stable")])
+        else:
+            ranked.append(rows[np.lexsort((detections.frame[rows], scores))])
+    return ranked
+
+
+def touching(
+    annotations: Annotations, detections: DetectionArrays, chosen: Int64[ndarray, "k"]
+) -> Iterator[Pairs]:
+    """All pairs of a detection and a chosen annotation of its frame that have pixels in common.
+
+    They come in bounded blocks. A block holds all pairs of its frames, sorted by detection (in the order
+    given) and then by annotation.
+    """
+    chosen = chosen[np.argsort(annotations.frame[chosen], kind="stable")]
+    frames, first_target, targets = np.unique(
+        annotations.frame[chosen], return_index=True, return_counts=True
+    )
+    by_frame = None
+    if not is_ascending(detections.frame):
+        by_frame = np.argsort(detections.frame, kind="stable").astype(np.int32)
+    sorted_frames = detections.frame if by_frame is None else detections.frame[by_frame]
+    start = np.searchsorted(sorted_frames, frames, side="left")
+    found = np.searchsorted(sorted_frames, frames, side="right") - start
+    blocks = np.cumsum(found * targets) // PAIRS_AT_ONCE
+    for block in np.split(np.arange(len(frames)), np.flatnonzero(np.diff(blocks)) + 1):
+        rows = ranges(start[block], found[block])
+        detection = rows if by_frame is None else by_frame[rows].astype(np.int64)
+        each = np.repeat(targets[block], found[block])
+        target = chosen[ranges(np.repeat(first_target[block], found[block]), each)]
+        boxes = np.repeat(detections.boxes[detection].astype(np.float64), each, axis=0)
+        others = annotations.boxes[target].astype(np.float64)
+        detection = np.repeat(detection, each)
+        common = np.minimum(boxes[:, 2:], others[:, 2:]) - np.maximum(boxes[:, :2], others[:, :2]) + 1
+        touch = (common > 0).all(axis=1)
+        areas = area(boxes[touch]), area(others[touch])
+        yield Pairs(detection[touch], target[touch], common[touch].prod(axis=1), *areas)
+
+
+def object_thresholds(
+    boxes: Float[ndarray, "n 4"], iou_threshold: float, pixel_tolerance: int
+) -> Float64[ndarray, "n"]:
+    """The IoU that each object asks for."""
+    width, height = sides(boxes)
+    tolerant = width * height / ((width + pixel_tolerance) * (height + pixel_tolerance))
+    return np.minimum(iou_threshold, tolerant)
+
+
+def best_of_detection(pairs: Pairs, values: Float64[ndarray, "p"]) -> Float64[ndarray, "p"]:
+    """For each pair the largest of the values of its detection's pairs in the block."""
+    if not len(values):
+        return values
+    starts = np.flatnonzero(is_first(pairs.detection))
+    return np.repeat(np.maximum.reduceat(values, starts), np.diff(starts, append=len(values)))
+
+
+def sides(boxes: Float[ndarray, "n 4"]) -> tuple[Float64[ndarray, "n"], Float64[ndarray, "n"]]:
+    """Width and height of boxes with inclusive corners."""
+    boxes = boxes.astype(np.float64)
+    return boxes[:, 2] - boxes[:, 0] + 1, boxes[:, 3] - boxes[:, 1] + 1
+
+
+def area(boxes: Float[ndarray, "n 4"]) -> Float64[ndarray, "n"]:
+    width, height = sides(boxes)
+    return width * height
+
+
+def ranges(start: Int64[ndarray, "k"], count: Int64[ndarray, "k"]) -> Int64[ndarray, "s"]:
+    """start, start + 1, .. of `count` numbers, one range after the other."""
+    ends = np.cumsum(count)
+    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(start - ends + count, count)
+
+
+def is_first(values: ndarray) -> Bool[ndarray, "p"]:
+    """Which values differ from the one before."""
+    return np.concatenate([np.ones(min(1, len(values)), bool), values[1:] != values[:-1]])
+
+
+def is_ascending(values: ndarray) -> bool:
+    return bool((values[1:] >= values[:-1]).all())
+
+
+def check(annotations: Annotations, detections: DetectionArrays, num_classes: int) -> None:
+    """Raises `UserError`; see `match`."""
+    known = (annotations.classes >= 1) & (annotations.classes <= num_classes)
+    if not np.any(known & ~annotations.ignored):
+        raise UserError("no annotated object in the frames to evaluate: check the list and the class names")
+    unknown = (detections.classes < 1) | (detections.classes > num_classes)
+    _reject(detections, unknown, "class", detections.classes)
+    _reject(detections, ~np.isfinite(detections.scores), "score", detections.scores)
+    _reject(detections, ~np.isfinite(detections.boxes).all(axis=1), "box", detections.boxes)
+
+
+def _reject(detections: DetectionArrays, wrong: Bool[ndarray, "m"], what: str, values: ndarray) -> None:
+    if wrong.any():
+        first = wrong.argmax()
+        raise UserError(f"frame {detections.frame[first]}: a detection has the {what} {values[first]}")
