@@ -7,46 +7,111 @@ from pathlib import Path
 
 from lsts_jax import cli
 from lsts_jax.config import Config
+from lsts_jax.errors import UserError
 
 
 @dataclass(frozen=True)
 class Options:
-    """Detect on every frame of the val lists and score it. Writes eval/metrics.json and eval/detections.txt
-    into the workdir."""
+    """Detect on every frame of the val lists and score it, or score detections that are there already.
+    Writes metrics.json, detections.txt and report.html into WORKDIR/eval."""
 
     config: Config
     workdir: Path
-    """Folder of the training run."""
+    """Folder of the training run; with --detections or --compare any folder to write into."""
     checkpoint: str = "latest"
     """latest, best (by mAP during training), or a step."""
+    detections: tuple[Path, ...] = ()
+    """Score these instead, of any detector: official text, JSON lines of predict.py or COCO's results,
+    several files together, or folders of them. No picture is opened. Goes into WORKDIR/scored."""
+    compare: tuple[Path, Path] | None = None
+    """Two such files or folders, A and B: what B gains by class and video, with a bootstrap over videos. Goes
+    into WORKDIR/compared."""
+    motion_iou: Path | None = None
+    """FGFA's imagenet_vid_groundtruth_motion_iou.mat; by default motion is computed from the tracks."""
     speed: bool = True
     """Also measure where the time of a frame goes, into eval/speed.json."""
+    report: bool = True
+    """Also write report.html, if its libraries are installed."""
 
 
 def run(arguments: list[str]) -> None:
     options = cli.parse(Options, arguments)
+    if options.detections and options.compare:
+        raise UserError("--detections and --compare: give one of them")
+    if options.detections or options.compare:
+        score_files(options)
+    else:
+        evaluate_detector(options)
+
+
+def evaluate_detector(options: Options) -> None:
     cli.prepare_jax()
-    from lsts_jax.config_io import load_saved_config
     from lsts_jax.data.dataset import open_dataset
     from lsts_jax.evaluation.runner import evaluate, table
     from lsts_jax.evaluation.speed import measure_speed, speed_table
     from lsts_jax.training.checkpoints import load_detector
 
-    config = options.config
-    if not config.data.class_names:  # whatever the data had that the detector was trained on
-        saved = load_saved_config(options.workdir / "config.json")
-        config = replace(config, data=replace(config.data, class_names=saved.data.class_names))
+    config = with_class_names(options)
     dataset = open_dataset(config.data, config.data.val_lists)
     detector, variables, step = load_detector(config, options.workdir, options.checkpoint)
-    metrics = evaluate(detector, variables, config, dataset, options.workdir / "eval", step=step)
+    folder = options.workdir / "eval"
+    metrics = evaluate(
+        detector, variables, config, dataset, folder, step=step, motion_file=options.motion_iou
+    )
     print(table(metrics))
     if metrics["fps"]:
         print(f"{metrics['fps']:.1f} frames a second: reading, detecting and post-processing, side by side")
     if options.speed:
         speed = measure_speed(detector, variables, config, dataset)
-        (options.workdir / "eval" / "speed.json").write_text(json.dumps(speed, indent=2) + "\n")
+        write_json(folder / "speed.json", speed)
         print(speed_table(speed))
-    print(f"step {step}, {metrics['frames']} frames: {options.workdir / 'eval'}", file=sys.stderr)
+    print(f"step {step}, {metrics['frames']} frames: {folder}", file=sys.stderr)
+
+
+def score_files(options: Options) -> None:
+    from lsts_jax.data.dataset import open_dataset
+    from lsts_jax.evaluation.compare import compare
+    from lsts_jax.evaluation.compare import table as comparison_table
+    from lsts_jax.evaluation.runner import refine, table
+    from lsts_jax.evaluation.scoring import read_truth, score_all
+    from lsts_jax.evaluation.submissions import read_detections
+
+    config = with_class_names(options)
+    dataset = open_dataset(config.data, config.data.val_lists)
+    truth, names = read_truth(dataset, options.motion_iou), dataset.class_names
+
+    def read(paths):
+        return refine(read_detections(paths, dataset), truth, config, len(names))
+
+    if options.compare:
+        a, b = (read([path]) for path in options.compare)
+        videos = tuple(video.name for video in dataset.videos)
+        found = compare(truth.annotations, a, b, names, truth.video_of_frame, videos)
+        sides = tuple(map(str, options.compare))
+        write_json(cli.make_folder(options.workdir / "compared") / "comparison.json", found.as_dict(sides))
+        print(comparison_table(found, sides))
+        return
+    found = read(options.detections)
+    scores = score_all(truth, found, names)
+    folder = cli.make_folder(options.workdir / "scored")
+    metrics = scores.metrics | {"frames": len(set(dataset.samples)), "detections": len(found.frame)}
+    write_json(folder / "metrics.json", metrics)
+    print(table(metrics))
+    print(f"{metrics['detections']} detections in {metrics['frames']} frames: {folder}", file=sys.stderr)
+
+
+def with_class_names(options: Options) -> Config:
+    """The config, its class names those that the detector was trained on if it names none."""
+    from lsts_jax.config_io import load_saved_config
+
+    config, saved = options.config, options.workdir / "config.json"
+    if config.data.class_names or ((options.detections or options.compare) and not saved.exists()):
+        return config
+    return replace(config, data=replace(config.data, class_names=load_saved_config(saved).data.class_names))
+
+
+def write_json(path: Path, content: dict) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -101,12 +101,13 @@ def prepare_jax() -> None:
         jax.config.update("jax_compilation_cache_dir", str(Path.home() / ".cache" / "lsts_jax" / "xla"))
 
 
-def make_folder(path: Path) -> None:
-    """Create a folder to write into. Raises `UserError` where that cannot be done."""
+def make_folder(path: Path) -> Path:
+    """Create a folder to write into, and give it back. Raises `UserError` where that cannot be done."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; name another folder") from error
+    return path
 
 
 def load_config(path: Path | str) -> Config:

@@ -207,7 +207,13 @@ class EvaluationConfig:
     frames_per_batch: int = 1
     """Frames of a segment that run as one batch on the device."""
     videos_per_batch: int = 1
-    """Videos that advance side by side, segment by segment."""
+    """Videos that advance side by side, segment by segment. A multiple of the number of devices uses them
+    all."""
+    seq_nms: bool = False
+    """Link and rescore detections along each video before they are scored (Seq-NMS), instead of suppression
+    frame by frame."""
+    score_thresholds: tuple[float, ...] = ()
+    """Detections below are dropped before that: one value for all classes, or one a class in their order."""
 
 
 @dataclass(frozen=True)

@@ -41,18 +41,16 @@ def check_fields(kind: Any, value: Any, name: str) -> Any:
     """`value`, made of dictionaries, sequences and scalars, as the type `kind`.
 
     `kind` is a dataclass, a tuple, a Literal or a scalar type, nested at will. An int is also a float, and
-    a list a tuple; nothing else is converted, and no field may be absent or unknown. Raises `UserError`
-    naming the field, which at the top is `name`.
+    a list a tuple; nothing else is converted, and no field may be unknown. One that is absent takes its
+    default: the run is older than the field. Raises `UserError` naming the field, which at the top is `name`.
     """
     if is_dataclass(kind) and isinstance(value, dict):
         names = [field.name for field in fields(kind)]
         for unknown in value.keys() - set(names):
             raise UserError(f"{name} has no field {unknown!r}")
-        for absent in names:
-            if absent not in value:
-                raise UserError(f"{name} lacks the field {absent!r}")
         types = get_type_hints(kind)
-        return kind(**{each: check_fields(types[each], value[each], f"{name}.{each}") for each in names})
+        given = (each for each in names if each in value)
+        return kind(**{each: check_fields(types[each], value[each], f"{name}.{each}") for each in given})
     if get_origin(kind) is tuple and isinstance(value, (list, tuple)):
         types = get_args(kind)
         if types[-1] is Ellipsis:

@@ -10,11 +10,14 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from itertools import count, islice
+from math import gcd
 from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from lsts_jax.models.detector import Detector
 from lsts_jax.structs import Detections, Frame, Memory
@@ -54,7 +57,8 @@ class VideoDetector:
         self.detector, self.variables = detector, variables
         self.interval, self.schedule = interval, schedule
         one = partial(detect_video, detector, frames_per_batch=frames_per_batch)
-        self._detect = jax.jit(jax.vmap(one, in_axes=(None, 0, 0, 0, 0)), donate_argnums=1)
+        self._videos = jax.vmap(one, in_axes=(None, 0, 0, 0, 0))
+        self._programs: dict[int, Callable] = {}
 
     def stream(self, frames: Iterable[Frame]) -> Iterator[Detections]:
         """Detections (NumPy arrays) of each frame of one video; all frames share one canvas."""
@@ -66,7 +70,8 @@ class VideoDetector:
         """Position of the video and detections of each frame of many videos, all on one canvas.
 
         `videos_per_batch` of them advance in lockstep, a segment at a time; as one ends, the next takes its
-        place. The frames of a video come in order, those of different videos in between.
+        place. The frames of a video come in order, those of different videos in between. As many of this
+        process's devices as divide `videos_per_batch` share the videos; nothing passes between them.
         """
         waiting = iter(enumerate(videos))
         lanes: list[_Lane | None] = [None] * videos_per_batch
@@ -109,14 +114,32 @@ class VideoDetector:
             for frames, key in zip(segments, keyframes, strict=True)
         ]
         stacked = [jax.tree.map(lambda *x: np.stack(x)[None], *frames) for frames in filled]
-        batch = jax.device_put(jax.tree.map(lambda *x: np.stack(x), *stacked))  # [V 1 T ...]
+        batch = jax.tree.map(lambda *x: np.stack(x), *stacked)  # [V 1 T ...]
         if memory is None:
             one = empty_memory(self.detector, self.variables, segments[0][0]).feature
             memory = Memory(jnp.zeros((len(segments), *one.shape), one.dtype))
         keyframes, first = np.array(keyframes, np.int32)[:, None], np.array(first)[:, None]
-        memory, found = self._detect(self.variables, memory, batch, keyframes, first)
+        memory, found = self._program(len(segments))(self.variables, memory, batch, keyframes, first)
         jax.tree.map(lambda x: x.copy_to_host_async(), found)
         return memory, found
+
+    def _program(self, videos: int) -> Callable:
+        """Detection of a segment of each of so many videos, spread over devices."""
+        if videos not in self._programs:
+            count = gcd(videos, jax.local_device_count())
+            mesh = jax.make_mesh((count,), ("videos",), (AxisType.Auto,), devices=jax.local_devices()[:count])
+            whole, by_video = NamedSharding(mesh, P()), NamedSharding(mesh, P("videos"))
+            self.variables = jax.device_put(self.variables, whole)
+            spread = jax.shard_map(
+                self._videos,
+                mesh=mesh,
+                in_specs=(P(), *4 * (P("videos"),)),
+                out_specs=P("videos"),
+                check_vma=False,
+            )
+            places = {"in_shardings": (whole, *4 * (by_video,)), "out_shardings": by_video}
+            self._programs[videos] = jax.jit(spread, donate_argnums=1, **places)
+        return self._programs[videos]
 
 
 def _fetch(owners: list[tuple[int, int] | None], found: Detections) -> Iterator[tuple[int, Detections]]:

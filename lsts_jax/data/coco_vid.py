@@ -70,7 +70,8 @@ class CocoVID:
             )
         ids = {name: number for number, name in enumerate(self.class_names, start=1)}
         self.videos: list[Video] = []
-        files, sizes, is_sample, rows = [], [], [], []
+        self._class_of_category: dict[int, int] = {}
+        files, sizes, is_sample, rows, image_ids = [], [], [], [], []
         total = 0
         for name, (categories, images, table) in zip(lists, contents, strict=True):
             folder = find_folder(self.root, name, images.files)
@@ -78,12 +79,15 @@ class CocoVID:
             files.append(np.char.add(f"{folder}/".encode() if folder else b"", images.files))
             sizes.append(images.sizes)
             is_sample.append(images.is_sample)
+            image_ids.append(images.ids)
+            self._class_of_category |= {key: ids.get(label, 0) for key, label in categories.items()}
             known, inverse = np.unique(table["category"], return_inverse=True)
             table["category"] = np.array([ids.get(categories[i], 0) for i in known.tolist()], int)[inverse]
             table["image"] += total
             rows.append(table[table["category"] > 0])
             total += len(images.files)
         self._files, self._sizes = np.concatenate(files), np.concatenate(sizes)
+        self._image_ids = np.concatenate(image_ids)
         self._rows = np.concatenate(rows)
         self._row_of_image = np.searchsorted(self._rows["image"], np.arange(total + 1))
         self._image_of_video = np.cumsum([0] + [video.num_frames for video in self.videos])
@@ -113,6 +117,25 @@ class CocoVID:
 
     def global_id(self, video: int, t: int) -> int:
         return self._global_ids[Sample(video, t)]
+
+    def frames_of_images(self, image_ids: Int64[ndarray, "m"]) -> Int64[ndarray, "m"]:
+        """Number, from 0, of the sample that has the id of an image in the files; -1 if none has.
+
+        Raises `UserError` if two files use an id.
+        """
+        known, place = np.unique(self._image_ids, return_index=True)
+        if len(known) < len(self._image_ids):
+            raise UserError(f"{self.root}: two of the lists use the same image ids; evaluate one at a time")
+        found = np.searchsorted(known, image_ids).clip(max=len(known) - 1)
+        number = np.full(len(self._image_ids), -1)
+        for (video, t), position in self._global_ids.items():
+            number[self._image(video, t)] = position - 1
+        return np.where(known[found] == image_ids, number[place[found]], -1)
+
+    def classes_of_categories(self, category_ids: Int64[ndarray, "m"]) -> Int64[ndarray, "m"]:
+        """1..N, 0 where `class_names` does not name the category, -1 where the files have none of this id."""
+        known, place = np.unique(category_ids, return_inverse=True)
+        return np.array([self._class_of_category.get(i, -1) for i in known.tolist()], np.int64)[place]
 
     def _image(self, video: int, t: int) -> int:
         if not 0 <= t < self.videos[video].num_frames:

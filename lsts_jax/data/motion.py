@@ -4,9 +4,14 @@ The motion IoU of an object in a frame is the mean IoU of its box with its own b
 before and after; the slower it moves, the higher. Slow is above 0.9, fast below 0.7, both ends included.
 """
 
+from numbers import Real
+from pathlib import Path
+
 import numpy as np
-from jaxtyping import Float, Int32
+from jaxtyping import Float, Float64, Int, Int32
 from numpy import ndarray
+
+from lsts_jax.errors import UserError
 
 REACH = 10  # frames to both sides
 RANGES = {"slow": (0.9, 1.0), "medium": (0.7, 0.9), "fast": (0.0, 0.7)}
@@ -37,6 +42,54 @@ def motion_iou(
             np.add.at(total, order[places], overlap)
             np.add.at(count, order[places], 1)
     return total / np.maximum(count, 1)
+
+
+def read_motion_iou(path: str | Path, objects_per_frame: Int[ndarray, "f"]) -> Float64[ndarray, "n"]:
+    """Motion IoU of all objects, frame by frame, from FGFA's imagenet_vid_groundtruth_motion_iou.mat.
+
+    Its variable `motion_iou` has a cell for each frame of the list, with an entry for each object. An empty
+    entry is 0; where a frame has no objects, there may be one such.
+
+    Args:
+      objects_per_frame: how many are annotated in each frame of the list.
+
+    Raises `UserError` if the file cannot be read or holds other frames or numbers of objects.
+    """
+    cells = _motion_cells(Path(path))
+    if len(cells) != len(objects_per_frame):
+        raise UserError(f"{path}: has {len(cells)} frames, and the lists name {len(objects_per_frame)}")
+    values: list[float] = []
+    for frame, (cell, count) in enumerate(zip(cells, objects_per_frame, strict=True), start=1):
+        entries = [np.asarray(entry).reshape(-1)[:1] for entry in (cell.reshape(-1) if cell.size else cell)]
+        if count == 0 and all(len(entry) == 0 for entry in entries):
+            continue
+        if len(entries) != count:
+            raise UserError(
+                f"{path}: has {len(entries)} objects in frame {frame} of the list, but annotated are {count}"
+            )
+        for entry in entries:
+            value = entry[0] if len(entry) else 0.0
+            if not (isinstance(value, Real) and 0 <= value <= 1):
+                raise UserError(f"{path}: {value} in frame {frame} of the list is no motion IoU")
+            values.append(float(value))
+    return np.array(values, np.float64)
+
+
+def _motion_cells(path: Path) -> ndarray:
+    from scipy.io import loadmat
+
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    try:
+        variables = loadmat(path, appendmat=False)
+    except NotImplementedError:  # what scipy makes of HDF5
+        raise UserError(f"{path}: is in MATLAB's format 7.3; save it in MATLAB with -v7") from None
+    except Exception:  # a damaged file can fail anywhere in scipy's reader
+        raise UserError(f"{path}: is damaged or no file of MATLAB's; get it again") from None
+    cells = variables.get("motion_iou")
+    if not isinstance(cells, ndarray) or cells.dtype != object:
+        raise UserError(f"{path}: has no cell array motion_iou; is it FGFA's file?")
+    return cells.reshape(-1)
 
 
 def in_ranges(values: Float[ndarray, "n"]) -> dict[str, ndarray]:

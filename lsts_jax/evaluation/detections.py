@@ -1,4 +1,4 @@
-"""Detections on disk: the official ImageNet VID text and JSON lines, written frame by frame (numpy only).
+"""Detections on disk: the official ImageNet VID text and JSON lines, (numpy only).
 
 Text, a line for each detection: `frame_id class score x1 y1 x2 y2`, where frame_id counts the frames of the
 whole val list from 1, score has 4 decimals and corners have 2. Scores closer than that become ties, so the
@@ -20,7 +20,7 @@ from jaxtyping import Float, Int32
 from numpy import ndarray
 
 from lsts_jax.errors import UserError
-from lsts_jax.evaluation.vid_map import DetectionArrays
+from lsts_jax.evaluation.matching import DetectionArrays
 
 LINES_AT_ONCE = 1 << 16
 TEXT_ROW = np.dtype([("frame", "i4"), ("class", "i4"), ("score", "f8"), ("box", "f8", 4)])
@@ -48,18 +48,15 @@ def join(frames: Iterable[FrameDetections]) -> DetectionArrays:
     )
 
 
-@contextmanager
-def text_writer(path: Path | str) -> Iterator[Callable[[FrameDetections], None]]:
-    """Gives a function that appends a frame to a new file in the official text format."""
+def write_text(path: Path | str, found: DetectionArrays) -> None:
+    """Writes the detections of a data set in the official text format, in the order given."""
     with _open(path, "w") as file:
-
-        def write(frame: FrameDetections) -> None:
+        for begin in range(0, len(found.frame), LINES_AT_ONCE):
+            frame, classes, scores, boxes = (x[begin : begin + LINES_AT_ONCE].tolist() for x in found)
             file.writelines(
-                f"{frame.frame + 1} {number} {score:.4f} {x1:.2f} {y1:.2f} {x2:.2f} {y2:.2f}\n"
-                for number, score, (x1, y1, x2, y2) in _rows(frame)
+                f"{f + 1} {c} {s:.4f} {x1:.2f} {y1:.2f} {x2:.2f} {y2:.2f}\n"
+                for f, c, s, (x1, y1, x2, y2) in zip(frame, classes, scores, boxes, strict=True)
             )
-
-        yield write
 
 
 @contextmanager
@@ -91,12 +88,12 @@ def read_text(path: Path | str) -> DetectionArrays:
     Numbers are float64, so that a file is scored exactly as it reads.
     Raises `UserError` naming file and line.
     """
-    blocks = [np.zeros(0, TEXT_ROW)]
+    blocks = [_columns(np.zeros(0, TEXT_ROW))]
     with _open(path, "r") as file:
         first_line = 1
         while lines := list(islice(file, LINES_AT_ONCE)):
             try:
-                blocks.append(_parse_text(lines))
+                blocks.append(_columns(_parse_text(lines)))
             except ValueError as error:
                 number, line = next((i, line) for i, line in enumerate(lines) if not _is_text_row(line))
                 raise UserError(
@@ -104,8 +101,11 @@ def read_text(path: Path | str) -> DetectionArrays:
                     f"counted from 1 and finite numbers, found {line.strip()[:80]!r}"
                 ) from error
             first_line += len(lines)
-    rows = np.concatenate(blocks)
-    return DetectionArrays(rows["frame"] - np.int32(1), rows["class"], rows["score"], rows["box"])
+    columns = []
+    for name in TEXT_ROW.names:  # one after the other: files can have 50 million lines
+        columns.append(np.concatenate([block.pop(name) for block in blocks]))
+    frame, *rest = columns
+    return DetectionArrays(frame - np.int32(1), *rest)
 
 
 def read_jsonl(path: Path | str, class_names: tuple[str, ...]) -> Iterator[FrameDetections]:
@@ -135,6 +135,10 @@ def _parse_text(lines: list[str]) -> ndarray:
     if not finite or rows["frame"].min() < 1 or rows["class"].min() < 1:
         raise ValueError("out of range")
     return rows
+
+
+def _columns(rows: ndarray) -> dict[str, ndarray]:
+    return {name: rows[name].copy() for name in TEXT_ROW.names}
 
 
 def _is_text_row(line: str) -> bool:

@@ -5,24 +5,23 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
-from numpy import ndarray
 from tqdm import tqdm
 
 from lsts_jax.config import Config
 from lsts_jax.data.dataset import VideoDataset
 from lsts_jax.data.loader import read_frame
-from lsts_jax.data.motion import in_ranges, motion_iou
 from lsts_jax.data.threads import prepare_threads
 from lsts_jax.data.transforms import Size, canvas_of
-from lsts_jax.evaluation.detections import FrameDetections, join, text_writer
+from lsts_jax.errors import UserError
+from lsts_jax.evaluation.detections import FrameDetections, join, write_text
+from lsts_jax.evaluation.matching import DetectionArrays
+from lsts_jax.evaluation.scoring import Truth, read_truth, score_all
+from lsts_jax.evaluation.seq_nms import seq_nms
 from lsts_jax.evaluation.store import VideoStore
-from lsts_jax.evaluation.vid_map import Annotations, DetectionArrays, vid_map
 from lsts_jax.models.detector import Detector
 from lsts_jax.streaming import READERS, VideoDetector, read_ahead
 from lsts_jax.structs import Detections, Frame
@@ -36,6 +35,7 @@ def evaluate(
     folder: Path,
     *,
     step: int | None = None,
+    motion_file: Path | None = None,
 ) -> dict:
     """Detect on all samples of a data set and score them.
 
@@ -44,34 +44,26 @@ def evaluate(
       folder: metrics.json and detections.txt are written there.
       step: of the checkpoint. With it, an evaluation that was killed is continued: finished videos of the
         same step and config are not detected again.
+      motion_file: see `read_truth`.
 
     Returns:
-      The content of metrics.json: mAP, the same of slow, medium and fast objects, and AP by class as
-      fractions of 1, frames, and fps with the frames and
-      seconds that it was measured on (the whole of it: decoding, detection, post-processing; compilation,
-      once a canvas, and videos that an earlier run finished are left out).
+      The content of metrics.json: the scores of `score_all` as fractions of 1, frames, and fps with the
+      frames and seconds that it was measured on (the whole of it: decoding, detection, post-processing;
+      compilation, once a canvas, and videos that an earlier run finished are left out).
     """
     folder.mkdir(parents=True, exist_ok=True)
+    truth = read_truth(dataset, motion_file)
+    if config.evaluation.seq_nms:  # which suppresses by itself
+        detector = detector.clone(detection_nms_threshold=1.0)
     started = time.time() if step is None else None  # unlike any other
     key = {"step": step, "started": started, "config": asdict(config)}
     store = VideoStore(folder / "videos", json.loads(json.dumps(key)))
     frames, seconds = _detect_missing(detector, variables, config, dataset, store)
     videos = [store.read(video) for video in sorted({video for video, _ in dataset.samples})]
-    with text_writer(folder / "detections.txt") as write:
-        for one in chain(*map(_by_frame, videos)):
-            write(one)
     found = DetectionArrays(*map(np.concatenate, zip(*videos, strict=True)))
-    annotations, motion = annotations_of(dataset)
-    scored = vid_map(annotations, found, dataset.class_names)
-    by_motion = {
-        name: vid_map(annotations, found, dataset.class_names, in_range=chosen).mAP
-        for name, chosen in in_ranges(motion).items()
-        if (chosen & ~annotations.ignored).any()
-    }
-    metrics = {
-        "mAP": scored.mAP,
-        "mAP by motion": by_motion,
-        "AP": scored.AP,
+    found = refine(found, truth, config, len(dataset.class_names))
+    write_text(folder / "detections.txt", found)
+    metrics = score_all(truth, found, dataset.class_names).metrics | {
         "frames": len(set(dataset.samples)),
         "measured_frames": frames,
         "seconds": seconds,
@@ -114,35 +106,31 @@ def _detect_missing(
     return frames, seconds
 
 
+def refine(found: DetectionArrays, truth: Truth, config: Config, num_classes: int) -> DetectionArrays:
+    """What the config asks for between detecting and scoring: thresholds by class, Seq-NMS."""
+    if thresholds := config.evaluation.score_thresholds:
+        if len(thresholds) not in (1, num_classes):
+            raise UserError(
+                f"config.evaluation.score_thresholds: {len(thresholds)} values for {num_classes} classes; "
+                "give one, or one a class"
+            )
+        kept = found.scores >= np.broadcast_to(thresholds, num_classes)[found.classes - 1]
+        found = DetectionArrays(*(column[kept] for column in found))
+    if config.evaluation.seq_nms:
+        found = seq_nms(found, truth.frames_by_video(), nms_iou=config.model.detections.nms_threshold)
+    return found
+
+
 def table(metrics: dict) -> str:
-    """AP by class as lines of text, in percent."""
-    width = max(len(name) for name in [*metrics["AP"], "  medium"])
-    rows = [f"{name:<{width}}  {100 * value:5.1f}" for name, value in metrics["AP"].items()]
-    means = {"mAP": metrics["mAP"]} | {f"  {k}": v for k, v in metrics["mAP by motion"].items()}
-    rows += ["-" * (width + 7)] + [f"{name:<{width}}  {100 * value:5.1f}" for name, value in means.items()]
-    return "\n".join(rows)
-
-
-def annotations_of(dataset: VideoDataset) -> tuple[Annotations, Float[ndarray, "n"]]:
-    """What is annotated in all samples, as the metric takes it, and the motion IoU of each object."""
-    frames, classes, boxes, ignored, videos, times, tracks = ([] for _ in range(7))
-    for video, t in dict.fromkeys(dataset.samples):
-        objects = dataset.objects(video, t)
-        count = len(objects.boxes)
-        frames.append(np.full(count, dataset.global_id(video, t) - 1, np.int32))
-        classes.append(objects.classes)
-        boxes.append(objects.boxes)
-        ignored.append(objects.ignored)
-        videos.append(np.full(count, video, np.int32))
-        times.append(np.full(count, t, np.int32))
-        tracks.append(objects.track_ids)
-    annotations = Annotations(*(np.concatenate(x) for x in (frames, classes, boxes, ignored)))
-    videos, times, tracks = (np.concatenate(x) for x in (videos, times, tracks))
-    motion = np.zeros(len(videos))
-    for video in np.unique(videos):
-        of_video = videos == video
-        motion[of_video] = motion_iou(times[of_video], tracks[of_video], annotations.boxes[of_video])
-    return annotations, motion
+    """AP by class and the other scores as lines of text, in percent."""
+    rows = list(metrics["AP"].items()) + [("mAP", metrics["mAP"])]
+    for name, values in metrics.items():
+        if name != "AP" and isinstance(values, dict):
+            rows += [(name, None), *((f"  {key}", value) for key, value in values.items())]
+    width = max(len(name) for name, _ in rows)
+    lines = [name if value is None else f"{name:<{width}}  {100 * value:5.1f}" for name, value in rows]
+    lines.insert(len(metrics["AP"]), "-" * (width + 7))
+    return "\n".join(lines)
 
 
 class _Listed(NamedTuple):
@@ -184,14 +172,6 @@ def _detect(
         lanes = config.evaluation.videos_per_batch
         for position, found in detector.stream_many(map(frames, group), videos_per_batch=lanes):
             yield position, frame_detections(next(ids[position]) - 1, found)
-
-
-def _by_frame(found: DetectionArrays) -> Iterator[FrameDetections]:
-    """The frames that have detections."""
-    borders = np.flatnonzero(np.diff(found.frame)) + 1
-    for frame, *rest in zip(*(np.split(field, borders) for field in found), strict=True):
-        if len(frame):
-            yield FrameDetections(int(frame[0]), *rest)
 
 
 def frame_detections(frame: int, found: Detections, time: float = 0.0) -> FrameDetections:

@@ -73,7 +73,7 @@ def score(
     class_names: tuple[str, ...],
     *,
     in_range: Bool[ndarray, "n"] | None = None,
-    weights: Float[ndarray, "m"] | Bool[ndarray, "m"] | None = None,
+    weights: Float[ndarray, "m"] | None = None,
 ) -> VidMap:
     """Average precision of detections that are matched.
 
@@ -92,7 +92,7 @@ def score(
             continue
         taken = matches.taken[rows]
         true = (taken >= 0) & in_range[taken]
-        counted = np.where(taken >= 0, true, 1.0 if weights is None else weights[rows])
+        counted = np.where(taken >= 0, true, 1.0 if weights is None else weights[rows]).astype(np.float64)
         counted[matches.hidden[rows]] = 0.0
         curves[name] = _precision_recall(detections.scores[rows], true, counted, objects)
         average_precision[name] = _area(curves[name])

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy.io import savemat
 
-from lsts_jax.data.motion import in_ranges, motion_iou
+from lsts_jax.data.motion import in_ranges, motion_iou, read_motion_iou
+from lsts_jax.errors import UserError
 from lsts_jax.evaluation.vid_map import Annotations, DetectionArrays, vid_map
 
 
@@ -131,3 +133,81 @@ def test_all_objects_in_range_is_the_score_itself():
     whole = vid_map(annotations, detections, ("a",))
     assert vid_map(annotations, detections, ("a",), in_range=np.ones(2, bool)).mAP == whole.mAP
     assert whole.mAP == pytest.approx((1 + 2 / 3) / 2)
+
+
+def cell(entries, row=False):
+    """A cell array, a column unless a row is asked for."""
+    array = np.empty((1, len(entries)) if row else (len(entries), 1), object)
+    array.reshape(-1)[:] = entries
+    return array
+
+
+def motion_file(path, frames):
+    savemat(path, {"motion_iou": cell(frames)})
+    return path
+
+
+def test_fgfas_file(tmp_path):
+    """Entries in cells (a column or a row) or a matrix; empty ones; frames without objects in three forms."""
+    empty = np.zeros((0, 0))
+    frames = [
+        cell([np.array([[0.25]]), empty, np.array([[1.0]])]),
+        cell([np.array([[0.5]]), np.array([[0.75]])], row=True),
+        np.array([[0.125], [0.625]]),
+        np.zeros((1, 0)),
+        np.zeros((1, 0)),
+        empty,
+        cell([empty]),
+        np.array([[0.875]]),
+    ]
+    counts = np.array([3, 2, 2, 1, 0, 0, 0, 1])
+    found = read_motion_iou(motion_file(tmp_path / "motion.mat", frames), counts)
+    np.testing.assert_array_equal(found, [0.25, 0, 1, 0.5, 0.75, 0.125, 0.625, 0, 0.875])
+
+
+@pytest.mark.parametrize(
+    ("counts", "told"),
+    [
+        ([2, 1], "has 3 frames, and the lists name 2"),
+        ([2, 2, 0], "has 1 objects in frame 2 of the list, but annotated are 2"),
+        ([1, 1, 0], "has 2 objects in frame 1 of the list, but annotated are 1"),
+        ([2, 0, 0], "has 1 objects in frame 2 of the list, but annotated are 0"),
+        ([2, 1, 1], "has 0 objects in frame 3 of the list, but annotated are 1"),
+    ],
+)
+def test_fgfas_file_of_other_objects(tmp_path, counts, told):
+    frames = [np.array([[0.5], [0.6]]), np.array([[0.7]]), np.zeros((0, 0))]
+    path = motion_file(tmp_path / "motion.mat", frames)
+    assert len(read_motion_iou(path, np.array([2, 1, 0]))) == 3
+    with pytest.raises(UserError, match=f"motion.mat: {told}"):
+        read_motion_iou(path, np.array(counts))
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, np.nan, 1j, "a", cell([0.5])])
+def test_fgfas_file_holds_motion_ious(tmp_path, value):
+    path = motion_file(tmp_path / "motion.mat", [cell([value])])
+    with pytest.raises(UserError, match=r"motion.mat: .* in frame 1 of the list is no motion IoU"):
+        read_motion_iou(path, np.array([1]))
+
+
+def test_what_is_not_fgfas_file(tmp_path):
+    whole = motion_file(tmp_path / "whole.mat", [np.array([[0.5]])] * 40).read_bytes()
+    contents = {
+        "text": b"frame,motion\n1,0.5\n",
+        "nothing": b"",
+        "picture": b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(200),
+        "hdf5": b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM" + bytes(512),
+    } | {f"first {n}": whole[:n] for n in (1, 4, 60, 127, 128, 140, 200, len(whole) // 2, len(whole) - 1)}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UserError, match=f"{name}: ") as raised:
+            read_motion_iou(tmp_path / name, np.ones(40, int))
+        assert "\n" not in str(raised.value) and ("7.3" in str(raised.value)) == (name == "hdf5")
+    with pytest.raises(UserError, match=r"none.mat: no such file"):
+        read_motion_iou(tmp_path / "none.mat", np.ones(40, int))
+    savemat(tmp_path / "other.mat", {"iou": 1.0})
+    with pytest.raises(UserError, match=r"other.mat: has no cell array motion_iou"):
+        read_motion_iou(tmp_path / "other.mat", np.ones(40, int))
+    savemat(tmp_path / "matrix.mat", {"motion_iou": np.ones((40, 1))})
+    with pytest.raises(UserError, match=r"matrix.mat: has no cell array motion_iou"):
+        read_motion_iou(tmp_path / "matrix.mat", np.ones(40, int))

@@ -12,7 +12,7 @@ from lsts_jax.evaluation.detections import (
     jsonl_writer,
     read_jsonl,
     read_text,
-    text_writer,
+    write_text,
 )
 
 NAMES = ("cat", "dög")
@@ -37,9 +37,7 @@ FRAMES = [
 
 
 def test_text_is_the_official_format(tmp_path):
-    with text_writer(tmp_path / "detections.txt") as write:
-        for each in FRAMES:
-            write(each)
+    write_text(tmp_path / "detections.txt", join(FRAMES))
     assert (tmp_path / "detections.txt").read_text() == (
         "1 2 0.9877 1.23 2.00 30.50 40.00\n"
         "1 1 0.2500 -3.00 0.00 5.00 6.75\n"
@@ -48,9 +46,7 @@ def test_text_is_the_official_format(tmp_path):
 
 
 def test_text_round_trip(tmp_path):
-    with text_writer(tmp_path / "detections.txt") as write:
-        for each in FRAMES:
-            write(each)
+    write_text(tmp_path / "detections.txt", join(FRAMES))
     read, written = read_text(tmp_path / "detections.txt"), join(FRAMES)
     np.testing.assert_array_equal(read.frame, [0, 0, 2])
     np.testing.assert_array_equal(read.classes, written.classes)
@@ -171,8 +167,5 @@ def test_files_that_cannot_be_opened_are_named(tmp_path):
     for read in (read_text, lambda path: list(read_jsonl(path, NAMES))):
         with pytest.raises(UserError, match=r"absent\.x: No such file"):
             read(tmp_path / "absent.x")
-    with (
-        pytest.raises(UserError, match=r"absent/d\.txt: No such file"),
-        text_writer(tmp_path / "absent/d.txt"),
-    ):
-        pass
+    with pytest.raises(UserError, match=r"absent/d\.txt: No such file"):
+        write_text(tmp_path / "absent/d.txt", join(FRAMES))

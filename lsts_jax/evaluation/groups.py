@@ -1,0 +1,93 @@
+"""The metric of some of the objects: by motion, by size, by length of track, by marks (numpy only)."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Bool, Float, Int32
+from numpy import ndarray
+
+from lsts_jax.data.motion import in_ranges
+from lsts_jax.evaluation.matching import Annotations, DetectionArrays, Matches, area
+from lsts_jax.evaluation.vid_map import blame, score
+
+SMALL, LARGE = 32**2, 96**2  # pixels of the original picture, COCO's
+SHORT, LONG = 90, 300  # frames; TAO's 3 and 10 seconds at the 30 frames a second of most of ImageNet VID
+
+Groups = dict[str, dict[str, Bool[ndarray, "n"]]]
+"""By name of what they are told apart by and of the group: the objects that belong to it."""
+
+
+def groups_of(
+    annotations: Annotations,
+    videos: Int32[ndarray, "n"],
+    tracks: Int32[ndarray, "n"],
+    motion: Float[ndarray, "n"],
+    marks: Mapping[str, Bool[ndarray, "n"]] | None = None,
+) -> Groups:
+    """All groups that have objects.
+
+    Args:
+      videos, tracks: of each object; the track -1 where it is unknown.
+      motion: motion IoU of each object.
+      marks: what else is known of objects, as "degraded"; each makes a group and its opposite.
+    """
+    groups = {
+        "motion": in_ranges(motion),
+        "size": by_size(annotations.boxes),
+        "track length": by_track_length(videos, tracks),
+    }
+    for mark, has in (marks or {}).items():
+        groups[mark] = {mark: has, f"not {mark}": ~has}
+    filled = {
+        kind: {name: members for name, members in of_kind.items() if (members & ~annotations.ignored).any()}
+        for kind, of_kind in groups.items()
+    }
+    return {kind: of_kind for kind, of_kind in filled.items() if of_kind}
+
+
+def by_size(boxes: Float[ndarray, "n 4"]) -> dict[str, Bool[ndarray, "n"]]:
+    pixels = area(boxes)
+    return {
+        "small": pixels < SMALL,
+        "medium": (pixels >= SMALL) & (pixels <= LARGE),
+        "large": pixels > LARGE,
+    }
+
+
+def by_track_length(
+    videos: Int32[ndarray, "n"], tracks: Int32[ndarray, "n"]
+) -> dict[str, Bool[ndarray, "n"]]:
+    """By the number of listed frames in which an object's track is annotated; those without one in none."""
+    pairs = np.stack([videos, tracks], axis=1)
+    _, track, lengths = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
+    length, known = lengths[track.reshape(-1)], tracks >= 0
+    return {
+        "short": known & (length < SHORT),
+        "medium": known & (length >= SHORT) & (length <= LONG),
+        "long": known & (length > LONG),
+    }
+
+
+def scores_by_group(
+    annotations: Annotations,
+    detections: DetectionArrays,
+    matches: Matches,
+    class_names: tuple[str, ...],
+    groups: Groups,
+) -> dict[str, dict[str, float]]:
+    """ImageNet VID's mAP where only the objects of a group are to be found, by FGFA's rules.
+
+    A detection that takes an object out of the group counts neither way. One that takes none is a false one
+    in groups by size if its own size is the group's; in all others with the weight that `blame` gives it.
+    """
+    sizes = by_size(detections.boxes)
+    result: dict[str, dict[str, float]] = {kind: {} for kind in groups}
+    for kind, of_kind in groups.items():
+        for name, members in of_kind.items():
+            if kind == "size":
+                weights = sizes[name].astype(np.float64)
+            else:
+                weights = blame(annotations, detections, matches, members)
+            scored = score(annotations, detections, matches, class_names, in_range=members, weights=weights)
+            result[kind][name] = scored.mAP
+    return result

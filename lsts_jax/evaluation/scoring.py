@@ -1,0 +1,91 @@
+"""All scores of a data set's detections, whoever made them (numpy only; COCO's need a library)."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int32
+from numpy import ndarray
+from tqdm import tqdm
+
+from lsts_jax.data.dataset import Objects, VideoDataset
+from lsts_jax.data.motion import motion_iou, read_motion_iou
+from lsts_jax.evaluation.groups import groups_of, scores_by_group
+from lsts_jax.evaluation.matching import Annotations, DetectionArrays, Matches, match
+from lsts_jax.evaluation.vid_map import VidMap, score
+
+
+class Truth(NamedTuple):
+    """What is annotated in all samples of a data set, object by object, and whose the frames are."""
+
+    annotations: Annotations
+    videos: Int32[ndarray, "n"]
+    tracks: Int32[ndarray, "n"]  # -1 where unknown
+    motion: Float[ndarray, "n"]  # motion IoU: the lower, the faster
+    samples: Int32[ndarray, "f 2"]  # video and t of each frame, as `annotations` number them; -1: none
+
+    @property
+    def video_of_frame(self) -> Int32[ndarray, "f"]:
+        return self.samples[:, 0]
+
+    def frames_by_video(self) -> list[ndarray]:
+        """The frames of each video, in the order of time."""
+        order = np.lexsort(self.samples.T[::-1])
+        order = order[self.video_of_frame[order] >= 0]
+        return np.split(order, np.flatnonzero(np.diff(self.video_of_frame[order])) + 1)
+
+
+def read_truth(dataset: VideoDataset, motion_file: Path | None = None) -> Truth:
+    """Reads the annotations of all samples; no picture is opened.
+
+    `motion_file` is FGFA's (see `read_motion_iou`); without it motion is computed from the tracks.
+    """
+    samples = list(dict.fromkeys(dataset.samples))
+    frames = np.array([dataset.global_id(video, t) - 1 for video, t in samples], np.int32)
+    bar = tqdm(samples, "annotations", unit="frame", delay=2.0, dynamic_ncols=True)
+    objects = [dataset.objects(video, t) for video, t in bar]
+    counts = [len(found.boxes) for found in objects]
+    of_object = lambda values: np.repeat(np.asarray(values, np.int32), counts)
+    joined = Objects(*(np.concatenate(x) for x in zip(*(found[:-1] for found in objects), strict=True)), None)
+    videos, times = of_object([video for video, _ in samples]), of_object([t for _, t in samples])
+    places = np.full((frames.max() + 1, 2), -1, np.int32)
+    places[frames] = samples
+    if motion_file is not None:
+        motion = read_motion_iou(motion_file, np.array(counts))
+    else:
+        motion = np.zeros(len(videos))
+        for rows in _groups(videos):
+            motion[rows] = motion_iou(times[rows], joined.track_ids[rows], joined.boxes[rows])
+    annotations = Annotations(of_object(frames), joined.classes, joined.boxes, joined.ignored)
+    return Truth(annotations, videos, joined.track_ids, motion, places)
+
+
+def _groups(values: Int32[ndarray, "n"]) -> list[ndarray]:
+    """The rows of each value."""
+    order = np.argsort(values, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(values[order])) + 1)
+
+
+class Scores(NamedTuple):
+    metrics: dict  # the part of metrics.json that is about detections
+    matches: Matches
+    official: VidMap
+
+
+def score_all(truth: Truth, found: DetectionArrays, class_names: tuple[str, ...]) -> Scores:
+    """The official metric, the same by motion, size and length of track, and COCO's AP.
+
+    COCO's are left out where its library is not installed.
+    """
+    annotations = truth.annotations
+    matches = match(annotations, found, len(class_names))
+    official = score(annotations, found, matches, class_names)
+    groups = groups_of(annotations, truth.videos, truth.tracks, truth.motion)
+    by_group = scores_by_group(annotations, found, matches, class_names, groups)
+    metrics = {"mAP": official.mAP} | {f"mAP by {kind}": scores for kind, scores in by_group.items()}
+    if find_spec("hotcoco"):
+        from lsts_jax.evaluation.coco_ap import coco_ap
+
+        metrics["COCO"] = coco_ap(annotations, found, len(class_names))
+    return Scores(metrics | {"AP": official.AP}, matches, official)
