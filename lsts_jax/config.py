@@ -137,8 +137,10 @@ class ModelConfig:
     """authors: 1x1, 3x3, 3x3 convolutions of C/4, C/4, C channels; paper: 3x3 of C/4, C/2, C."""
     quality: Literal["authors", "paper"] = "authors"
     """authors: 1x1, 3x3, 3x3 convolutions of C/4, 16, 1 channels; paper: 3x3, 1x1, 1x1."""
-    temporal: Literal["lsts", "none"] = "lsts"
-    """none: every frame is a keyframe of its own, the single-frame R-FCN."""
+    temporal: Literal["lsts", "srfu", "dfa", "copy", "none"] = "lsts"
+    """What the memory is used for. lsts: SRFU from keyframe to keyframe and DFA from there to the frames
+    between. For comparison, srfu: the frames between take the keyframe's feature as it is; dfa: keyframes
+    forget the memory; copy: both; none: every frame is a keyframe of its own, the single-frame R-FCN."""
     keyframe_interval: int = 10
     """Frames a segment (paper, section 4.1)."""
     schedule: Literal["offline", "online"] = "offline"

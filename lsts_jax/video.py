@@ -70,6 +70,8 @@ def on_keyframe(
 def on_frame(detector: Detector, variables: Variables, memory: Memory, frame: Frame) -> Detections:
     """A frame between keyframes: its cheap low-level feature, enhanced by the memory."""
     call = partial(detector.apply, variables)
+    if detector.copies_memory:
+        return call(memory.feature, frame, method="detect")
     if detector.dfa is None:
         return start(detector, variables, frame)[1]
     low = call(frame, method="low")

@@ -238,7 +238,7 @@ def test_a_saved_config_comes_back_exactly(tmp_path_factory, seed, rate, canvase
         (lambda all: all.update(seed=True), ["config.seed is True, expected int"]),
         (lambda all: all["data"].update(canvases=[[1, 2, 3]]), ["config.data.canvases[0] is [1, 2, 3]"]),
         (lambda all: all["data"].update(canvases=[[1, "2"]]), ["config.data.canvases[0][1] is '2'"]),
-        (lambda all: all["model"].update(temporal="flow"), ["'flow', expected Literal['lsts', 'none']"]),
+        (lambda all: all["model"].update(temporal="flow"), ["'flow', expected Literal['lsts', 'srfu'"]),
     ],
 )
 def test_a_file_of_another_version_is_refused_by_field(folder, change, parts):

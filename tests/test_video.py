@@ -150,6 +150,31 @@ def test_interval_of_one_frame_and_the_single_frame_detector_run(tiny):
             assert_same(one, wanted)
 
 
+@pytest.mark.parametrize("temporal", ["srfu", "dfa", "copy"])
+def test_half_detectors_use_the_memory_where_they_say(temporal):
+    config = tiny_config(temporal=temporal)
+    detector, variables = tiny_detector(config)
+    start, on_keyframe, on_frame = map(jax.jit, events(detector))
+    frame, other = (at(random_frames(1, seed=seed), 0) for seed in (0, 1))
+    low = lambda x: detector.apply(variables, x, method="low")
+    own = detector.apply(variables, low(frame), frame.size, method="high")
+    memory, _ = start(variables, other)
+
+    renewed, on_key = on_keyframe(variables, memory, frame)
+    updated = own
+    if temporal == "srfu":
+        updated = detector.apply(variables, memory.feature, own, frame.size, method="update").feature
+        assert not np.allclose(updated, own)
+    np.testing.assert_allclose(renewed.feature, updated, atol=1e-4)
+    assert_same(on_key, detector.apply(variables, updated, frame, method="detect"))
+
+    lent = memory.feature
+    if temporal == "dfa":
+        lent = detector.apply(variables, memory.feature, low(frame), frame.size, method="enhance").feature
+    assert_same(on_frame(variables, memory, frame), detector.apply(variables, lent, frame, method="detect"))
+    assert ("offsets" in variables["params"]) == (temporal != "copy")
+
+
 def test_single_frame_detector_does_not_look_at_other_frames():
     detector, variables = tiny_detector(tiny_config(temporal="none"))
     frames, others = random_frames(1, 3), random_frames(1, 3, seed=1)

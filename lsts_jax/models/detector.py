@@ -27,7 +27,8 @@ from lsts_jax.structs import Alignment, Detections, Frame, Proposals
 
 
 class Detector(nn.Module):
-    """R-FCN with a memory. `srfu` and `dfa` are None in the single-frame detector.
+    """R-FCN with a memory. Without `srfu` keyframes forget it; without `dfa` the frames between detect on it
+    as it is (`copies_memory`) or, in the single-frame detector, on their own high-level feature.
 
     Sizes are (height, width) of the picture on the canvas in pixels throughout; maps have stride 16.
     """
@@ -38,6 +39,7 @@ class Detector(nn.Module):
     rfcn: RFCN
     srfu: SRFU | None
     dfa: DFA | None
+    copies_memory: bool
     offsets_init: Callable
     learn_offsets: bool
     anchor_ratios: tuple[float, ...]
@@ -50,7 +52,7 @@ class Detector(nn.Module):
     max_detections: int
 
     def setup(self):
-        if self.srfu is not None:
+        if self.srfu is not None or self.dfa is not None:
             self.offsets = self.param("offsets", self.offsets_init)
 
     def low(self, frame: Frame) -> Float[Array, "h w L"]:
@@ -132,6 +134,7 @@ class Detector(nn.Module):
         feature = self.high(low, frame.size)
         if self.srfu is not None:
             feature = self.update(feature, feature, frame.size).feature
+        if self.dfa is not None:
             feature = self.enhance(feature, low, frame.size).feature
         return self.detect(feature, frame)
 
@@ -154,7 +157,7 @@ def build_detector(config: ModelConfig, num_classes: int) -> Detector:
             "window",
         )
     }
-    temporal = config.temporal == "lsts"
+    with_srfu, with_dfa = config.temporal in ("lsts", "srfu"), config.temporal in ("lsts", "dfa")
     quality = {"variant": config.quality, "dtype": dtype}
     low2high = LowToHigh(config.feature_channels, config.low2high, init=init, dtype=dtype)
     return Detector(
@@ -164,8 +167,9 @@ def build_detector(config: ModelConfig, num_classes: int) -> Detector:
         high_level=HighLevel(**stages, feature_channels=config.feature_channels, init=init, dtype=dtype),
         rpn=RPN(len(config.anchors.ratios) * len(config.anchors.scales), dtype=dtype),
         rfcn=RFCN(num_classes, dtype=dtype),
-        srfu=SRFU(LSTS(**lsts, dtype=dtype), Quality(**quality)) if temporal else None,
-        dfa=DFA(low2high, LSTS(**lsts, dtype=dtype), Quality(**quality)) if temporal else None,
+        srfu=SRFU(LSTS(**lsts, dtype=dtype), Quality(**quality)) if with_srfu else None,
+        dfa=DFA(low2high, LSTS(**lsts, dtype=dtype), Quality(**quality)) if with_dfa else None,
+        copies_memory=config.temporal in ("srfu", "copy"),
         offsets_init=lambda key: initial_offsets(key, config.lsts.offsets, config.lsts.num_offsets),
         learn_offsets=config.lsts.learn_offsets,
         anchor_ratios=config.anchors.ratios,

@@ -25,14 +25,19 @@ def triplet_feature(detector: Detector, variables: PyTree, triplet: Triplet) -> 
     """
     call = partial(detector.apply, variables)
     size = triplet.current.size
-    if detector.srfu is None:
+    if detector.srfu is None and detector.dfa is None and not detector.copies_memory:
         return call(call(triplet.current, method="low"), size, method="high")
     frames = jax.tree.map(
         lambda *x: jnp.stack(x), triplet.old_key, triplet.new_key, triplet.current
     )  # as one batch: three passes of one picture are slower
     low = jax.vmap(lambda frame: call(frame, method="low"))(frames)
     high = jax.vmap(lambda x: call(x, size, method="high"))(low[:2])
-    memory = jnp.where(triplet.new_is_old, high[0], call(high[0], high[1], size, method="update").feature)
+    memory = high[1]
+    if detector.srfu is not None:
+        updated = call(high[0], memory, size, method="update").feature
+        memory = jnp.where(triplet.new_is_old, high[0], updated)
+    if detector.dfa is None:
+        return memory
     feature = call(memory, low[2], size, method="enhance").feature
     return jnp.where(triplet.current_is_new, memory, feature)
 

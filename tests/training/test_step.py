@@ -8,9 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from lsts_jax.structs import Memory
 from lsts_jax.training.optimizer import build_optimizer
 from lsts_jax.training.state import init_state
 from lsts_jax.training.step import project_offsets, train_step, triplet_feature
+from lsts_jax.video import events
 from tests.tiny import at, tiny_config, tiny_detector, triplets
 
 
@@ -84,6 +86,26 @@ def test_flags_bypass_and_offsets_receive_gradient(tiny):
     assert norm(without_dfa["dfa"]) == 0 < norm(without_dfa["srfu"])
     neither = gradient(yes, yes)
     assert norm(neither["offsets"]) == 0 < norm(neither["high_level"])
+
+
+@pytest.mark.parametrize("temporal", ["lsts", "srfu", "dfa", "copy", "none"])
+def test_training_sees_the_features_of_the_events(temporal):
+    detector, variables = tiny_detector(tiny_config(temporal=temporal))
+    triplet = at(triplets(1), 0)
+    low = lambda frame: detector.apply(variables, frame, method="low")
+    high = lambda frame: detector.apply(variables, low(frame), frame.size, method="high")
+    _, on_keyframe, _ = events(detector)
+    memory, _ = on_keyframe(variables, Memory(high(triplet.old_key)), triplet.new_key)
+    match temporal:
+        case "lsts" | "dfa":
+            size = triplet.current.size
+            found = detector.apply(variables, memory.feature, low(triplet.current), size, method="enhance")
+            wanted = found.feature
+        case "srfu" | "copy":
+            wanted = memory.feature
+        case "none":
+            wanted = high(triplet.current)
+    np.testing.assert_allclose(triplet_feature(detector, variables, triplet), wanted, rtol=1e-3, atol=1e-4)
 
 
 def test_a_frozen_offset_does_not_move():
