@@ -4,6 +4,7 @@ import logging
 import re
 import sys
 from dataclasses import replace
+from functools import partial
 
 import jax
 import numpy as np
@@ -16,6 +17,7 @@ from lsts_jax.models.detector import build_detector
 from lsts_jax.training.pretrained import convert_authors, import_weights, load_pretrained
 from lsts_jax.training.pretrained.arrays import Weights, in_memory
 from lsts_jax.training.pretrained.authors import authors_naming
+from lsts_jax.training.pretrained.run_folder import write_run
 from lsts_jax.training.pretrained.torchvision import torchvision_naming
 from lsts_jax.training.state import init_variables
 from tests.tiny import tiny_config
@@ -278,3 +280,21 @@ def test_position_sensitive_channels_are_turned_round():
     assert kernel[0, 0, 1, (row * 7 + column) * 5 + which] == 10 * (which * 49 + row * 7 + column)
     bias = found["params"]["rfcn"]["boxes"]["conv"]["bias"]
     assert bias[(row * 7 + column) * 4 + 2] == (4 + 2) * 49 + row * 7 + column
+
+
+@pytest.mark.parametrize(("before", "after"), [("none", "lsts"), ("lsts", "none"), ("dfa", "srfu")])
+def test_a_run_starts_a_detector_that_uses_the_memory_otherwise(tmp_path, before, after):
+    configs = {temporal: tiny_config(temporal=temporal) for temporal in (before, after)}
+    trees = {
+        temporal: jax.jit(
+            partial(init_variables, build_detector(config.model, 3), replace(config, seed=seed))
+        )()
+        for seed, (temporal, config) in enumerate(configs.items(), start=5)
+    }
+    write_run(tmp_path, {"batch_stats": {}} | trees[before], configs[before])
+    found = flatten_dict(load_pretrained(trees[after], tmp_path, configs[after].model.backbone))
+    own, given = flatten_dict(trees[after]), flatten_dict(trees[before])
+    assert found.keys() == own.keys()
+    for path, array in found.items():
+        np.testing.assert_array_equal(array, given.get(path, own[path]), err_msg=str(path))
+    assert own.keys() - given.keys() or given.keys() - own.keys()

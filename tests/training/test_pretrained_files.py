@@ -217,7 +217,7 @@ SAFETENSORS = {
     "offsets past the end": lambda: entry(data_offsets=[8, 16]),
     "unknown element type": lambda: entry(dtype="F7"),
     "no arrays": lambda: header_of({}),
-    "ours with a config that is none": lambda: safetensors(GOOD, config='{"seed": 0}'),
+    "ours with a config that is none": lambda: safetensors(GOOD, config='{"seeds": 0}'),
     "names that resemble ours": lambda: safetensors({"params/low_level": PAIR["b"], "params/": PAIR["b"]}),
 }
 DAMAGED = {

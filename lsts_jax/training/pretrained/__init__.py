@@ -29,11 +29,16 @@ from lsts_jax.training.state import init_variables
 
 __all__ = ["convert_authors", "import_weights", "load_pretrained", "open_weights", "read_mxnet_params"]
 
+# A single-frame detector can start one that has them, and the other way round.
+TEMPORAL = ("srfu", "dfa", "offsets")
+
 logger = logging.getLogger(__name__)
 
 
 def load_pretrained(variables: dict, path: Path | str, backbone: BackboneConfig) -> dict:
     """Initial variables with what a file or a run holds in their place: a backbone or a whole detector.
+
+    The parts of a detector that use the memory may be absent from either, each as a whole.
 
     Args:
       variables: from `init_variables`.
@@ -47,8 +52,17 @@ def load_pretrained(variables: dict, path: Path | str, backbone: BackboneConfig)
     if wrong := _contradictions(naming.settings, backbone):
         options = " ".join(f"--config.model.backbone.{name} {_typed(value)}" for name, value in wrong.items())
         raise UserError(f"{path}: trained with other settings than the config's; set {options}")
-    matched = match(str(path), weights, naming, variables, backbone)
     own = flatten_dict(variables)
+    placed = {place[1] for name in weights.arrays if (place := naming.path(name, backbone.split))}
+    matched = match(
+        str(path),
+        weights,
+        naming,
+        variables,
+        backbone,
+        allow_missing=[part for part in TEMPORAL if part not in placed],
+        allow_unused=[f"params/{part}" for part in TEMPORAL if part not in {place[1] for place in own}],
+    )
     fresh = sorted({place[1] for place in matched.new})
     logger.info(
         "%s: %d of %d arrays of the model come from it; new: %s",
