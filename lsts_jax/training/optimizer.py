@@ -28,12 +28,14 @@ def learning_rate(config: OptimizerConfig, steps_per_epoch: int) -> optax.Schedu
 
 
 def parameter_groups(params: PyTree, freeze: tuple[str, ...]) -> PyTree:
-    """Label of every parameter: frozen, offsets or trained."""
+    """Label of every parameter: frozen, offsets, alignment or trained."""
 
     def label(path, _):
         names = [key.key for key in path]
         if names[0] == "low_level" and names[1].startswith(freeze):
             return "frozen"
+        if names[0] in ("srfu", "dfa") and names[1] in ("lsts", "quality"):
+            return "alignment"
         return "offsets" if names[-1] == "offsets" else "trained"
 
     return jax.tree_util.tree_map_with_path(label, params)
@@ -56,6 +58,11 @@ def build_optimizer(config: OptimizerConfig, steps_per_epoch: int) -> optax.Grad
         return optax.chain(decay, scale, optax.trace(config.momentum), optax.scale(-1.0))
 
     return optax.partition(
-        {"trained": transform(1.0), "offsets": transform(config.offset_rate), "frozen": optax.set_to_zero()},
+        {
+            "trained": transform(1.0),
+            "alignment": transform(config.alignment_rate),
+            "offsets": transform(config.offset_rate),
+            "frozen": optax.set_to_zero(),
+        },
         lambda params: parameter_groups(params, config.freeze),
     )

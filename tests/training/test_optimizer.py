@@ -23,6 +23,11 @@ def tree(value: float) -> dict:
             },
         },
         "rpn": {"boxes": {"conv": {"kernel": leaf(), "bias": leaf()}}},
+        "dfa": {
+            "low2high": {"conv1": {"conv": {"kernel": leaf()}}},
+            "lsts": {"embed_source": {"conv": {"kernel": leaf()}}},
+            "quality": {"conv1": {"conv": {"kernel": leaf()}}},
+        },
         "offsets": leaf(),
     }
 
@@ -41,6 +46,10 @@ def test_groups_and_decay():
         "low_level/res2_1/conv1/conv/kernel",
     }
     assert paths(groups, "offsets") == {"offsets"}
+    assert paths(groups, "alignment") == {
+        "dfa/lsts/embed_source/conv/kernel",
+        "dfa/quality/conv1/conv/kernel",
+    }
     assert paths(decayed(tree(1.0)), False) == {
         "low_level/norm1/norm/bias",
         "low_level/res3_1/norm1/norm/bias",
@@ -92,8 +101,8 @@ def test_updates_equal_the_authors(authors_training, case):
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
-def test_frozen_stay_and_offsets_move_faster(name):
-    config = OptimizerConfig(name=name, learning_rate=0.01, weight_decay=0.0)
+def test_frozen_stay_and_some_have_rates_of_their_own(name):
+    config = OptimizerConfig(name=name, learning_rate=0.01, weight_decay=0.0, alignment_rate=0.1)
     params = tree(1.0)
     optimizer = build_optimizer(config, 100)
     with jax.numpy_dtype_promotion("standard"):  # optax's Adam mixes integers and floats
@@ -102,3 +111,7 @@ def test_frozen_stay_and_offsets_move_faster(name):
     kernel = updates["low_level"]["res3_1"]["conv1"]["conv"]["kernel"]
     assert float(kernel.max()) < 0
     np.testing.assert_allclose(updates["offsets"], 2.5 * kernel, rtol=1e-5)
+    np.testing.assert_allclose(
+        updates["dfa"]["lsts"]["embed_source"]["conv"]["kernel"], 0.1 * kernel, rtol=1e-5
+    )
+    np.testing.assert_allclose(updates["dfa"]["low2high"]["conv1"]["conv"]["kernel"], kernel, rtol=1e-5)
