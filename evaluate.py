@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from lsts_jax import cli
@@ -55,9 +56,10 @@ def evaluate_detector(options: Options) -> None:
     dataset = open_dataset(config.data, config.data.val_lists)
     detector, variables, step = load_detector(config, options.workdir, options.checkpoint)
     folder = options.workdir / "eval"
-    metrics = evaluate(
+    evaluated = evaluate(
         detector, variables, config, dataset, folder, step=step, motion_file=options.motion_iou
     )
+    metrics = evaluated.metrics
     print(table(metrics))
     if metrics["fps"]:
         print(f"{metrics['fps']:.1f} frames a second: reading, detecting and post-processing, side by side")
@@ -65,13 +67,29 @@ def evaluate_detector(options: Options) -> None:
         speed = measure_speed(detector, variables, config, dataset)
         write_json(folder / "speed.json", speed)
         print(speed_table(speed))
+    if wants_report(options):
+        from lsts_jax.evaluation.inside import look_inside
+        from lsts_jax.evaluation.report import Run, write_report
+        from lsts_jax.training.state import initial_offsets_of
+
+        learned = None
+        if config.model.temporal == "lsts":
+            initial = initial_offsets_of(detector, config)
+            learned = look_inside(detector, variables, config, dataset, evaluated.truth, initial)
+        about = metrics | {"step": step, "checkpoint": options.checkpoint}
+        write_report(
+            folder / "report.html",
+            title=options.workdir.resolve().name,
+            dataset=dataset,
+            truth=evaluated.truth,
+            run=Run(options.workdir.resolve().name, evaluated.detections, about),
+            learned=learned,
+        )
     print(f"step {step}, {metrics['frames']} frames: {folder}", file=sys.stderr)
 
 
 def score_files(options: Options) -> None:
     from lsts_jax.data.dataset import open_dataset
-    from lsts_jax.evaluation.compare import compare
-    from lsts_jax.evaluation.compare import table as comparison_table
     from lsts_jax.evaluation.runner import refine, table
     from lsts_jax.evaluation.scoring import read_truth, score_all
     from lsts_jax.evaluation.submissions import read_detections
@@ -84,20 +102,52 @@ def score_files(options: Options) -> None:
         return refine(read_detections(paths, dataset), truth, config, len(names))
 
     if options.compare:
-        a, b = (read([path]) for path in options.compare)
-        videos = tuple(video.name for video in dataset.videos)
-        found = compare(truth.annotations, a, b, names, truth.video_of_frame, videos)
-        sides = tuple(map(str, options.compare))
-        write_json(cli.make_folder(options.workdir / "compared") / "comparison.json", found.as_dict(sides))
-        print(comparison_table(found, sides))
+        compare_files(options, dataset, truth, *(read([path]) for path in options.compare))
         return
     found = read(options.detections)
-    scores = score_all(truth, found, names)
     folder = cli.make_folder(options.workdir / "scored")
-    metrics = scores.metrics | {"frames": len(set(dataset.samples)), "detections": len(found.frame)}
+    metrics = score_all(truth, found, names).metrics
+    metrics |= {"frames": len(set(dataset.samples)), "detections": len(found.frame)}
     write_json(folder / "metrics.json", metrics)
     print(table(metrics))
+    if wants_report(options):
+        from lsts_jax.evaluation.report import Run, write_report
+
+        name = str(options.detections[0])
+        run = Run(name, found, metrics)
+        about = {"title": name, "dataset": dataset, "truth": truth, "run": run}
+        write_report(folder / "report.html", **about, pictures=False)
     print(f"{metrics['detections']} detections in {metrics['frames']} frames: {folder}", file=sys.stderr)
+
+
+def compare_files(options: Options, dataset, truth, a, b) -> None:
+    """Is B better than A?"""
+    from lsts_jax.evaluation.compare import compare, table
+    from lsts_jax.evaluation.scoring import score_all
+
+    names, sides = dataset.class_names, tuple(map(str, options.compare))
+    videos = tuple(video.name for video in dataset.videos)
+    found = compare(truth.annotations, a, b, names, truth.video_of_frame, videos)
+    folder = cli.make_folder(options.workdir / "compared")
+    write_json(folder / "comparison.json", found.as_dict(sides))
+    print(table(found, sides))
+    if wants_report(options):
+        from lsts_jax.evaluation.report import Run, write_report
+
+        baseline, run = (
+            Run(name, side, score_all(truth, side, names).metrics)
+            for name, side in zip(sides, (a, b), strict=True)
+        )
+        about = {"title": f"{sides[1]} against {sides[0]}", "dataset": dataset, "truth": truth, "run": run}
+        write_report(folder / "report.html", **about, baseline=baseline, compared=found)
+    print(folder, file=sys.stderr)
+
+
+def wants_report(options: Options) -> bool:
+    if options.report and not find_spec("jinja2"):
+        print('no report.html without its library: pip install -e ".[report]"', file=sys.stderr)
+        return False
+    return options.report
 
 
 def with_class_names(options: Options) -> Config:

@@ -43,7 +43,9 @@ def run(arguments: list[str]) -> None:
         config,
         workdir,
         loader,
-        lambda detector, variables: evaluate(detector, variables, config, validation, workdir / "eval"),
+        lambda detector, variables: (
+            evaluate(detector, variables, config, validation, workdir / "eval").metrics
+        ),
     )
     print(f"trained: {workdir}; next: python evaluate.py --config … --workdir {workdir}", file=sys.stderr)
 

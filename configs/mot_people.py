@@ -50,6 +50,7 @@ def get_config() -> Config:
             name="adamw",
             learning_rate=1e-3,
             weight_decay=1e-3,
+            alignment_rate=0.05,
             warmup_steps=100,
             drop_epochs=(2.2, 2.8),
             freeze=(),

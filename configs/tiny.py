@@ -43,7 +43,9 @@ def get_config() -> Config:
             deep_layer_init="he",
             keyframe_interval=4,
         ),
-        optimizer=OptimizerConfig(name="adamw", learning_rate=1e-3, drop_epochs=(), freeze=()),
+        optimizer=OptimizerConfig(
+            name="adamw", learning_rate=1e-3, alignment_rate=0.05, drop_epochs=(), freeze=()
+        ),
         train=TrainConfig(
             batch_size=2,
             epochs=1.0,

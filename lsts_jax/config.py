@@ -184,9 +184,9 @@ class OptimizerConfig:
     offset_rate: float = 2.5
     """Learning rate of the sampling offsets, as a multiple."""
     alignment_rate: float = 1.0
-    """Learning rate of LSTS's embeddings and the quality networks, as a multiple. They start near 0, and AdamW
-    moves them by the rate whatever their gradient: at 1 they saturate before they have learned anything, and
-    the memory is never used (0.05 mends it). SGD does not need it."""
+    """Learning rate of LSTS's embeddings and the quality networks, as a multiple. They start near 0, and
+    AdamW moves them by the rate whatever their gradient: at 1 they saturate before they have learned
+    anything, and the memory is hardly used."""
     freeze: tuple[str, ...] = ("conv1", "norm1", "res2")
     """Parts of the backbone that are never trained."""
 

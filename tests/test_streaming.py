@@ -12,7 +12,8 @@ from tests.tiny import random_frames, tiny_config, tiny_detector
 assert jax.device_count() == 4
 config = tiny_config()
 detector, variables = tiny_detector(config)
-videos = [[jax.tree.map(lambda x: np.asarray(x[t]), random_frames(n, seed=n)) for t in range(n)] for n in range(2, 9)]
+video = lambda n: [jax.tree.map(lambda x: np.asarray(x[t]), random_frames(n, seed=n)) for t in range(n)]
+videos = [video(n) for n in range(2, 9)]
 found = {}
 for lanes in (1, 4):
     run = VideoDetector(detector, variables, interval=3, schedule="offline")

@@ -27,6 +27,12 @@ from lsts_jax.streaming import READERS, VideoDetector, read_ahead
 from lsts_jax.structs import Detections, Frame
 
 
+class Evaluated(NamedTuple):
+    metrics: dict
+    truth: Truth
+    detections: DetectionArrays
+
+
 def evaluate(
     detector: Detector,
     variables: dict,
@@ -36,7 +42,7 @@ def evaluate(
     *,
     step: int | None = None,
     motion_file: Path | None = None,
-) -> dict:
+) -> Evaluated:
     """Detect on all samples of a data set and score them.
 
     Args:
@@ -47,7 +53,7 @@ def evaluate(
       motion_file: see `read_truth`.
 
     Returns:
-      The content of metrics.json: the scores of `score_all` as fractions of 1, frames, and fps with the
+      With the content of metrics.json: the scores of `score_all` as fractions of 1, frames, and fps with the
       frames and seconds that it was measured on (the whole of it: decoding, detection, post-processing;
       compilation, once a canvas, and videos that an earlier run finished are left out).
     """
@@ -71,7 +77,7 @@ def evaluate(
     }
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
     store.remove()
-    return metrics
+    return Evaluated(metrics, truth, found)
 
 
 def _detect_missing(

@@ -42,7 +42,7 @@ def setting(tmp_path_factory):
 @pytest.fixture(scope="module")
 def whole(setting, tmp_path_factory):
     folder = tmp_path_factory.mktemp("eval")
-    return folder, evaluate(*setting, folder)
+    return folder, evaluate(*setting, folder).metrics
 
 
 def equal(found, wanted):
@@ -64,7 +64,7 @@ def test_what_is_written(whole):
 def test_lockstep_changes_nothing(setting, whole, tmp_path):
     detector, variables, config, dataset = setting
     config = replace(config, evaluation=EvaluationConfig(videos_per_batch=2, frames_per_batch=2))
-    metrics = evaluate(detector, variables, config, dataset, tmp_path)
+    metrics = evaluate(detector, variables, config, dataset, tmp_path).metrics
     assert metrics["mAP"] == pytest.approx(whole[1]["mAP"], abs=1e-6)
     equal(read_text(tmp_path / "detections.txt"), read_text(whole[0] / "detections.txt"))
 
@@ -85,7 +85,7 @@ def test_a_killed_evaluation_goes_on_with_the_next_video(setting, whole, tmp_pat
     assert [file.name for file in sorted((tmp_path / "videos").glob("*.npz"))] == ["000000.npz", "000002.npz"]
     monkeypatch.setattr(runner, "read_frame", lambda *args: asked.append(args[1:3]) or read(*args))
     asked.clear()
-    metrics = evaluate(*setting, tmp_path, step=5)
+    metrics = evaluate(*setting, tmp_path, step=5).metrics
     assert {video for video, _ in asked} == {1}
     assert (metrics["frames"], metrics["measured_frames"]) == (13, 7)
     assert metrics["mAP"] == pytest.approx(whole[1]["mAP"], abs=1e-9)
@@ -95,4 +95,4 @@ def test_a_killed_evaluation_goes_on_with_the_next_video(setting, whole, tmp_pat
     with pytest.raises(KeyboardInterrupt):
         evaluate(*setting, tmp_path, step=5)
     monkeypatch.setattr(runner, "read_frame", read)
-    assert evaluate(*setting, tmp_path, step=6)["measured_frames"] == 13
+    assert evaluate(*setting, tmp_path, step=6).metrics["measured_frames"] == 13

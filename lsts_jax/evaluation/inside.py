@@ -1,0 +1,139 @@
+"""What LSTS has learned: its sampling locations, and what it does for a point of a frame."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from lsts_jax.config import Config
+from lsts_jax.data.dataset import VideoDataset
+from lsts_jax.data.loader import read_frame
+from lsts_jax.errors import UserError
+from lsts_jax.evaluation.scoring import Truth
+from lsts_jax.models.detector import Detector
+from lsts_jax.models.resnet import STRIDE
+from lsts_jax.structs import Alignment, Frame
+from lsts_jax.video import keyframe_of
+
+EXAMPLES = 3
+
+
+class Example(NamedTuple):
+    """What LSTS does for a point of a frame, and everywhere in it. In pixels of the original picture."""
+
+    video: int
+    t: int
+    keyframe: int  # its t
+    box: Float[ndarray, "4"]  # of the object that the point is in
+    point: Float[ndarray, "2"]  # x, y of the middle of the cell
+    cell: float  # side
+    affinity: Float[ndarray, "K"]  # weights of the sampling locations at the point (DFA)
+    effective: float  # how many locations the affinity amounts to: exp(entropy), mean over the frame
+    frame_memory: Float[ndarray, "h w"]  # weight of the memory in the frame's feature (DFA)
+    keyframe_memory: Float[ndarray, "h w"]  # and in its keyframe's (SRFU)
+
+
+class Learned(NamedTuple):
+    """The sampling offsets (x, y) before and after training, in cells, and what they are used for."""
+
+    initial: Float[ndarray, "K 2"]
+    offsets: Float[ndarray, "K 2"]
+    examples: list[Example]
+    trouble: str  # why there is no example
+
+
+def look_inside(
+    detector: Detector,
+    variables: dict,
+    config: Config,
+    dataset: VideoDataset,
+    truth: Truth,
+    initial_offsets: Float[ndarray, "K 2"],
+) -> Learned:
+    """What LSTS has learned, with examples from the first, the middle and the last video that is long enough.
+
+    An example is the last frame of a segment that has an object, and the point the middle of its largest one.
+    The segment is the second, or a later one where there are few videos; the memory comes to it as in an
+    evaluation. The detector has SRFU and DFA.
+    """
+    interval, schedule = config.model.keyframe_interval, config.model.schedule
+    start, renew, lend = (jax.jit(partial(event, detector)) for event in (_start, _renew, _lend))
+    long = [frames for frames in truth.frames_by_video() if len(frames) > interval]
+    places = np.unique(np.linspace(0, max(0, len(long) - 1), EXAMPLES).round().astype(int))
+    examples, trouble = [], f"no video has more than {interval} frames"
+    for i in range(EXAMPLES if long else 0):
+        video_frames, count = long[places[i % len(places)]], 2 + i // len(places)
+        video, times = int(truth.video_of_frame[video_frames[0]]), truth.samples[video_frames, 1].tolist()
+        segments = [times[s : s + interval] for s in range(0, len(times), interval)][:count]
+        keyframes = [segment[keyframe_of(schedule, len(segment), interval)] for segment in segments]
+        boxes = {t: _object_boxes(dataset, video, t) for t in segments[-1] if t != keyframes[-1]}
+        last = max((t for t in boxes if len(boxes[t])), default=None)
+        if len(segments) < count or last is None:
+            trouble = f"{dataset.videos[video].name} has no object there"
+            continue
+        read = lambda t, video=video: read_frame(dataset, video, t, config.data)
+        try:
+            memory, frame = start(variables, read(keyframes[0])), read(last)
+            for t in keyframes[1:]:
+                renewed = renew(variables, memory, read(t))
+                memory = renewed.feature
+        except UserError as error:
+            trouble = str(error)
+            continue
+        lent = lend(variables, memory, frame)
+        box = boxes[last][np.prod(boxes[last][:, 2:] - boxes[last][:, :2], axis=1).argmax()]
+        examples.append(_example(video, last, keyframes[-1], box, frame, renewed, lent))
+    offsets = np.asarray(variables["params"]["offsets"])
+    return Learned(np.asarray(initial_offsets), offsets, examples, trouble)
+
+
+def _start(detector: Detector, variables: dict, frame: Frame) -> jax.Array:
+    low = detector.apply(variables, frame, method="low")
+    return detector.apply(variables, low, frame.size, method="high")
+
+
+def _renew(detector: Detector, variables: dict, memory: jax.Array, frame: Frame) -> Alignment:
+    high = _start(detector, variables, frame)
+    return detector.apply(variables, memory, high, frame.size, method="update")
+
+
+def _lend(detector: Detector, variables: dict, memory: jax.Array, frame: Frame) -> Alignment:
+    low = detector.apply(variables, frame, method="low")
+    return detector.apply(variables, memory, low, frame.size, method="enhance")
+
+
+def _object_boxes(dataset: VideoDataset, video: int, t: int) -> Float[ndarray, "n 4"]:
+    objects = dataset.objects(video, t)
+    return objects.boxes[~objects.ignored]
+
+
+def _example(
+    video: int,
+    t: int,
+    keyframe: int,
+    box: Float[ndarray, "4"],
+    frame: Frame,
+    renewed: Alignment,
+    lent: Alignment,
+) -> Example:
+    scale = float(frame.scale)
+    height, width = (-(-np.asarray(frame.size) // STRIDE)).tolist()
+    x, y = np.clip((box[:2] + box[2:]) / 2 * scale // STRIDE, 0, [width - 1, height - 1]).astype(int)
+    affinity = np.asarray(lent.affinity)[:, :height, :width]
+    share = np.abs(affinity) / np.maximum(np.abs(affinity).sum(axis=0), 1e-30)
+    entropy = -(share * np.log(np.maximum(share, 1e-30))).sum(axis=0)
+    return Example(
+        video,
+        t,
+        keyframe,
+        box,
+        (np.array([x, y]) + 0.5) * STRIDE / scale,
+        STRIDE / scale,
+        affinity[:, y, x],
+        float(np.exp(entropy).mean()),
+        np.asarray(lent.quality)[1, :height, :width],
+        np.asarray(renewed.quality)[1, :height, :width],
+    )
