@@ -113,7 +113,7 @@ def score_files(options: Options) -> None:
     if wants_report(options):
         from lsts_jax.evaluation.report import Run, write_report
 
-        name = str(options.detections[0])
+        name = options.detections[0].name
         run = Run(name, found, metrics)
         about = {"title": name, "dataset": dataset, "truth": truth, "run": run}
         write_report(folder / "report.html", **about, pictures=False)
@@ -125,7 +125,7 @@ def compare_files(options: Options, dataset, truth, a, b) -> None:
     from lsts_jax.evaluation.compare import compare, table
     from lsts_jax.evaluation.scoring import score_all
 
-    names, sides = dataset.class_names, tuple(map(str, options.compare))
+    names, sides = dataset.class_names, short_names(*options.compare)
     videos = tuple(video.name for video in dataset.videos)
     found = compare(truth.annotations, a, b, names, truth.video_of_frame, videos)
     folder = cli.make_folder(options.workdir / "compared")
@@ -141,6 +141,15 @@ def compare_files(options: Options, dataset, truth, a, b) -> None:
         about = {"title": f"{sides[1]} against {sides[0]}", "dataset": dataset, "truth": truth, "run": run}
         write_report(folder / "report.html", **about, baseline=baseline, compared=found)
     print(folder, file=sys.stderr)
+
+
+def short_names(a: Path, b: Path) -> tuple[str, str]:
+    """What tells two paths apart, nearest to the file: runs/one/eval/x.txt and runs/two/eval/x.txt are one and
+    two."""
+    for pair in zip(reversed(a.resolve().parts), reversed(b.resolve().parts), strict=False):
+        if pair[0] != pair[1]:
+            return pair
+    return "A", "B"
 
 
 def wants_report(options: Options) -> bool:
