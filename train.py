@@ -16,17 +16,22 @@ class Options:
     config: Config
     workdir: Path
     """Folder of this run."""
+    debug_nans: bool = False
+    """From the last checkpoint on, stop at the operation that first gives a NaN, with its traceback. Slow."""
 
 
 def run(arguments: list[str]) -> None:
     options = cli.parse(Options, arguments)
     cli.prepare_jax()
+    import jax
+
     from lsts_jax.config_io import save_config
     from lsts_jax.data.dataset import open_dataset
     from lsts_jax.data.loader import TripletLoader
     from lsts_jax.evaluation.runner import evaluate
     from lsts_jax.training.loop import train
 
+    jax.config.update("jax_debug_nans", options.debug_nans)
     config, workdir = options.config, options.workdir
     cli.make_folder(workdir)  # before the data is read, so that a slip shows
     training = open_dataset(config.data, config.data.train_lists)

@@ -28,7 +28,7 @@ import tyro
 
 from lsts_jax.config import Config
 from lsts_jax.config_io import check_fields
-from lsts_jax.errors import UserError
+from lsts_jax.errors import Stopped, UserError
 
 T = TypeVar("T")
 
@@ -36,7 +36,8 @@ T = TypeVar("T")
 def main(run: Callable[[Sequence[str]], None]) -> None:
     """Runs a script on the command line's arguments and turns mistakes into an exit status.
 
-    `UserError`: a line on stderr, status 2. Ctrl-C: a line, status 130. Others keep their traceback.
+    `UserError`: a line on stderr, status 2. `Stopped`: a line, status 128 + signal. Ctrl-C elsewhere: a line,
+    status 130. Others keep their traceback.
     """
     logging.basicConfig(format="%(message)s")
     logging.getLogger("lsts_jax").setLevel(logging.INFO)
@@ -45,6 +46,9 @@ def main(run: Callable[[Sequence[str]], None]) -> None:
     except UserError as error:
         print("error:", " ".join(str(error).split()), file=sys.stderr)
         sys.exit(2)
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        sys.exit(128 + stopped.signal)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)

@@ -202,6 +202,8 @@ class TrainConfig:
     """Steps between checkpoints."""
     evaluate_every: int = 0
     """Steps between evaluations, which choose the best checkpoint; 0: only at the end."""
+    max_skipped: int = 10
+    """Updates whose loss or gradient is not finite are skipped and counted; so many in a row end the run."""
     pretrained: str = ""
     """Weights to start from: .params, .pth, .safetensors or .npz under the authors' or torchvision's names, a
     backbone or a detector, or the folder of a run; empty: random weights."""

@@ -1,5 +1,14 @@
-"""The one exception that means "the user can mend this": scripts print it as a line and exit with 2."""
+"""The exceptions that scripts print as a line."""
 
 
 class UserError(Exception):
-    """A mistake in what was asked for; the message names the file, field or frame, and the mend."""
+    """The user can mend this (exit status 2): a mistake in what was asked for; the message names the file,
+    field or frame, and the mend."""
+
+
+class Stopped(Exception):
+    """A signal ended the run in good order; scripts exit with 128 + its number, as if it had killed them."""
+
+    def __init__(self, signal: int, message: str):
+        super().__init__(message)
+        self.signal = signal

@@ -115,11 +115,20 @@ class TripletLoader:
         """Arrays of the batch that step `step`, counted from 0, is trained on; axis 0 is the batch."""
         return self._make(step).triplets
 
-    def _make(self, step: int) -> _Batch:
+    def names(self, step: int) -> list[str]:
+        """The frames that step `step` is trained on, as messages name them."""
+        samples = (self.dataset.samples[item // 2] for item in self._items(step)[1].tolist())
+        return list(dict.fromkeys(self.dataset.frame_name(video, t) for video, t in samples))
+
+    def _items(self, step: int) -> tuple[int, Int64[ndarray, "B"]]:
+        """The epoch of a step, and its items."""
         epoch, position = divmod(step, self.steps_per_epoch)
         if self._epoch_order[0] != epoch:
             self._epoch_order = (epoch, self._order(epoch))
-        chosen = self._epoch_order[1][position]
+        return epoch, self._epoch_order[1][position]
+
+    def _make(self, step: int) -> _Batch:
+        epoch, chosen = self._items(step)
         canvas = self._canvases[chosen[0] // 2]
         pixels = np.zeros(
             (3, len(chosen), *canvas, 3), np.uint8

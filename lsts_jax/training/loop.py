@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import signal
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -10,14 +11,16 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import jax
+import numpy as np
 import optax
 from tqdm import tqdm
 
 from lsts_jax.config import Config
-from lsts_jax.errors import UserError
+from lsts_jax.errors import Stopped, UserError
 from lsts_jax.models.detector import Detector, build_detector
 from lsts_jax.structs import Triplet
 from lsts_jax.training.checkpoints import Checkpoints
+from lsts_jax.training.interruption import Interruption, only_process
 from lsts_jax.training.optimizer import build_optimizer, learning_rate
 from lsts_jax.training.pretrained import load_pretrained
 from lsts_jax.training.state import TrainState, init_state, init_variables, variables_of
@@ -32,6 +35,10 @@ class Loader(Protocol):
 
     steps_per_epoch: int
     bad_samples: int  # that could not be read so far
+
+    def make_batch(self, step: int) -> Triplet: ...
+
+    def names(self, step: int) -> list[str]: ...
 
     def iterate(self, start_step: int, num_steps: int) -> Iterator[Triplet]: ...
 
@@ -63,17 +70,26 @@ def train(config: Config, workdir: Path, loader: Loader, evaluate: Evaluate) -> 
         at the end.
 
     Raises:
-      UserError: the loss is not finite; the last good checkpoint is kept.
+      UserError: the loss was not finite `train.max_skipped` times in a row; its batch is saved, and the last
+        checkpoint kept. Or another process trains in the folder.
+      Stopped: SIGTERM or SIGINT; the state is saved.
     """
     settings = config.train
     num_steps = max(1, int(settings.epochs * loader.steps_per_epoch))
-    with Checkpoints(workdir) as checkpoints, MetricsLog(workdir) as log:
+    with (
+        only_process(workdir),
+        Interruption() as interruption,
+        Checkpoints(workdir) as checkpoints,
+        MetricsLog(workdir) as log,
+    ):
         detector, optimizer, state = restore_or_init(config, loader.steps_per_epoch, checkpoints)
         first = int(state.step)
         log.cut_back(first)
         if first:
             logger.info("%s: going on from step %d of %d", workdir, first, num_steps)
-        step_fn = jax.jit(partial(train_step, detector, optimizer, config), donate_argnums=0)
+        # with jax_debug_nans a step is done again, operation by operation, from the same arguments
+        donated = () if jax.config.jax_debug_nans else (0,)
+        step_fn = jax.jit(partial(train_step, detector, optimizer, config), donate_argnums=donated)
         rate = learning_rate(config.optimizer, loader.steps_per_epoch)
 
         def due(step, every):
@@ -89,6 +105,7 @@ def train(config: Config, workdir: Path, loader: Loader, evaluate: Evaluate) -> 
         if first >= num_steps:
             return state
         clock, counted = time.perf_counter(), first
+        watch = SkippedSteps(loader, settings.max_skipped, workdir)
         unchecked = []
         with tqdm(total=num_steps, initial=first, unit="step", dynamic_ncols=True) as bar:
             for step, batch in enumerate(loader.iterate(first, num_steps - first), first + 1):
@@ -96,9 +113,10 @@ def train(config: Config, workdir: Path, loader: Loader, evaluate: Evaluate) -> 
                 bar.update()
                 unchecked.append((step, metrics))
                 save, look = due(step, settings.checkpoint_every), due(step, settings.evaluate_every)
-                if save or look or due(step, settings.log_every) or step == 1:
+                stop = interruption.signal
+                if stop or save or look or due(step, settings.log_every) or step == 1:
                     # Only here does the host wait for the device.
-                    metrics = _require_finite(unchecked, checkpoints)
+                    metrics = watch.check(unchecked)
                     unchecked.clear()
                     now = time.perf_counter()
                     speed = (step - counted) * settings.batch_size / max(now - clock, 1e-9)
@@ -109,6 +127,7 @@ def train(config: Config, workdir: Path, loader: Loader, evaluate: Evaluate) -> 
                             "learning_rate": float(rate(step - 1)),
                             "images_per_second": speed,
                             "bad_samples": loader.bad_samples,
+                            "skipped_steps": watch.count,
                         }
                         | metrics
                     )
@@ -118,30 +137,54 @@ def train(config: Config, workdir: Path, loader: Loader, evaluate: Evaluate) -> 
                         images=f"{speed:.1f}/s",
                         refresh=False,
                     )
-                if save:
+                if save or stop:
                     checkpoints.save(state)
+                if stop:
+                    name = signal.Signals(stop).name
+                    raise Stopped(stop, f"{name}: saved step {step} of {num_steps}; the same command goes on")
                 if look:
                     score(step, state)
     return state
 
 
-def _require_finite(steps: list[tuple[int, Metrics]], checkpoints: Checkpoints) -> dict[str, float]:
-    """The last step's metrics as numbers. Raises `UserError` naming the first step that went wrong."""
-    for step, metrics in jax.device_get(steps):
-        metrics = {name: float(value) for name, value in metrics.items()}
-        if not math.isfinite(metrics["loss"]) or not math.isfinite(metrics["grad_norm"]):
-            raise UserError(_not_finite(step, metrics, checkpoints))
-    return metrics
+class SkippedSteps:
+    """Counts the updates that were skipped because they were not finite, and ends a run of too many."""
 
+    def __init__(self, loader: Loader, most: int, workdir: Path):
+        self.count = 0
+        self._in_a_row, self._loader, self._most, self._workdir = 0, loader, most, Path(workdir)
 
-def _not_finite(step: int, metrics: dict, checkpoints: Checkpoints) -> str:
-    bad = ", ".join(f"{name} = {value}" for name, value in metrics.items() if not math.isfinite(value))
-    kept = checkpoints.latest_step()
-    where = "no checkpoint was written yet" if kept is None else f"the checkpoint of step {kept} is kept"
-    return (
-        f"step {step}: the loss or its gradient is not finite ({bad}); {where}; "
-        "lower --config.optimizer.learning_rate or look at the data of this step"
-    )
+    def check(self, steps: list[tuple[int, Metrics]]) -> dict[str, float]:
+        """The metrics of the last of these steps as numbers.
+
+        Raises `UserError` naming the step, what was not finite, and the files of the batch, which it saves.
+        """
+        for step, metrics in jax.device_get(steps):
+            metrics = {name: float(value) for name, value in metrics.items()}
+            if not metrics.pop("skipped"):
+                self._in_a_row = 0
+                continue
+            self.count, self._in_a_row = self.count + 1, self._in_a_row + 1
+            bad = ", ".join(
+                f"{name} = {value}" for name, value in metrics.items() if not math.isfinite(value)
+            )
+            about = f"step {step}: the loss or its gradient is not finite ({bad})"
+            logger.warning("%s; the update is skipped", about)
+            if self._in_a_row >= self._most:
+                raise UserError(self._last_words(step, about))
+        return metrics
+
+    def _last_words(self, step: int, about: str) -> str:
+        file = self._workdir / f"bad_batch_{step}.npz"
+        leaves = jax.tree_util.tree_leaves_with_path(self._loader.make_batch(step - 1))
+        np.savez_compressed(
+            file, **{jax.tree_util.keystr(path, simple=True, separator="."): x for path, x in leaves}
+        )
+        return (
+            f"{about}, and was {self._in_a_row} times in a row; it was on "
+            f"{', '.join(self._loader.names(step - 1))}, the batch is in {file}; lower "
+            "--config.optimizer.learning_rate, or find the operation with --debug_nans True"
+        )
 
 
 class MetricsLog:
@@ -179,8 +222,9 @@ class MetricsLog:
         return any(line["step"] == step and "mAP" in line for line in map(json.loads, lines))
 
     def write(self, values: dict) -> None:
+        finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
         with self.path.open("a") as file:
-            file.write(json.dumps(values) + "\n")
+            file.write(json.dumps(finite) + "\n")
         if self._board:
             for name, value in values.items():
                 if name != "step":

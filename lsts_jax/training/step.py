@@ -100,7 +100,10 @@ def train_step(
     state: TrainState,
     batch: Triplet,
 ) -> tuple[TrainState, Metrics]:
-    """One update on a batch [B ...]; gradients are summed over it, metrics are means."""
+    """One update on a batch [B ...]; gradients are summed over it, metrics are means.
+
+    Where the loss or a gradient is not finite nothing but the step changes, and `skipped` is 1.
+    """
     keys = jax.random.split(jax.random.fold_in(state.key, state.step), len(batch.new_is_old))
     groups = parameter_groups(state.params, config.optimizer.freeze)
 
@@ -116,7 +119,13 @@ def train_step(
     grads, metrics = jax.grad(batch_loss, has_aux=True)(state.params)
     updates, optimizer_state = optimizer.update(grads, state.optimizer, state.params)
     params = optax.apply_updates(state.params, updates)
-    metrics |= {"grad_norm": optax.tree.norm(grads), "update_norm": optax.tree.norm(updates)}
+    grad_norm = optax.tree.norm(grads)
+    finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(grad_norm)
+    metrics |= {
+        "grad_norm": grad_norm,
+        "update_norm": optax.tree.norm(updates),
+        "skipped": 1.0 - finite.astype(jnp.float32),
+    }
     if "offsets" in params:
         params, projected = project_offsets(params, config.model.lsts.window)
         metrics |= {
@@ -125,8 +134,9 @@ def train_step(
             "offset_spread": jnp.mean(jnp.linalg.norm(params["offsets"], axis=-1)),
             "offsets_projected": projected,
         }
-    state = state._replace(step=state.step + 1, params=params, optimizer=optimizer_state)
-    return state, metrics
+    after = state._replace(params=params, optimizer=optimizer_state)
+    state = jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, state)
+    return state._replace(step=state.step + 1), metrics
 
 
 def project_offsets(params: PyTree, window: int) -> tuple[PyTree, Float32[Array, ""]]:

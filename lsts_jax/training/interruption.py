@@ -1,0 +1,54 @@
+"""What ends a run from outside: signals, and a second process on the same folder."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from lsts_jax.errors import UserError
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+"""Sent by schedulers before they kill, and by Ctrl-C."""
+
+
+class Interruption:
+    """Notes the first of SIGNALS, to be looked at between two steps; a second one acts at once."""
+
+    def __init__(self):
+        self.signal: int | None = None
+        self._before: dict[int, object] = {}
+
+    def __enter__(self):
+        if threading.current_thread() is threading.main_thread():  # Python's rule
+            self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        return self
+
+    def __exit__(self, *_):
+        self._restore()
+
+    def _note(self, number, _frame):
+        self.signal = number
+        self._restore()
+
+    def _restore(self):
+        while self._before:
+            signal.signal(*self._before.popitem())
+
+
+@contextmanager
+def only_process(workdir: Path) -> Iterator[None]:
+    """Holds the folder of a run. Raises `UserError` if another process does.
+
+    The system lets go of it when the process dies, however it dies.
+    """
+    lock = FileLock(Path(workdir) / ".lock", timeout=0)
+    try:
+        with lock:
+            yield
+    except Timeout:
+        raise UserError(
+            f"{workdir}: another process trains in it; wait for it, or name another --workdir"
+        ) from None
