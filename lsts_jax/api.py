@@ -1,4 +1,5 @@
-"""A trained detector on anyone's video: `load(workdir)`, then `stream(source)`, or `live()` for a camera."""
+"""A trained detector on anyone's video: `load(workdir)`, then `stream(source)`, `live()` for a camera, or
+`detect(picture)`."""
 
 import time
 from collections import deque
@@ -64,6 +65,7 @@ class LoadedDetector:
     def __init__(self, config: Config, detector: Detector, variables: dict, step: int):
         self.config, self.detector, self.variables, self.step = config, detector, variables, step
         self.class_names = config.data.class_names
+        self._single: Live | None = None
         self._video_detector = VideoDetector(
             detector,
             variables,
@@ -107,6 +109,13 @@ class LoadedDetector:
                 latency = time.perf_counter() - begin
                 yield self._result(index, index / (video.fps or DEFAULT_FPS), image, found, latency)
 
+    def detect(self, image: UInt8[ndarray, "H W 3"]) -> Result:
+        """Detections in one RGB picture that is no video's; compiled once a canvas."""
+        if self._single is None:
+            self._single = self.live()
+        self._single.restart()
+        return self._single(image)
+
     def live(self) -> "Live":
         """Detections of one picture before the next is there, as from a camera; causal (online schedule)."""
         return Live(self)
@@ -132,6 +141,10 @@ class Live:
         self._detector = LiveDetector(
             loaded.detector, loaded.variables, interval=loaded.config.model.keyframe_interval
         )
+
+    def restart(self) -> None:
+        """The next picture opens a new video."""
+        self._canvas, self._index = None, 0
 
     def __call__(self, image: UInt8[ndarray, "H W 3"]) -> Result:
         """Detections in the next picture; its time is that of a video at 25 frames a second."""

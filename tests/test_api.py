@@ -92,3 +92,12 @@ def test_a_damaged_picture_keeps_the_numbers_of_the_others(run, pictures, tmp_pa
 def test_a_folder_that_is_no_run(tmp_path):
     with pytest.raises(UserError, match=r"config\.json: no such file"):
         lsts_jax.load(tmp_path)
+
+
+def test_a_picture_alone_is_the_first_of_a_video(run, pictures):
+    _, images = pictures
+    detector = lsts_jax.load(run)
+    found = [detector.detect(image) for image in (images[0], images[1], images[0])]
+    wanted = [expected(detector.config, image[None], "online")[0] for image in images[:2]]
+    assert_same(found, [*wanted, wanted[0]])
+    assert [result.frame_index for result in found] == [0, 0, 0]
