@@ -36,6 +36,7 @@ class Objects(NamedTuple):
     track_ids: Int32[ndarray, "n"]  # -1 where unknown
     ignored: Bool[ndarray, "n"]  # a region in which nothing is learned or scored
     size: tuple[int, int] | None  # height, width of the picture, where the annotation tells
+    degraded: Bool[ndarray, "n"] | None = None  # blurred or hidden; None where the annotation does not tell
 
 
 @runtime_checkable

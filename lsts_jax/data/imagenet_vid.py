@@ -235,7 +235,7 @@ def _parse(data: bytes, name: str) -> ElementTree.Element:
 
 def _objects(root: ElementTree.Element, class_ids: dict[str, int]) -> Objects:
     """Raises ValueError or OverflowError saying what is wrong."""
-    boxes, classes, tracks = [], [], []
+    boxes, classes, tracks, marks = [], [], [], []
     for item in root.iterfind("object"):
         class_id = class_ids.get(_text(item, "name").strip())
         if class_id is None:
@@ -243,9 +243,12 @@ def _objects(root: ElementTree.Element, class_ids: dict[str, int]) -> Objects:
         boxes.append([float(_text(item, f"bndbox/{side}")) for side in ("xmin", "ymin", "xmax", "ymax")])
         classes.append(class_id)
         tracks.append(int(item.findtext("trackid") or -1))
+        marks.append(item.findtext("degraded"))
     array = np.array(boxes, np.float32).reshape(-1, 4)
     if not np.isfinite(array).all():
         raise ValueError("a box is not finite")
+    if unknown := set(marks) - {"0", "1", None}:
+        raise ValueError(f"degraded is {unknown.pop()!r}, not 0 or 1")
     size = tuple(int(root.findtext(f"size/{side}") or 0) for side in ("height", "width"))
     return Objects(
         array,
@@ -253,6 +256,7 @@ def _objects(root: ElementTree.Element, class_ids: dict[str, int]) -> Objects:
         np.array(tracks, np.int32),
         np.zeros(len(classes), bool),
         size if min(size) > 0 else None,
+        None if set(marks) <= {None} else np.array([mark == "1" for mark in marks]),
     )
 
 

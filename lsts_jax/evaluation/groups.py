@@ -1,6 +1,4 @@
-"""The metric of some of the objects: by motion, by size, by length of track, by marks (numpy only)."""
-
-from collections.abc import Mapping
+"""The metric of some of the objects: by motion, by size, by length of track, by degradation (numpy only)."""
 
 import numpy as np
 from jaxtyping import Bool, Float, Int32
@@ -22,22 +20,22 @@ def groups_of(
     videos: Int32[ndarray, "n"],
     tracks: Int32[ndarray, "n"],
     motion: Float[ndarray, "n"],
-    marks: Mapping[str, Bool[ndarray, "n"]] | None = None,
+    degraded: Bool[ndarray, "n"] | None = None,
 ) -> Groups:
     """All groups that have objects.
 
     Args:
       videos, tracks: of each object; the track -1 where it is unknown.
       motion: motion IoU of each object.
-      marks: what else is known of objects, as "degraded"; each makes a group and its opposite.
+      degraded: which objects the annotation calls so, as blurred or hidden; the others are clean.
     """
     groups = {
         "motion": in_ranges(motion),
         "size": by_size(annotations.boxes),
         "track length": by_track_length(videos, tracks),
     }
-    for mark, has in (marks or {}).items():
-        groups[mark] = {mark: has, f"not {mark}": ~has}
+    if degraded is not None:
+        groups["degraded"] = {"degraded": degraded, "clean": ~degraded}
     filled = {
         kind: {name: members for name, members in of_kind.items() if (members & ~annotations.ignored).any()}
         for kind, of_kind in groups.items()

@@ -35,6 +35,7 @@ EXPLAINED = {
     "mAP by motion": "Motion IoU of an object with itself within 10 frames: slow above 0.9, fast below 0.7.",
     "mAP by size": "Pixels of the original picture: small below 32², large above 96².",
     "mAP by track length": "Annotated frames of an object: short below 90, long above 300.",
+    "mAP by degraded": "Blurred, out of focus or half covered in this frame, or none of it.",
     "COCO": "Mean over IoU 0.50 to 0.95; AP50 and AP75 at one IoU. Sizes as above.",
 }
 MEANING = {
@@ -171,7 +172,7 @@ def _groups(runs: list[Run], truth: Truth) -> dict[str, dict[str, tuple[int | No
     numbers = lambda value: (
         isinstance(value, dict) and all(isinstance(x, int | float) for x in value.values())
     )
-    known = groups_of(truth.annotations, truth.videos, truth.tracks, truth.motion)
+    known = groups_of(truth.annotations, truth.videos, truth.tracks, truth.motion, truth.degraded)
     found: dict[str, dict] = {}
     for head, values in runs[0].metrics.items():
         if head != "AP" and numbers(values) and values:

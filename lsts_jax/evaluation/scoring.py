@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int32
+from jaxtyping import Bool, Float, Int32
 from numpy import ndarray
 from tqdm import tqdm
 
@@ -24,6 +24,7 @@ class Truth(NamedTuple):
     tracks: Int32[ndarray, "n"]  # -1 where unknown
     motion: Float[ndarray, "n"]  # motion IoU: the lower, the faster
     samples: Int32[ndarray, "f 2"]  # video and t of each frame, as `annotations` number them; -1: none
+    degraded: Bool[ndarray, "n"] | None = None  # False where unknown; None where all are
 
     @property
     def video_of_frame(self) -> Int32[ndarray, "f"]:
@@ -47,7 +48,9 @@ def read_truth(dataset: VideoDataset, motion_file: Path | None = None) -> Truth:
     objects = [dataset.objects(video, t) for video, t in bar]
     counts = [len(found.boxes) for found in objects]
     of_object = lambda values: np.repeat(np.asarray(values, np.int32), counts)
-    joined = Objects(*(np.concatenate(x) for x in zip(*(found[:-1] for found in objects), strict=True)), None)
+    joined = Objects(*(np.concatenate(x) for x in zip(*(found[:4] for found in objects), strict=True)), None)
+    marks = [np.zeros(len(o.boxes), bool) if o.degraded is None else o.degraded for o in objects]
+    marked = any(o.degraded is not None for o in objects)
     videos, times = of_object([video for video, _ in samples]), of_object([t for _, t in samples])
     places = np.full((frames.max() + 1, 2), -1, np.int32)
     places[frames] = samples
@@ -58,7 +61,8 @@ def read_truth(dataset: VideoDataset, motion_file: Path | None = None) -> Truth:
         for rows in _groups(videos):
             motion[rows] = motion_iou(times[rows], joined.track_ids[rows], joined.boxes[rows])
     annotations = Annotations(of_object(frames), joined.classes, joined.boxes, joined.ignored)
-    return Truth(annotations, videos, joined.track_ids, motion, places)
+    degraded = np.concatenate(marks) if marked else None
+    return Truth(annotations, videos, joined.track_ids, motion, places, degraded)
 
 
 def _groups(values: Int32[ndarray, "n"]) -> list[ndarray]:
@@ -74,14 +78,14 @@ class Scores(NamedTuple):
 
 
 def score_all(truth: Truth, found: DetectionArrays, class_names: tuple[str, ...]) -> Scores:
-    """The official metric, the same by motion, size and length of track, and COCO's AP.
+    """The official metric, the same by motion, size, length of track and degradation, and COCO's AP.
 
     COCO's are left out where its library is not installed.
     """
     annotations = truth.annotations
     matches = match(annotations, found, len(class_names))
     official = score(annotations, found, matches, class_names)
-    groups = groups_of(annotations, truth.videos, truth.tracks, truth.motion)
+    groups = groups_of(annotations, truth.videos, truth.tracks, truth.motion, truth.degraded)
     by_group = scores_by_group(annotations, found, matches, class_names, groups)
     metrics = {"mAP": official.mAP} | {f"mAP by {kind}": scores for kind, scores in by_group.items()}
     if find_spec("hotcoco"):

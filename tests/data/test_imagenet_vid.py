@@ -183,6 +183,23 @@ def test_annotations_are_taken_as_they_are(tmp_path):
     assert read_annotation(tmp_path / "a.xml", IDS).boxes.shape == (0, 4)
 
 
+def test_degraded_objects_are_read_where_they_are_marked(tmp_path):
+    write_xml(tmp_path / "a.xml", [("dog", 1, 0, 0, 5, 5), ("moon", 2, 0, 0, 5, 5), ("disc", 3, 0, 0, 5, 5)])
+    text = (tmp_path / "a.xml").read_text()
+    assert read_annotation(tmp_path / "a.xml", IDS).degraded is None
+    first, second, third = text.split("</object>")[:3]
+    mark = "<degraded>{}</degraded></object>"
+    marked = f"{first}{mark.format(0)}{second}{mark.format(0)}{third}{mark.format(1)}</annotation>"
+    found = parse_annotation(marked.encode(), "a", IDS)
+    assert found.degraded.tolist() == [False, True] and found.degraded.dtype == bool
+    some = f"{first}</object>{second}{mark.format(1)}{third}{mark.format(1)}</annotation>"
+    assert parse_annotation(some.encode(), "a", IDS).degraded.tolist() == [False, True]
+    other = f"{first}</object>{second}{mark.format(1)}{third}</object></annotation>"
+    assert parse_annotation(other.encode(), "a", IDS).degraded is None  # "moon" is no class
+    with pytest.raises(UserError, match="a: degraded is 'much', not 0 or 1; repair it"):
+        parse_annotation(marked.replace("ed>1<", "ed>much<").encode(), "a", IDS)
+
+
 @pytest.mark.parametrize(
     "text, reason",
     [

@@ -14,21 +14,49 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lsts_jax.data.synthvid import CLASS_NAMES, SynthVIDConfig, class_names, motion, render_dataset, shapes
+from lsts_jax.config import DataConfig
+from lsts_jax.data.dataset import open_dataset
+from lsts_jax.data.synthvid import (
+    BENCHMARKS,
+    CLASS_NAMES,
+    SynthVIDConfig,
+    __main__,
+    class_names,
+    motion,
+    render_dataset,
+    shapes,
+    textures,
+)
 from lsts_jax.data.synthvid.dataset import Clip, _lists
-from lsts_jax.data.synthvid.render import MOST_SUBFRAMES, blur_length, render_frame
+from lsts_jax.data.synthvid.render import (
+    MOST_SUBFRAMES,
+    ObjectState,
+    blur_length,
+    is_degraded,
+    render_frame,
+)
 from lsts_jax.data.synthvid.scene import NOISE_SHIFT, Assets, Layer, Scene, make_scene
 from lsts_jax.data.synthvid.settings import CLASSES, RECIPES
 from lsts_jax.data.synthvid.sprites import make_sprite
 from lsts_jax.errors import UserError
+from lsts_jax.evaluation.matching import DetectionArrays
+from lsts_jax.evaluation.scoring import read_truth, score_all
 
 SMALL = SynthVIDConfig(videos=2, val_videos=2, frames=17, height=48, width=64, stills=2, seed=3)
+BURSTS = replace(SMALL, difficulty="bursts", videos=1, val_videos=3, frames=30)
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("synthvid") / "small"
     assert render_dataset(out, SMALL, workers=1, progress=False)
+    return out
+
+
+@pytest.fixture(scope="module")
+def marked(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("synthvid") / "bursts"
+    assert render_dataset(out, BURSTS, workers=1, progress=False)
     return out
 
 
@@ -130,6 +158,24 @@ def test_classes():
     for difficulty in ("medium", "hard"):  # the outline alone does not tell the class
         outlines = [c.silhouette for c in CLASSES[difficulty]]
         assert all(outlines.count(o) >= 2 for o in outlines)
+
+
+def test_what_a_blurred_frame_shows_is_shared_by_classes():
+    """A hue has one outline, and comes with every texture."""
+    for difficulty, hues, patterns in (("bursts", 3, 4), ("bursts16", 4, 4), ("bursts24", 4, 6)):
+        classes = CLASSES[difficulty]
+        assert len(set(CLASS_NAMES[difficulty])) == len(classes) == hues * patterns
+        assert len({(c.hue, c.silhouette) for c in classes}) == len({c.hue for c in classes}) == hues
+        assert len({(c.hue, c.texture) for c in classes}) == len(classes)
+
+
+@pytest.mark.parametrize("name", ["stripes", "zigzag", "checker", "dots", "rings", "pinwheel"])
+def test_textures_vary_where_they_should(name):
+    fixed, same, varied = (
+        textures.pattern(np.random.default_rng(seed), name, 41, varied=v)
+        for seed, v in ((0, False), (1, False), (1, True))
+    )
+    assert np.array_equal(fixed, same) and np.abs(fixed - varied).mean() > 0.1
 
 
 def test_easy_outlines_are_told_apart():
@@ -446,6 +492,166 @@ def test_sizes_follow_the_short_side():
         )
         radii[scale] = sorted(layer.poses[0, 2] for layer in scene.layers if layer.trackid is not None)
     np.testing.assert_allclose(radii[3][-1] / radii[1][-1], 3)
+
+
+# --- what is degraded -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("blur", "defocus", "covered", "degraded"),
+    [
+        (3.9, 1.9, 0.49, False),
+        (4.0, 0.0, 0.0, True),
+        (0.0, 2.0, 0.0, True),
+        (0.0, 0.0, 0.5, True),
+    ],
+)
+def test_degraded_by_hand(blur, defocus, covered, degraded):
+    state = ObjectState(0, 0, (0.0, 0.0), (0, 0, 9, 9), blur, 1.0, covered)
+    assert is_degraded(state, defocus, 100) == degraded
+
+
+def read_marks(root: Path) -> dict[tuple[str, int, int], int]:
+    """By video, frame and track."""
+    marks = {}
+    for path in (root / "Annotations" / "VID").rglob("*.xml"):
+        for thing in ElementTree.parse(path).getroot().iter("object"):
+            assert [child.tag for child in thing][-2:] == ["degraded", "generated"]
+            video = str(path.parent.relative_to(root / "Annotations"))
+            marks[video, int(path.stem), int(thing.findtext("trackid"))] = int(thing.findtext("degraded"))
+    return marks
+
+
+def test_marks_agree_with_the_truth(marked):
+    """4 % and 2 % of 48 pixels, but for what rounding to two decimals decides."""
+    marks = read_marks(marked)
+    truth = json.loads((marked / "synthvid.json").read_text())["videos"]
+    causes = np.zeros(3, int)
+    for (video, frame, trackid), mark in marks.items():
+        track = truth[video]["tracks"][trackid]
+        excess = np.array(
+            [
+                track["blur"][frame] - 0.04 * 48,
+                truth[video]["defocus"][frame] - 0.02 * 48,
+                track["covered"][frame] - 0.5,
+            ]
+        )
+        if np.abs(excess).min() > 0.006:
+            assert mark == (excess > 0).any()
+            causes += (excess > 0) & (np.sum(excess > 0) == 1)
+    assert (causes >= 3).all()
+    assert 0.2 < np.mean(list(marks.values())) < 0.7
+
+
+def test_stills_are_not_marked(marked):
+    for path in (marked / "Annotations" / "DET").rglob("*.xml"):
+        assert "degraded" not in path.read_text()
+
+
+def test_scores_of_degraded_and_of_clean_objects(marked, small):
+    """Of a detector that finds all that is clean, and nothing else."""
+    data = open_dataset(DataConfig(root=str(marked), class_names=()), ("VID_val_videos",))
+    truth = read_truth(data)
+    marks = {key: mark for key, mark in read_marks(marked).items() if "/val/" in key[0]}
+    assert truth.degraded.sum() == sum(marks.values()) and len(truth.degraded) == len(marks)
+    clean = ~truth.degraded
+    found = DetectionArrays(
+        truth.annotations.frame[clean],
+        truth.annotations.classes[clean],
+        np.ones(clean.sum(), np.float32),
+        truth.annotations.boxes[clean],
+    )
+    metrics = score_all(truth, found, data.class_names).metrics
+    assert metrics["mAP by degraded"] == {"degraded": 0.0, "clean": pytest.approx(1.0)}
+    data = open_dataset(DataConfig(root=str(small), class_names=()), ("VID_val_videos",))
+    truth = read_truth(data)
+    assert truth.degraded is None
+    assert "mAP by degraded" not in score_all(truth, found, data.class_names).metrics
+
+
+# --- benchmarks -----------------------------------------------------------------------------------------
+
+
+FROZEN = {  # numbers of things, size, class and box of each object of the first frame of val, mean colour
+    "s": (
+        (240, 40, 40, 4000),
+        (128, 192),
+        [
+            ("red_striped", 75, 56, 120, 101),
+            ("blue_ringed", 6, 24, 73, 91),
+            ("blue_striped", 131, 15, 183, 67),
+        ],
+        (119.2, 134.5, 134.9),
+    ),
+    "m": (
+        (480, 80, 60, 8000),
+        (256, 384),
+        [
+            ("red_striped", 188, 75, 281, 167),
+            ("yellow_striped", 88, 52, 158, 123),
+            ("yellow_ringed", 121, 49, 228, 146),
+            ("red_dotted", 200, 154, 303, 255),
+        ],
+        (153.7, 123.7, 92.9),
+    ),
+    "l": (
+        (600, 100, 60, 12000),
+        (480, 720),
+        [
+            ("red_striped", 368, 163, 504, 298),
+            ("blue_zigzagged", 53, 249, 207, 405),
+            ("yellow_zigzagged", 109, 26, 245, 170),
+            ("blue_spoked", 291, 350, 469, 479),
+            ("yellow_zigzagged", 224, 244, 331, 355),
+            ("green_ringed", 496, 127, 649, 266),
+        ],
+        (151.8, 126.2, 118.4),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_benchmarks_are_frozen(name):
+    """Whoever breaks this makes another benchmark, whose scores cannot be compared with the old one's."""
+    s = BENCHMARKS[name]
+    numbers, size, expected, colour = FROZEN[name]
+    assert (s.videos, s.val_videos, s.frames, s.stills) == numbers and (s.height, s.width) == size
+    assert (s.seed, s.quality, s.cutouts, s.backgrounds) == (0, 92, "", "")
+    rng = np.random.default_rng((0, 1, 0))
+    scene = make_scene(rng, RECIPES[s.difficulty], s, Assets(), frames=s.frames, first_class=0)
+    picture, states = render_frame(scene, 0, rng)
+    assert [CLASS_NAMES[s.difficulty][state.object_class] for state in states] == [e[0] for e in expected]
+    np.testing.assert_allclose([state.box for state in states], [e[1:] for e in expected], atol=1)
+    np.testing.assert_allclose(picture.mean((0, 1)), colour, atol=0.5)
+
+
+def run_command(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["synthvid", *map(str, arguments)])
+    __main__.main()
+
+
+def test_a_benchmark_is_rendered_and_named(marked, tmp_path, monkeypatch):
+    monkeypatch.setitem(BENCHMARKS, "s", BURSTS)
+    run_command(monkeypatch, "--benchmark", "s", "--out", tmp_path / "s", "--workers", 2, "--frames", 30)
+    found, expected = contents(tmp_path / "s"), contents(marked)
+    header = json.loads(found.pop("synthvid.json"))
+    assert (header["benchmark"], header["version"]) == ("s", 1)
+    assert "benchmark" not in json.loads(expected.pop("synthvid.json"))
+    assert found == expected  # with another number of workers
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--videos", "64", "--videos 64: --benchmark s has 240"),  # the default of that option
+        ("--difficulty", "hard", "--difficulty hard: --benchmark s has bursts"),
+        ("--backgrounds", "photos", "--backgrounds photos: --benchmark s has none"),
+    ],
+)
+def test_a_benchmark_takes_no_other_setting(monkeypatch, tmp_path, option, value, message):
+    with pytest.raises(UserError, match=message):
+        run_command(monkeypatch, "--benchmark", "s", "--out", tmp_path / "s", option, value)
+    assert not (tmp_path / "s").exists()
 
 
 # --- repeating, refusing ------------------------------------------------------------------------------

@@ -65,12 +65,12 @@ def test_groups_without_objects_are_left_out():
         "motion": ["slow"],
         "size": ["small", "medium"],
     }
-    marks = {"degraded": np.array([True, False, False])}
-    groups = groups_of(annotations, videos, np.array([0, 1, -1], np.int32), motion, marks)
-    assert listed(groups["degraded"]) == {"degraded": [0], "not degraded": [1, 2]}
+    degraded = np.array([True, False, False])
+    groups = groups_of(annotations, videos, np.array([0, 1, -1], np.int32), motion, degraded)
+    assert listed(groups["degraded"]) == {"degraded": [0], "clean": [1, 2]}
     assert listed(groups["track length"]) == {"short": [0, 1]}
-    marks = {"degraded": np.ones(3, bool)}
-    assert list(groups_of(annotations, videos, videos, motion, marks)["degraded"]) == ["degraded"]
+    everything = np.ones(3, bool)
+    assert list(groups_of(annotations, videos, videos, motion, everything)["degraded"]) == ["degraded"]
 
 
 def test_scores_by_size_by_hand():
@@ -96,13 +96,13 @@ def test_other_groups_blame_by_what_is_overlapped():
         (1, 2, 0.7, square(100, 40)),
     )  # fmt: skip
     matches = match(annotations, detections, 2)
-    marks = {"degraded": np.array([True, False, False])}
+    degraded = np.array([True, False, False])
     ones = np.ones(3, np.int32)
-    groups = groups_of(annotations, ones, ones, np.ones(3), marks)
+    groups = groups_of(annotations, ones, ones, np.ones(3), degraded)
     scores = scores_by_group(annotations, detections, matches, ("a", "b"), groups)
-    assert scores["degraded"] == pytest.approx({"degraded": 1 / 2, "not degraded": 1.0})
+    assert scores["degraded"] == pytest.approx({"degraded": 1 / 2, "clean": 1.0})
     whole = vid_map(annotations, detections, ("a", "b")).mAP
     assert whole == pytest.approx((2 / 3 + 1) / 2)
     assert scores["motion"] == {"slow": whole} and scores["track length"] == {"short": whole}
-    by_mark = vid_map(annotations, detections, ("a", "b"), in_range=marks["degraded"]).mAP
+    by_mark = vid_map(annotations, detections, ("a", "b"), in_range=degraded).mAP
     assert scores["degraded"]["degraded"] == by_mark

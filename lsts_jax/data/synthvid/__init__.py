@@ -8,6 +8,6 @@ clipped to the frame, and include what is hidden behind other things, as ILSVRC 
 """
 
 from lsts_jax.data.synthvid.dataset import render_dataset
-from lsts_jax.data.synthvid.settings import CLASS_NAMES, SynthVIDConfig, class_names
+from lsts_jax.data.synthvid.settings import BENCHMARKS, CLASS_NAMES, SynthVIDConfig, class_names
 
-__all__ = ["CLASS_NAMES", "SynthVIDConfig", "class_names", "render_dataset"]
+__all__ = ["BENCHMARKS", "CLASS_NAMES", "SynthVIDConfig", "class_names", "render_dataset"]

@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from lsts_jax.data.synthvid.render import ObjectState, render_frame
+from lsts_jax.data.synthvid.render import ObjectState, is_degraded, render_frame
 from lsts_jax.data.synthvid.scene import Assets, find_assets, make_scene
-from lsts_jax.data.synthvid.settings import RECIPES, SynthVIDConfig, check, class_names
+from lsts_jax.data.synthvid.settings import BENCHMARKS, RECIPES, SynthVIDConfig, check, class_names
 from lsts_jax.errors import UserError
 
 VERSION = 1  # of the renderer: the same settings give other pictures under another version
@@ -134,15 +134,24 @@ def render_clip(out: Path, settings: SynthVIDConfig, assets: Assets, clip: Clip)
         picture, objects = render_frame(scene, frame, rng)
         states.append(objects)
         _write_picture(out / "Data" / clip.kind / f"{clip.file(frame)}.JPEG", picture, settings.quality)
-        xml = annotation(clip, frame, scene.size, objects, names)
+        degraded = None
+        if recipe.marks and clip.split != "still":
+            degraded = [is_degraded(o, float(scene.defocus[frame]), min(scene.size)) for o in objects]
+        xml = annotation(clip, frame, scene.size, objects, names, degraded)
         _write_text(out / "Annotations" / clip.kind / f"{clip.file(frame)}.xml", xml)
     return _truth(states, [float(s) for s in scene.defocus], names)
 
 
 def annotation(
-    clip: Clip, frame: int, size: tuple[int, int], objects: list[ObjectState], names: tuple[str, ...]
+    clip: Clip,
+    frame: int,
+    size: tuple[int, int],
+    objects: list[ObjectState],
+    names: tuple[str, ...],
+    degraded: list[bool] | None = None,
 ) -> str:
-    """ILSVRC's XML for a frame; that of a still has no trackid, occluded and generated."""
+    """ILSVRC's XML for a frame, and in it SynthVID's own element `degraded` where that is given; that of a
+    still has no trackid, occluded and generated."""
     folder, name = clip.file(frame).rpartition("/")[::2]
     lines = [
         "<annotation>",
@@ -152,7 +161,7 @@ def annotation(
         f"\t<size>\n\t\t<width>{size[1]}</width>\n\t\t<height>{size[0]}</height>\n\t</size>",
     ]
     video = clip.split != "still"
-    for thing in objects:
+    for i, thing in enumerate(objects):
         if thing.box is None:
             continue
         x1, y1, x2, y2 = thing.box
@@ -167,6 +176,8 @@ def annotation(
         lines.append("\t\t</bndbox>")
         if video:
             lines.append(f"\t\t<occluded>{int(thing.occluded)}</occluded>")
+            if degraded:
+                lines.append(f"\t\t<degraded>{int(degraded[i])}</degraded>")
             lines.append("\t\t<generated>0</generated>")
         lines.append("\t</object>")
     return "\n".join([*lines, "</annotation>", ""])
@@ -215,8 +226,10 @@ def _lists(settings: SynthVIDConfig) -> dict[str, list[str]]:
 def _header(settings: SynthVIDConfig, assets: Assets) -> dict[str, Any]:
     """What a data set must agree on to be the same; the user's pictures are told by name and size."""
     files = [p for group in assets.cutouts for p in group] + list(assets.backgrounds)
+    benchmark = [name for name, frozen in BENCHMARKS.items() if frozen == settings]
     return {
         "version": VERSION,
+        **({"benchmark": benchmark[0]} if benchmark else {}),
         "settings": asdict(settings),
         "class_names": list(class_names(settings.difficulty, settings.cutouts)),
         "assets": [[p.name, p.stat().st_size] for p in files],

@@ -20,6 +20,12 @@ OCCLUDED = 0.2  # share covered by things in front, from which on an object is c
 SUBFRAME_STEP = 1.25  # pixels between sub-frames; no more than MOST_SUBFRAMES
 MOST_SUBFRAMES = 48
 
+# From which on an object is called degraded: lengths in short sides of the frame. Bursts lie well above, the
+# rest well below.
+DEGRADED_BLUR = 0.04
+DEGRADED_DEFOCUS = 0.02
+DEGRADED_COVERED = 0.5
+
 
 class ObjectState(NamedTuple):
     """What is true of an object in a frame, annotated or not."""
@@ -35,6 +41,16 @@ class ObjectState(NamedTuple):
     @property
     def occluded(self) -> bool:
         return self.covered >= OCCLUDED
+
+
+def is_degraded(state: ObjectState, defocus: float, short: int) -> bool:
+    """Whether an object is blurred by motion, out of focus or covered so far that its texture is hard to
+    read; `defocus` of the frame in pixels, `short` its short side."""
+    return (
+        state.blur >= DEGRADED_BLUR * short
+        or defocus >= DEGRADED_DEFOCUS * short
+        or state.covered >= DEGRADED_COVERED
+    )
 
 
 def render_frame(

@@ -90,7 +90,8 @@ def make_scene(
             files = assets.cutouts[kind]
             sprite = sprites.cutout(rng, files[rng.integers(len(files))], radius)
         else:
-            sprite = sprites.drawn(rng, CLASSES[settings.difficulty][kind], radius, recipe.contrast)
+            drawn = CLASSES[settings.difficulty][kind]
+            sprite = sprites.drawn(rng, drawn, radius, recipe.contrast, varied=recipe.varied_textures)
         layers.append(Layer(sprite, poses, kind, i))
     layers = [layers[i] for i in rng.permutation(wanted)]
     for _ in range(rng.integers(recipe.occluders[0], recipe.occluders[1] + 1)):
@@ -193,7 +194,13 @@ def _background(
     if not assets.backgrounds:
         clutter = int(rng.integers(recipe.clutter[0], recipe.clutter[1] + 1))
         drawn = textures.background(
-            rng, height, width, saturation=recipe.saturation, clutter=clutter, decoys=recipe.decoys
+            rng,
+            height,
+            width,
+            saturation=recipe.saturation,
+            clutter=clutter,
+            decoys=recipe.decoys,
+            varied=recipe.varied_textures,
         )
         return np.round(drawn * 255).astype(np.uint8)
     path = assets.backgrounds[rng.integers(len(assets.backgrounds))]

@@ -1,12 +1,13 @@
 """What SynthVID renders: the user's settings, the classes and the recipe of each difficulty."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from lsts_jax.errors import UserError
 
-Difficulty = Literal["easy", "medium", "hard"]
+Difficulty = Literal["easy", "medium", "hard", "bursts", "bursts16", "bursts24"]
+Benchmark = Literal["s", "m", "l"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,9 @@ class SynthVIDConfig:
     """Same seed and fields: same bytes."""
     difficulty: Difficulty = "easy"
     """easy: every frame can be read alone. medium: silhouettes shared by two classes, colour says nothing.
-    hard: besides, bursts of blur, defocus and occlusion that are hopeless alone, between clean frames."""
+    hard: besides, bursts of blur, defocus and occlusion that are hopeless alone, between clean frames.
+    bursts: clean frames are easy, bursts hide the texture that tells the class; 12 classes. bursts16,
+    bursts24: more classes, objects and motion, longer bursts. These mark what is degraded."""
     stills: int = 32
     """Single pictures in the layout of ImageNet DET."""
     cutouts: str = ""
@@ -57,17 +60,43 @@ _EASY = (
     ObjectClass("ring", "ring", "pinwheel", 0.77),
     ObjectClass("heart", "heart", "rings", 0.91),
 )
-_ADJECTIVES = {"stripes": "striped", "checker": "checked", "dots": "dotted", "rings": "ringed"}
+_ADJECTIVES = {
+    "stripes": "striped",
+    "checker": "checked",
+    "dots": "dotted",
+    "rings": "ringed",
+    "zigzag": "zigzagged",
+    "pinwheel": "spoked",
+}
+_COLOURS = {
+    "red": ("disc", 0.0),
+    "green": ("heart", 0.36),
+    "blue": ("gear", 0.62),
+    "yellow": ("flower", 0.14),
+}
 
 
 def _product(silhouettes: tuple[str, ...], textures: tuple[str, ...]) -> tuple[ObjectClass, ...]:
     return tuple(ObjectClass(f"{_ADJECTIVES[t]}_{s}", s, t) for s in silhouettes for t in textures)
 
 
+def _coloured(colours: int, textures: int) -> tuple[ObjectClass, ...]:
+    """Colour and outline, which a blurred frame still shows, are shared by as many classes as there are
+    textures, which it does not show."""
+    return tuple(
+        ObjectClass(f"{colour}_{adjective}", silhouette, texture, hue)
+        for colour, (silhouette, hue) in list(_COLOURS.items())[:colours]
+        for texture, adjective in list(_ADJECTIVES.items())[:textures]
+    )
+
+
 CLASSES: dict[str, tuple[ObjectClass, ...]] = {
     "easy": _EASY,
     "medium": _product(("disc", "star", "heart", "fish", "cross", "leaf"), ("stripes", "dots")),
     "hard": _product(("disc", "gear", "flower", "star"), ("stripes", "checker", "dots", "rings")),
+    "bursts": _coloured(3, 4),
+    "bursts16": _coloured(4, 4),
+    "bursts24": _coloured(4, 6),
 }
 CLASS_NAMES: dict[str, tuple[str, ...]] = {
     key: tuple(c.name for c in value) for key, value in CLASSES.items()
@@ -129,8 +158,40 @@ class Recipe:
     saturation: float = 0.35  # of the background, at most
     contrast: float = 1.0  # of an object's texture
     noise: float = 2.5  # standard deviation, grey levels
+    varied_textures: bool = True  # each at an angle, phase and frequency of its own
+    marks: bool = False  # annotations say which objects are degraded
 
 
+_BURSTS = Recipe(
+    objects=(1, 3),
+    diameter=(0.36, 0.62),
+    zoom=0.2,
+    speed=(0.006, 0.03),
+    tilt=0.3,
+    spin=0.01,
+    leave=0.1,
+    shutter=(0.3, 0.6),
+    pan=0.1,
+    defocus=0.004,
+    occluders=(0, 1),
+    occluder=(0.07, 0.15),
+    burst_length=(3.0, 6.0),
+    dash_every=70.0,
+    dash=0.12,
+    whirl_every=70.0,
+    whirl=1.6,
+    shake_every=80.0,
+    shake=0.06,
+    defocus_every=24.0,
+    defocus_burst=0.07,
+    clutter=(2, 6),
+    decoys=0.0,
+    saturation=0.4,
+    contrast=1.0,
+    noise=3.0,
+    varied_textures=False,
+    marks=True,
+)
 RECIPES: dict[str, Recipe] = {
     "easy": Recipe(),
     "medium": Recipe(
@@ -186,7 +247,53 @@ RECIPES: dict[str, Recipe] = {
         contrast=0.7,
         noise=6.0,
     ),
+    "bursts": _BURSTS,
+    "bursts16": replace(
+        _BURSTS,
+        objects=(2, 5),
+        diameter=(0.26, 0.5),
+        zoom=0.3,
+        speed=(0.006, 0.045),
+        tilt=0.4,
+        leave=0.15,
+        pan=0.15,
+        occluders=(0, 2),
+        burst_length=(4.0, 9.0),
+        dash=0.14,
+        defocus_every=32.0,
+        clutter=(4, 10),
+        noise=4.0,
+    ),
+    "bursts24": replace(
+        _BURSTS,
+        objects=(3, 7),
+        diameter=(0.2, 0.42),
+        zoom=0.4,
+        speed=(0.006, 0.06),
+        tilt=0.5,
+        leave=0.2,
+        pan=0.2,
+        occluders=(1, 2),
+        burst_length=(5.0, 12.0),
+        dash=0.16,
+        defocus_every=36.0,
+        clutter=(6, 14),
+        decoys=0.1,
+        noise=5.0,
+    ),
 }
+
+BENCHMARKS: dict[Benchmark, SynthVIDConfig] = {
+    "s": SynthVIDConfig(
+        videos=240, val_videos=40, frames=40, height=128, width=192, difficulty="bursts", stills=4000
+    ),
+    "m": SynthVIDConfig(
+        videos=480, val_videos=80, frames=60, height=256, width=384, difficulty="bursts16", stills=8000
+    ),
+    "l": SynthVIDConfig(
+        videos=600, val_videos=100, frames=60, height=480, width=720, difficulty="bursts24", stills=12000
+    ),
+}  # frozen: another picture is another benchmark
 
 LEAST = {"videos": 0, "val_videos": 0, "frames": 1, "height": 32, "width": 32, "stills": 0, "quality": 1}
 MOST = {"quality": 100, "frames": 1_000_000}  # six digits name a frame

@@ -47,12 +47,14 @@ def _side(radius: float) -> int:
     return -(-int(np.ceil(2.1 * radius + 3)) // unit) * unit
 
 
-def drawn(rng: np.random.Generator, kind: ObjectClass, radius: float, contrast: float) -> Sprite:
-    """An instance of a drawn class, with its own colours and phase of texture."""
+def drawn(
+    rng: np.random.Generator, kind: ObjectClass, radius: float, contrast: float, *, varied: bool
+) -> Sprite:
+    """An instance of a drawn class, with its own colours and, if `varied`, phase of texture."""
     side = _side(radius)
     alpha = shapes.draw(shapes.silhouette(kind.silhouette), side, radius)
     colours = textures.object_colours(rng, kind.hue, contrast)
-    return make_sprite(textures.paint(rng, kind.texture, side, colours, alpha), alpha, radius)
+    return make_sprite(textures.paint(rng, kind.texture, side, colours, alpha, varied=varied), alpha, radius)
 
 
 def occluder(rng: np.random.Generator, contours: list[shapes.Contour], radius: float) -> Sprite:

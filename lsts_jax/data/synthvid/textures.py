@@ -44,15 +44,15 @@ def _edge(wave: np.ndarray, slope: float | np.ndarray) -> Plane:
     return np.clip(0.5 + wave * slope, 0, 1).astype(np.float32)
 
 
-def pattern(rng: np.random.Generator, name: str, side: int) -> Plane:
-    """Weight (0..1) of the second colour over the square [-1.05, 1.05]², with its own phase, frequency
-    and direction; periods are wide enough to be seen on objects of 30 pixels."""
+def pattern(rng: np.random.Generator, name: str, side: int, *, varied: bool) -> Plane:
+    """Weight (0..1) of the second colour over the square [-1.05, 1.05]², `varied`: with its own phase,
+    frequency and direction; periods are wide enough to be seen on objects of 30 pixels."""
     axis = np.linspace(-1.05, 1.05, side)
-    angle = rng.uniform(0, np.pi)
+    angle = rng.uniform(0, np.pi) if varied else 0.0
     x = axis * np.cos(angle) + axis[:, None] * np.sin(angle)
     y = axis[:, None] * np.cos(angle) - axis * np.sin(angle)
-    cycles = rng.uniform(1.5, 1.9)  # per unit of length: 3 to 4 over the object
-    phase_x, phase_y = rng.uniform(0, 2 * np.pi, 2)
+    cycles = rng.uniform(1.5, 1.9) if varied else 1.5  # per unit of length: 3 to 4 over the object
+    phase_x, phase_y = rng.uniform(0, 2 * np.pi, 2) if varied else (0.0, 0.0)
     slope = side / (2 * np.pi * cycles * 2.1)
     u, v = 2 * np.pi * cycles * x + phase_x, 2 * np.pi * cycles * y + phase_y
     if name == "plain":
@@ -90,10 +90,16 @@ def object_colours(
 
 
 def paint(
-    rng: np.random.Generator, texture: str, side: int, colours: tuple[np.ndarray, np.ndarray], alpha: Plane
+    rng: np.random.Generator,
+    texture: str,
+    side: int,
+    colours: tuple[np.ndarray, np.ndarray],
+    alpha: Plane,
+    *,
+    varied: bool,
 ) -> Picture:
     """The texture in two colours, shaded like a cushion under a light of random direction."""
-    picture = mix(*colours, pattern(rng, texture, side))
+    picture = mix(*colours, pattern(rng, texture, side, varied=varied))
     height = cv2.GaussianBlur(alpha, (0, 0), 0.09 * side)
     slope_x = cv2.Sobel(height, cv2.CV_32F, 1, 0) * side
     slope_y = cv2.Sobel(height, cv2.CV_32F, 0, 1) * side
@@ -139,10 +145,17 @@ def _tiles(rng: np.random.Generator, height: int, width: int, palette: list[np.n
 
 
 def background(
-    rng: np.random.Generator, height: int, width: int, *, saturation: float, clutter: int, decoys: float
+    rng: np.random.Generator,
+    height: int,
+    width: int,
+    *,
+    saturation: float,
+    clutter: int,
+    decoys: float,
+    varied: bool,
 ) -> Picture:
     """A place: ground, tiles, or land under sky, lit unevenly, with `clutter` things lying about, of which
-    the share `decoys` carries a texture of the objects' but none of their outlines."""
+    the share `decoys` carries a texture of the objects' (see `pattern`) but none of their outlines."""
     palette = _palette(rng, saturation)
     style = rng.choice(["ground", "ground", "tiles", "horizon", "soft"])
     if style == "tiles":
@@ -159,14 +172,16 @@ def background(
     elif style == "soft":
         picture = cv2.GaussianBlur(picture, (0, 0), 0.05 * min(height, width))
     for _ in range(clutter):
-        _scatter(rng, picture, palette, decoy=rng.random() < decoys)
+        _scatter(rng, picture, palette, decoy=rng.random() < decoys, varied=varied)
     angle = rng.uniform(0, 2 * np.pi)
     y, x = np.linspace(-1, 1, height, dtype=np.float32)[:, None], np.linspace(-1, 1, width, dtype=np.float32)
     light = 1 + rng.uniform(0.05, 0.25) * (np.cos(angle) * x + np.sin(angle) * y)
     return np.clip(picture * light[..., None], 0, 1).astype(np.float32)
 
 
-def _scatter(rng: np.random.Generator, picture: Picture, palette: list[np.ndarray], *, decoy: bool) -> None:
+def _scatter(
+    rng: np.random.Generator, picture: Picture, palette: list[np.ndarray], *, decoy: bool, varied: bool
+) -> None:
     """Paint one thing of the background into the picture: a blob or a line."""
     height, width = picture.shape[:2]
     short = min(height, width)
@@ -185,7 +200,7 @@ def _scatter(rng: np.random.Generator, picture: Picture, palette: list[np.ndarra
     first = palette[rng.integers(4)] * rng.uniform(0.7, 1.2)
     texture = rng.choice(["stripes", "checker", "dots", "rings"]) if decoy else "plain"
     second = first * rng.uniform(0.45, 0.7) if decoy else palette[rng.integers(4)]
-    patch = paint(rng, str(texture), side, (first, second), alpha)
+    patch = paint(rng, str(texture), side, (first, second), alpha, varied=varied)
     x, y = (rng.uniform(0, 1, 2) * [width, height]).astype(int) - radius
     left, top, right, bottom = max(x, 0), max(y, 0), min(x + side, width), min(y + side, height)
     inside = slice(top - y, bottom - y), slice(left - x, right - x)
