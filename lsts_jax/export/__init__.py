@@ -1,0 +1,192 @@
+"""A trained detector as files that run without this package, by `jax.export` (docs/export.md).
+
+    start(weights, pixels, size, scale)                -> memory, boxes, scores, classes, valid
+    on_keyframe(weights, memory, pixels, size, scale)  -> memory, boxes, scores, classes, valid
+    on_frame(weights, memory, pixels, size, scale)     -> boxes, scores, classes, valid
+
+are the events of `video.py` on one canvas, `weights` a dictionary of arrays by name. Where the detector has
+no SRFU there is no on_keyframe, since it would be start; a single-frame detector has start alone.
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+from tqdm import tqdm
+
+import lsts_jax
+from lsts_jax.api import LoadedDetector
+from lsts_jax.data.transforms import Size
+from lsts_jax.errors import UserError
+from lsts_jax.models.detector import Detector
+from lsts_jax.structs import Detections, Frame, Memory
+from lsts_jax.video import empty_memory, events, keyframe_of
+
+FORMAT, FORMAT_VERSION = "lsts_jax detector", 1
+DESCRIPTION, WEIGHTS, LOADER, SUFFIX = "detector.json", "weights.npz", "run.py", ".jaxexport"
+PLATFORMS = ("cpu", "cuda")
+
+
+def require_export(folder: Path) -> None:
+    """Raises `UserError` if an export cannot be written to `folder`, or would be written over other files."""
+    try:
+        import flatbuffers  # noqa: F401, what jax.export serialises with
+    except ImportError as error:
+        raise UserError("exporting needs a package: pip install flatbuffers") from error
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    try:
+        ours = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))["format"] == FORMAT
+    except (OSError, ValueError, KeyError, TypeError):
+        ours = False
+    if not ours:
+        raise UserError(f"{folder}: is there and is no earlier export; name another folder or remove it")
+
+
+def write_export(folder: Path, loaded: LoadedDetector, canvases: tuple[Size, ...]) -> None:
+    """Programs for each canvas, weights, description and loader. `folder` exists; an earlier export in it is
+    replaced."""
+    weights = {name: np.asarray(array) for name, array in flatten_dict(loaded.variables, sep="/").items()}
+    files = {LOADER: Path(__file__).with_name("loader.py").read_bytes(), WEIGHTS: _npz(weights)}
+    functions = plain_events(loaded.detector)
+    described = []
+    with tqdm(total=len(canvases) * len(functions), unit="program", desc="export") as bar:
+        for height, width in canvases:
+            programs = {}
+            for name, function in functions.items():
+                file = f"{name}_{height}x{width}{SUFFIX}"
+                inputs = _inputs(loaded, name, (height, width))
+                exported = jax.export.export(jax.jit(function), platforms=PLATFORMS)(
+                    {key: _shape(array) for key, array in weights.items()}, *inputs.values()
+                )
+                outputs = zip(_outputs(name), exported.out_avals, strict=True)
+                programs[name] = {
+                    "file": file,
+                    "inputs": _describe(inputs.items()),
+                    "outputs": _describe(outputs),
+                }
+                files[file] = bytes(exported.serialize())
+                bar.update()
+            described.append({"height": height, "width": width, "programs": programs})
+    about = describe(loaded) | {
+        "calling_convention_version": exported.calling_convention_version,
+        "weights": WEIGHTS,
+        "canvases": described,
+        "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
+    }
+    try:
+        for old in folder.glob("*" + SUFFIX):
+            old.unlink()
+        for name, data in files.items():
+            (folder / name).write_bytes(data)
+        text = json.dumps(about, indent=2, ensure_ascii=False) + "\n"
+        (folder / DESCRIPTION).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{folder}: {error.strerror}; name another folder") from error
+
+
+def plain_events(detector: Detector) -> dict[str, Callable]:
+    """The events on plain arrays, of which a reader needs no class of ours."""
+    start_, on_keyframe_, on_frame_ = events(detector)
+
+    def start(weights, pixels, size, scale):
+        memory, found = start_(_nested(weights), Frame(pixels, size, scale))
+        return memory.feature, *found
+
+    def on_keyframe(weights, memory, pixels, size, scale):
+        memory, found = on_keyframe_(_nested(weights), Memory(memory), Frame(pixels, size, scale))
+        return memory.feature, *found
+
+    def on_frame(weights, memory, pixels, size, scale):
+        return tuple(on_frame_(_nested(weights), Memory(memory), Frame(pixels, size, scale)))
+
+    found = {"start": start}
+    if detector.srfu is not None:
+        found["on_keyframe"] = on_keyframe
+    if not _is_single(detector):
+        found["on_frame"] = on_frame
+    return found
+
+
+def describe(loaded: LoadedDetector) -> dict:
+    """What a loader has to know besides the programs."""
+    data, model = loaded.config.data, loaded.config.model
+    interval = 1 if _is_single(loaded.detector) else model.keyframe_interval
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "lsts_jax": lsts_jax.__version__,
+        "jax": jax.__version__,
+        "platforms": PLATFORMS,
+        "step": loaded.step,
+        "class_names": loaded.class_names,
+        "pixels": {
+            "order": "RGB, uint8, height x width x 3",
+            "mean_subtracted_inside": model.backbone.pixel_mean,
+            "divided_inside_by": model.backbone.pixel_std,
+        },
+        "resize": {
+            "short_side": data.short_side,
+            "long_side": data.long_side,
+            "scale": "short_side / min(h, w); long_side / max(h, w) if round(scale * max(h, w)) > long_side",
+            "function": "cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)",
+            "size": "round(h * scale), round(w * scale), half to even",
+        },
+        "padding": "zeros on the right and bottom, up to the canvas",
+        "boxes": "x1, y1, x2, y2 in pixels of the original picture, corners inclusive",
+        "classes": "1 is class_names[0]",
+        "keyframe_interval": interval,
+        "schedule": model.schedule,
+        "keyframe_index": keyframe_of(model.schedule, interval, interval),
+        "score_threshold": model.detections.score_threshold,
+        "nms_threshold": model.detections.nms_threshold,
+        "max_detections": model.detections.max_detections,
+    }
+
+
+def _is_single(detector: Detector) -> bool:
+    return detector.dfa is None and not detector.copies_memory
+
+
+def _inputs(loaded: LoadedDetector, name: str, canvas: Size) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes of a program's arguments after the weights."""
+    frame = Frame(
+        jax.ShapeDtypeStruct((*canvas, 3), jnp.uint8),
+        jax.ShapeDtypeStruct((2,), jnp.int32),
+        jax.ShapeDtypeStruct((), jnp.float32),
+    )
+    if name == "start":
+        return frame._asdict()
+    memory = jax.eval_shape(lambda frame: empty_memory(loaded.detector, loaded.variables, frame), frame)
+    return {"memory": memory.feature, **frame._asdict()}
+
+
+def _outputs(name: str) -> tuple[str, ...]:
+    return Detections._fields if name == "on_frame" else ("memory", *Detections._fields)
+
+
+def _shape(array: np.ndarray) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(array.shape, array.dtype)
+
+
+def _describe(arrays: Iterable[tuple[str, Any]]) -> list[dict]:
+    """Names, shapes and dtypes."""
+    return [{"name": name, "shape": x.shape, "dtype": str(x.dtype)} for name, x in arrays]
+
+
+def _nested(weights: dict) -> dict:
+    return unflatten_dict(weights, sep="/")
+
+
+def _npz(arrays: dict[str, np.ndarray]) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()

@@ -1,0 +1,53 @@
+"""A trained detector as files that run without this package: see the package."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lsts_jax import cli
+from lsts_jax.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Write a trained detector as StableHLO programs for CPU and CUDA, with its weights, a description and a
+    loader, run.py, that needs jax, numpy, flatbuffers and OpenCV only."""
+
+    workdir: Path
+    """Folder of the training run."""
+    out: Path
+    """Folder to write; an earlier export in it is replaced."""
+    checkpoint: str = "latest"
+    """latest, best (by mAP during training), or a step."""
+    size: tuple[int, int] | None = None
+    """Height and width of the pictures, before they are resized: programs for the smallest canvas that holds
+    them. By default programs for each of the config's canvases."""
+
+
+def run(arguments: Sequence[str]) -> None:
+    options = cli.parse(Options, arguments)
+    cli.prepare_jax()
+    import jax
+
+    import lsts_jax
+    from lsts_jax.api import tight_canvas
+    from lsts_jax.export import require_export, write_export
+
+    if options.size and min(options.size) < 1:
+        raise UserError("--size: height and width of the pictures in pixels, as in --size 720 1280")
+    require_export(options.out)
+    # paths of this machine's source files have no place in the programs
+    jax.config.update("jax_traceback_in_locations_limit", 0)
+    loaded = lsts_jax.load(options.workdir, options.checkpoint)
+    canvases = loaded.config.data.canvases
+    if options.size:
+        canvases = (tight_canvas(options.size, loaded.config),)
+        if min(canvases[0]) < 1:
+            raise UserError(f"--size {options.size[0]} {options.size[1]}: too thin to be resized")
+    write_export(cli.make_folder(options.out), loaded, canvases)
+    print(options.out, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    cli.main(run)

@@ -1,0 +1,162 @@
+"""Run an exported detector on a video file or a folder of pictures: a JSON line a frame on standard output.
+
+    python run.py clip.mp4 > detections.jsonl
+
+Needs jax and numpy, flatbuffers (with which jax reads programs) and OpenCV (only to decode and resize). From
+another program, with RGB pictures [height, width, 3] of uint8:
+
+    for boxes, scores, classes in Detector("exported").detect(pictures): ...
+"""
+
+import argparse
+import hashlib
+import io
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import jax
+import jax.export
+import numpy as np
+
+FORMAT_VERSION = 1
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
+
+
+class Detector:
+    """The programs and weights of a folder. Raises ValueError or OSError if they cannot be used."""
+
+    def __init__(self, folder: Path | str = Path(__file__).parent):
+        self.folder = Path(folder)
+        self.about = json.loads((self.folder / "detector.json").read_text(encoding="utf-8"))
+        if self.about["format_version"] != FORMAT_VERSION:
+            raise ValueError(f"{self.folder}: of another version; use the run.py that was exported with it")
+        self.weights = jax.device_put(dict(np.load(io.BytesIO(self._read(self.about["weights"])))))
+        self._programs = {}
+
+    def detect(self, pictures: Iterable[np.ndarray], online: bool = False) -> Iterator[tuple]:
+        """Boxes [d, 4], scores [d] and classes [d] (from 1) of each picture of one video.
+
+        Pictures before the keyframe of their segment wait for it; `online` makes the first the keyframe.
+        """
+        pictures, memory, canvas = iter(pictures), None, None
+        before = 0 if online else self.about["keyframe_index"]
+        after = self.about["keyframe_interval"] - before - 1
+        while head := list(islice(pictures, before + 1)):  # up to the keyframe, or to the end of the video
+            canvas = canvas or self.canvas_of(head[0].shape[:2])
+            programs = self.programs(canvas)
+            frames = [self.prepare(picture, canvas) for picture in head]
+            if memory is None or "on_keyframe" not in programs:
+                memory, *found = programs["start"](self.weights, *frames[-1])
+            else:
+                memory, *found = programs["on_keyframe"](self.weights, memory, *frames[-1])
+            for frame in frames[:-1]:
+                yield _valid(*programs["on_frame"](self.weights, memory, *frame))
+            yield _valid(*found)
+            for picture in islice(pictures, after):
+                frame = self.prepare(picture, canvas)
+                yield _valid(*programs["on_frame"](self.weights, memory, *frame))
+
+    def prepare(self, picture: np.ndarray, canvas: tuple[int, int]) -> tuple:
+        """The arguments pixels, size and scale of the programs."""
+        import cv2
+
+        scale, (height, width) = self._resized(picture.shape[:2])
+        if height > canvas[0] or width > canvas[1]:
+            raise ValueError(f"a picture of {picture.shape[:2]} among others; make it a video of its own")
+        pixels = np.zeros((*canvas, 3), np.uint8)
+        # by fx and fy: with dsize OpenCV samples elsewhere
+        cv2.resize(picture, None, pixels[:height, :width], scale, scale, cv2.INTER_LINEAR)
+        return pixels, np.array([height, width], np.int32), np.float32(scale)
+
+    def canvas_of(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The smallest canvas that holds pictures of a size, once they are resized."""
+        _, (height, width) = self._resized(size)
+        canvases = [(canvas["height"], canvas["width"]) for canvas in self.about["canvases"]]
+        fitting = [canvas for canvas in canvases if canvas[0] >= height and canvas[1] >= width]
+        if not fitting:
+            raise ValueError(f"pictures of {size} fit no canvas; export with --size {size[0]} {size[1]}")
+        return min(fitting, key=lambda canvas: canvas[0] * canvas[1])
+
+    def programs(self, canvas: tuple[int, int]) -> dict:
+        """The programs for a canvas by name; each is compiled when it is first called."""
+        if canvas not in self._programs:
+            found = next(c for c in self.about["canvases"] if (c["height"], c["width"]) == canvas)
+            self._programs[canvas] = {
+                name: jax.jit(jax.export.deserialize(bytearray(self._read(program["file"]))).call)
+                for name, program in found["programs"].items()
+            }
+        return self._programs[canvas]
+
+    def _resized(self, size: tuple[int, int]) -> tuple[float, tuple[int, int]]:
+        short, long = self.about["resize"]["short_side"], self.about["resize"]["long_side"]
+        scale = short / min(size)
+        scale = long / max(size) if round(scale * max(size)) > long else scale
+        return scale, (round(size[0] * scale), round(size[1] * scale))
+
+    def _read(self, name: str) -> bytes:
+        data = (self.folder / name).read_bytes()
+        if hashlib.sha256(data).hexdigest() != self.about["sha256"][name]:
+            raise ValueError(f"{self.folder / name}: damaged; export the detector again")
+        return data
+
+
+def _valid(*found: jax.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    boxes, scores, classes, valid = jax.device_get(found)
+    return boxes[valid], scores[valid], classes[valid]
+
+
+def read(source: Path) -> Iterator[tuple[int, float, np.ndarray]]:
+    """Number, seconds and RGB pixels of each frame of a video file, or of each picture of a folder."""
+    import cv2
+
+    fps = 25.0
+    if source.is_dir():
+        files = [file for file in source.iterdir() if file.suffix.lower() in SUFFIXES]
+        files.sort(key=lambda file: [int(x) if x.isdecimal() else x for x in re.split("([0-9]+)", file.name)])
+        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+        pictures = (cv2.imread(str(file), flags) for file in files)
+    else:
+        video = cv2.VideoCapture(str(source))
+        fps = video.get(cv2.CAP_PROP_FPS) if 0 < video.get(cv2.CAP_PROP_FPS) <= 1000 else fps
+        pictures = (video.retrieve()[1] for _ in iter(video.grab, False))
+    for number, picture in enumerate(pictures):
+        if picture is None:
+            print(f"{source}: frame {number} cannot be decoded and is left out", file=sys.stderr)
+        else:
+            yield number, number / fps, cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("source", type=Path, help="a video file, or a folder of pictures")
+    parser.add_argument("--online", action="store_true", help="no frame waits for a later one")
+    options = parser.parse_args()
+    try:
+        detector, waiting, line = Detector(), [], None
+        pictures = (waiting.append(about) or picture for *about, picture in read(options.source))
+        for found in detector.detect(pictures, options.online):
+            number, seconds = waiting.pop(0)
+            detections = [
+                {
+                    "class": detector.about["class_names"][label - 1],
+                    "score": round(score, 4),
+                    "box": [round(corner, 2) for corner in box],
+                }
+                for box, score, label in zip(*(array.tolist() for array in found), strict=True)
+            ]
+            line = {"frame": number, "time": round(seconds, 6), "detections": detections}
+            print(json.dumps(line, ensure_ascii=False), flush=True)
+        if line is None:
+            raise ValueError(f"{options.source}: not one frame of a video or picture that can be decoded")
+    except (ImportError, OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
+    except RuntimeError as error:
+        sys.exit(f"error: jax {jax.__version__} (detector.json has the one that exported): {error}")
+
+
+if __name__ == "__main__":
+    main()
