@@ -144,7 +144,7 @@ def compare_files(options: Options, dataset, truth, a, b) -> None:
 
 
 def short_names(a: Path, b: Path) -> tuple[str, str]:
-    """What tells two paths apart, nearest to the file: one, two of runs/one/eval/x.txt, runs/two/eval/x.txt."""
+    """What tells two paths apart, nearest to the file: one, two of runs/one/eval/x, runs/two/eval/x."""
     for pair in zip(reversed(a.resolve().parts), reversed(b.resolve().parts), strict=False):
         if pair[0] != pair[1]:
             return pair
