@@ -110,7 +110,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(place):
     workdir = place / "diverged"
     data = ["--config.data.root", place / "data", "--config.data.train_lists", "VID_train_15frames"]
     rate = ["--config.optimizer.learning_rate", "1e30", "--config.train.log_every", "1"]
-    done = run("train.py", TINY, "--workdir", workdir, *data, *rate)
+    done = run("train.py", TINY, "--workdir", workdir, *data, *rate, "--config.train.max_skipped", "2")
     assert done.returncode == 2
     assert re.search(r"error: step \d+: the loss .*is not finite", done.stderr)
     assert "Traceback" not in done.stderr
+    assert len(list(workdir.glob("bad_batch_*.npz"))) == 1

@@ -1,0 +1,92 @@
+"""The stored results of a suite as numbers: scores, paired differences, distances of the offsets."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from experiments.suites import PRETRAINED, Suite
+from lsts_jax.errors import UserError
+
+LEVEL = 0.95
+SCORES = ("mAP", "degraded", "clean", "slow", "medium", "fast")
+
+Runs = Mapping[str, Mapping[int, dict]]
+"""Results by experiment and seed."""
+
+
+class Difference(NamedTuple):
+    """How much more A has than B, paired by seed."""
+
+    mean: float
+    interval: tuple[float, float] | None  # None with less than two pairs
+    pairs: int
+
+
+def read_runs(folder: Path) -> dict[str, dict[int, dict]]:
+    """Raises `UserError` where there are none, or a file is damaged."""
+    runs: dict[str, dict[int, dict]] = {}
+    for file in sorted(folder.glob("*-seed*.json")):
+        try:
+            result = json.loads(file.read_text())
+            runs.setdefault(result["experiment"], {})[result["seed"]] = result
+        except (ValueError, KeyError) as error:
+            raise UserError(f"{file}: no result of a run ({error}); delete it and run it again") from error
+    if not runs:
+        raise UserError(
+            f"{folder}: no results; make them: python -m experiments.run --suite NAME --workdir DIR"
+        )
+    return runs
+
+
+def names_of(suite: Suite) -> list[str]:
+    """All that can have results, in order."""
+    return [PRETRAINED, *(each.name for each in (*suite.experiments, *suite.evaluations))]
+
+
+def with_offsets(suite: Suite, runs: Runs) -> list[str]:
+    """Experiments that have sampling offsets."""
+    has = lambda name: any("offsets" in result for result in runs.get(name, {}).values())
+    return [name for name in names_of(suite) if has(name)]
+
+
+def score_of(result: dict, score: str) -> float | None:
+    """In percent; None where the data has no such objects."""
+    groups = {"mAP": result["mAP"], **result.get("mAP by degraded", {}), **result.get("mAP by motion", {})}
+    return 100 * groups[score] if score in groups else None
+
+
+def values_of(name: str, runs: Runs, number: Callable[[dict], float | None]) -> dict[int, float]:
+    """By seed, of those that have it."""
+    found = {seed: number(result) for seed, result in runs.get(name, {}).items()}
+    return {seed: value for seed, value in found.items() if value is not None}
+
+
+def difference(a: Mapping[int, float], b: Mapping[int, float]) -> Difference | None:
+    """a - b over their common seeds; None if there is none."""
+    pairs = [a[seed] - b[seed] for seed in sorted(a.keys() & b.keys())]
+    if not pairs:
+        return None
+    mean, interval = fmean(pairs), None
+    if len(pairs) > 1:
+        reach = float(stats.t.ppf((1 + LEVEL) / 2, len(pairs) - 1)) * stdev(pairs) / len(pairs) ** 0.5
+        interval = mean - reach, mean + reach
+    return Difference(mean, interval, len(pairs))
+
+
+def score_difference(name: str, against: str, runs: Runs, score: str) -> Difference | None:
+    a, b = (values_of(each, runs, lambda result: score_of(result, score)) for each in (name, against))
+    return difference(a, b)
+
+
+def distances(result: dict, motion: np.ndarray) -> list[tuple[int, float, float]]:
+    """Step, and the Wasserstein distances of the offsets to the motion, in cells: horizontal, vertical."""
+    found = []
+    for stored in result.get("offsets", ()):
+        by_axis = zip(np.transpose(stored["offsets"]), motion.T, strict=True)
+        found.append((stored["step"], *(float(stats.wasserstein_distance(*pair)) for pair in by_axis)))
+    return found

@@ -1,0 +1,99 @@
+"""Which runs a suite needs, in which order, and which of them are still to be done."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+from experiments.suites import PRETRAINED, SUITES, Overrides, Suite
+from lsts_jax.errors import UserError
+
+FINISHED = "finished"
+"""File in the folder of a training that has a result."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training with its evaluation, or another evaluation of a trained detector."""
+
+    experiment: str
+    seed: int
+    overrides: Overrides
+    after: "Run | None" = None
+    """Whose detector it starts from or evaluates."""
+    trains: bool = True
+
+    @property
+    def name(self) -> str:
+        return f"{self.experiment}-seed{self.seed}"
+
+
+def find_suite(name: str) -> Suite:
+    if name not in SUITES:
+        raise UserError(f"--suite {name}: there is {', '.join(SUITES)}")
+    return SUITES[name]
+
+
+def plan(suite: Suite, seeds: Sequence[int], only: Sequence[str] = ()) -> list[Run]:
+    """All runs in an order in which they can be done: seed by seed those of every seed, then the others.
+
+    Raises `UserError` for a name of `only` that no experiment has.
+    """
+    names = [each.name for each in (*suite.experiments, *suite.evaluations)]
+    for pattern in only:
+        if not any(fnmatch(name, pattern) for name in names):
+            raise UserError(f"--only {pattern}: the experiments are {', '.join(names)}")
+    runs: dict[str, Run] = {}
+
+    def add(each: Run) -> None:
+        if each.after:
+            add(each.after)
+        runs.setdefault(each.name, each)
+
+    for every_seed in (True, False):
+        for seed in seeds if every_seed else seeds[:1]:
+            pretrained = Run(PRETRAINED, seed, suite.pretraining)
+            for experiment in suite.experiments:
+                if experiment.every_seed != every_seed:
+                    continue
+                trained = Run(experiment.name, seed, {**suite.training, **experiment.overrides}, pretrained)
+                evaluated = [
+                    Run(each.name, seed, {**trained.overrides, **each.overrides}, trained, trains=False)
+                    for each in suite.evaluations
+                    if each.of == experiment.name
+                ]
+                for each in (trained, *evaluated):
+                    if not only or any(fnmatch(each.experiment, pattern) for pattern in only):
+                        add(each)
+    return list(runs.values())
+
+
+def unfinished(planned: Sequence[Run], workdir: Path, results: Path) -> list[Run]:
+    """Those without a result, and those whose detector another one needs and `workdir` does not have.
+
+    Raises `UserError` for a result that other settings gave.
+    """
+    needed: set[str] = set()
+    wanted = []
+    for each in reversed(planned):
+        file = results / f"{each.name}.json"
+        if file.exists():
+            check_overrides(file, each)
+        trained = each.name not in needed or (workdir / each.name / FINISHED).exists()
+        if file.exists() and trained:
+            continue
+        wanted.append(each)
+        if each.after:
+            needed.add(each.after.name)
+    return wanted[::-1]
+
+
+def check_overrides(file: Path, run: Run) -> None:
+    found, expected = json.loads(file.read_text())["overrides"], json.loads(json.dumps(dict(run.overrides)))
+    differing = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
+    if differing:
+        raise UserError(
+            f"{file}: was made with other settings of {', '.join(differing)}; delete it and the run's "
+            "folder, or name another --results and --workdir"
+        )

@@ -1,0 +1,104 @@
+"""What a run leaves behind, as its JSON file keeps it."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from lsts_jax.config import Config
+from lsts_jax.config_io import load_saved_config
+from lsts_jax.data.transforms import resize_scale
+from lsts_jax.errors import UserError
+
+MOST_MOTION = 2000
+"""Pairs of frames that are kept."""
+
+
+def training_record(folder: Path) -> dict:
+    """What metrics.jsonl tells: steps, the seconds that they took, the mean length of the offsets."""
+    batch_size = read_json(folder / "config.json")["train"]["batch_size"]
+    seconds, done, spread = 0.0, 0, []
+    for line in (folder / "metrics.jsonl").read_text().splitlines():
+        logged = json.loads(line)
+        if "images_per_second" in logged:
+            seconds += (logged["step"] - done) * batch_size / logged["images_per_second"]
+            done = logged["step"]
+        if "offset_spread" in logged:
+            spread.append([logged["step"], round(logged["offset_spread"], 4)])
+    return {"steps": done, "seconds": seconds} | ({"offset spread": spread} if spread else {})
+
+
+def inside(folder: Path) -> dict:
+    """Number of parameters, and the sampling offsets before, during and after the training, in cells."""
+    import jax
+
+    from lsts_jax.models.detector import build_detector
+    from lsts_jax.training.checkpoints import LATEST, load_detector
+    from lsts_jax.training.state import init_variables, initial_offsets_of
+
+    # the accelerator belongs to the processes that train
+    jax.config.update("jax_platforms", "cpu")
+    config = load_saved_config(folder / "config.json")
+    detector = build_detector(config.model, len(config.data.class_names))
+    params = jax.eval_shape(lambda: init_variables(detector, config))["params"]
+    found = {"parameters": sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))}
+    if "offsets" in params:
+        steps = sorted(int(path.name) for path in (folder / LATEST).iterdir() if path.name.isdecimal())
+        offsets = {0: initial_offsets_of(detector, config)} | {
+            step: load_detector(config, folder, str(step))[1]["params"]["offsets"] for step in steps
+        }
+        found["offsets"] = [
+            {"step": step, "offsets": [[round(float(x), 4) for x in point] for point in values]}
+            for step, values in offsets.items()
+        ]
+    return found
+
+
+def write_motion(config: Config, data: Path, results: Path) -> None:
+    """motion.json: how far objects are from where they are in the keyframe, in cells. SynthVID's alone."""
+    file, truth = results / "motion.json", data / "synthvid.json"
+    if file.exists() or not truth.exists():
+        return
+    try:
+        from lsts_jax.plots import synthvid_motion
+    except ImportError as error:
+        raise UserError(f'{error}; or pip install -e ".[report]"') from error
+    content = read_json(truth)
+    size = content["settings"]["height"], content["settings"]["width"]
+    motion = synthvid_motion(
+        content,
+        interval=config.model.keyframe_interval,
+        schedule=config.model.schedule,
+        scale=resize_scale(size, config.data.short_side, config.data.long_side),
+    )
+    some = np.random.default_rng(0).permutation(len(motion))[:MOST_MOTION]
+    file.write_text(json.dumps(motion[np.sort(some)].round(3).tolist()) + "\n")
+
+
+def machine() -> dict:
+    """What the scripts run on, asked in a process of its own: this one leaves the accelerator to them."""
+    program = (
+        "import json, jax; d = jax.devices(); print(json.dumps({'platform': d[0].platform, "
+        "'device': d[0].device_kind, 'devices': len(d), 'jax': jax.__version__}))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    if done.returncode:
+        last = (done.stderr.strip() or "no output").splitlines()[-1]
+        raise UserError(f"JAX finds no device: {last}")
+    return json.loads(done.stdout) | {"cores": os.cpu_count()}
+
+
+def read_json(path: Path) -> dict:
+    return json.loads(path.read_text())
+
+
+def write_json(path: Path, content: dict) -> None:
+    """A field a line, and whole or not at all: what is there counts as finished."""
+    lines = (f" {json.dumps(name)}: {json.dumps(value)}" for name, value in content.items())
+    part = path.with_name(path.name + ".part")
+    part.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    part.replace(path)

@@ -1,0 +1,261 @@
+"""Tables and figures of a suite from the JSON files of its runs alone.
+
+    python -m experiments.results --suite paper
+
+Scores are in percent. With several seeds: mean ± standard deviation; differences are paired by seed and come
+with their 95 % interval by the t distribution. Every table of RESULTS.md stands between two marks,
+
+    <!-- table: core -->
+    <!-- end -->
+
+and what is between them is replaced; the page is begun if it is not there.
+"""
+
+import csv
+import json
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+
+import numpy as np
+
+from experiments.numbers import (
+    SCORES,
+    Difference,
+    Runs,
+    distances,
+    names_of,
+    read_runs,
+    score_difference,
+    score_of,
+    values_of,
+    with_offsets,
+)
+from experiments.plan import find_suite
+from experiments.process import ROOT
+from experiments.run import RESULTS
+from experiments.suites import FROZEN, LSTS, PRETRAINED, SINGLE, Suite
+from lsts_jax import cli
+from lsts_jax.errors import UserError
+
+MARKS = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+MISSING = "-"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Write results.csv, results.json and figures beside the JSON files, and the tables of a page."""
+
+    suite: str
+    """Of experiments/suites.py."""
+    results: Path | None = None
+    """Folder of the JSON files, by default experiments/results/SUITE."""
+    page: Path = ROOT / "RESULTS.md"
+    """File whose tables are replaced."""
+
+
+def run(arguments: Sequence[str]) -> None:
+    options = cli.parse(Options, arguments)
+    try:
+        from experiments.figures import draw_all
+    except ImportError as error:
+        raise UserError(f'{error}; or pip install -e ".[report]"') from error
+    suite = find_suite(options.suite)
+    folder = options.results or RESULTS / options.suite
+    runs = read_runs(folder)
+    motion_file = folder / "motion.json"
+    motion = np.array(json.loads(motion_file.read_text()), float) if motion_file.exists() else None
+    write_csv(folder / "results.csv", runs)
+    summary = {name: summarise(name, runs, motion) for name in names_of(suite) if name in runs}
+    (folder / "results.json").write_text(json.dumps(summary, indent=1) + "\n")
+    tables, figures = all_tables(suite, runs, motion), draw_all(suite, runs, motion, folder)
+    text = options.page.read_text() if options.page.exists() else first_page(tables, figures, options.page)
+    options.page.write_text(fill(text, tables, options.page))
+    print(f"{options.page}; {folder}: results.csv, results.json, {', '.join(file.name for file in figures)}")
+
+
+def summarise(name: str, runs: Runs, motion: np.ndarray | None) -> dict:
+    """All that tables say of an experiment, as numbers."""
+    summary: dict = {"seeds": sorted(runs[name])}
+    for score in SCORES:
+        values = list(values_of(name, runs, lambda result, score=score: score_of(result, score)).values())
+        if values:
+            summary[score] = {"mean": fmean(values), "deviation": stdev(values) if len(values) > 1 else None}
+        for against in (SINGLE, FROZEN):
+            if against != name and (found := score_difference(name, against, runs, score)):
+                summary.setdefault(f"against {against}", {})[score] = found._asdict()
+    if motion is not None:
+        by_seed = {str(seed): distances(result, motion) for seed, result in runs[name].items()}
+        if any(by_seed.values()):
+            summary["distance of offsets to motion"] = by_seed
+    return summary
+
+
+def write_csv(path: Path, runs: Runs) -> None:
+    """A line a run."""
+    rows = []
+    for of_experiment in runs.values():
+        for result in of_experiment.values():
+            milliseconds = result.get("milliseconds", {})
+            rows.append(
+                {
+                    "experiment": result["experiment"],
+                    "seed": result["seed"],
+                    "evaluates": result.get("of"),
+                    **{score: rounded(score_of(result, score)) for score in SCORES},
+                    "parameters": result.get("parameters"),
+                    "keyframe_ms": rounded(milliseconds.get("keyframe")),
+                    "other_frame_ms": rounded(milliseconds.get("other frame")),
+                    "steps": result.get("steps"),
+                    "training_seconds": rounded(result.get("seconds")),
+                    "device": result["machine"]["device"],
+                    "jax": result["machine"]["jax"],
+                    "overrides": json.dumps(result["overrides"]),
+                }
+            )
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
+
+
+def all_tables(suite: Suite, runs: Runs, motion: np.ndarray | None) -> dict[str, str]:
+    """Markdown by the name of the table."""
+    scores = {score: score_column(runs, score) for score in SCORES}
+    scores = {"seeds": lambda name: str(len(runs.get(name, ()))), **scores}
+    tables = {}
+    for table, rows in suite.tables.items():
+        if table == "core":
+            rows = {PRETRAINED: suite.title(PRETRAINED), **rows}
+            tables[table] = markdown(rows, scores | cost_columns(runs))
+            differences = difference_columns(suite, runs, (SINGLE, FROZEN), ("mAP", "degraded", "clean"))
+            tables["differences"] = markdown(rows, differences)
+        else:
+            # the same seeds of both: most have one alone
+            against = difference_columns(suite, runs, (LSTS,), ("mAP", "degraded"))
+            tables[table] = markdown(rows, scores | against)
+    if motion is not None:
+        rows = {name: suite.title(name) for name in with_offsets(suite, runs)}
+        tables["motion"] = markdown(rows, motion_columns(runs, motion))
+    tables["machines"] = machine_table(runs)
+    return tables
+
+
+def score_column(runs: Runs, score: str) -> Callable[[str], str]:
+    return lambda name: spread(values_of(name, runs, lambda result: score_of(result, score)).values())
+
+
+def difference_columns(
+    suite: Suite, runs: Runs, others: Sequence[str], scores: Sequence[str]
+) -> dict[str, Callable[[str], str]]:
+    def column(other, score):
+        return lambda name: "" if name == other else signed(score_difference(name, other, runs, score))
+
+    return {
+        f"{score}, against {suite.title(other)}": column(other, score)
+        for other in others
+        if other in names_of(suite)
+        for score in scores
+    }
+
+
+def cost_columns(runs: Runs) -> dict[str, Callable[[str], str]]:
+    def of(number, digits):
+        return lambda name: spread(values_of(name, runs, number).values(), digits)
+
+    return {
+        "parameters (k)": of(lambda result: result["parameters"] / 1e3, 0),
+        "keyframe (ms)": of(lambda result: result["milliseconds"].get("keyframe"), 1),
+        "other frame (ms)": of(lambda result: result["milliseconds"].get("other frame"), 1),
+        "training (min)": of(lambda result: result["seconds"] / 60, 1),
+    }
+
+
+def motion_columns(runs: Runs, motion: np.ndarray) -> dict[str, Callable[[str], str]]:
+    """Before the training, half-way where that is stored, and after it."""
+
+    def at(place, axis):
+        def number(result):
+            found = distances(result, motion)
+            if not found or (place == "half-way" and len(found) < 3):
+                return None
+            return found[{"before": 0, "half-way": len(found) // 2, "after": -1}[place]][1 + axis]
+
+        return lambda name: spread(values_of(name, runs, number).values(), 2)
+
+    return {
+        f"{axis}, {place}": at(place, i)
+        for i, axis in enumerate(("horizontal", "vertical"))
+        for place in ("before", "half-way", "after")
+    }
+
+
+def machine_table(runs: Runs) -> str:
+    """What all of it ran on."""
+    counted: dict[tuple[str, ...], list[float]] = {}
+    for result in (result for of_experiment in runs.values() for result in of_experiment.values()):
+        machine = result["machine"]
+        key = str(machine["device"]), str(machine["devices"]), str(machine["cores"]), machine["jax"]
+        counted.setdefault(key, []).append(result.get("seconds", 0.0))
+    rows = [[*key, str(len(times)), f"{sum(times) / 3600:.1f}"] for key, times in counted.items()]
+    return lines_of(["device", "devices", "cores", "jax", "runs", "training (hours)"], rows)
+
+
+def markdown(rows: Mapping[str, str], columns: Mapping[str, Callable[[str], str]]) -> str:
+    """A row for each name, headed by its title."""
+    cells = [[title, *(cell(name) for cell in columns.values())] for name, title in rows.items()]
+    return lines_of(["", *columns], cells)
+
+
+def lines_of(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    ruler = ["---", *["---:"] * (len(head) - 1)]
+    escaped = [[cell.replace("|", "\\|") for cell in row] for row in (head, ruler, *rows)]
+    return "".join(f"| {' | '.join(row)} |\n" for row in escaped)
+
+
+def spread(values: Sequence[float], digits: int = 1) -> str:
+    """Mean ± standard deviation."""
+    values = list(values)
+    if not values:
+        return MISSING
+    mean = f"{fmean(values):.{digits}f}"
+    return mean if len(values) < 2 else f"{mean} ± {stdev(values):.{digits}f}"
+
+
+def signed(found: Difference | None) -> str:
+    """Mean [interval]."""
+    if found is None:
+        return MISSING
+    if found.interval is None:
+        return f"{found.mean:+.1f}"
+    return f"{found.mean:+.1f} [{found.interval[0]:+.1f}, {found.interval[1]:+.1f}]"
+
+
+def fill(text: str, tables: Mapping[str, str], page: Path) -> str:
+    """The page with the tables between their marks. Raises `UserError` for a table that there is not."""
+
+    def replace(found):
+        if found[2] not in tables:
+            raise UserError(f"{page}: table: {found[2]}: there are {', '.join(tables)}")
+        return found[1] + tables[found[2]] + found[3]
+
+    return MARKS.sub(replace, text)
+
+
+def first_page(tables: Mapping[str, str], figures: Sequence[Path], page: Path) -> str:
+    """Marks of all tables and links to all figures, for somebody to write around."""
+    blocks = [f"## {name}\n\n<!-- table: {name} -->\n<!-- end -->\n" for name in tables]
+    where = [Path(os.path.relpath(figure, page.resolve().parent)).as_posix() for figure in figures]
+    links = [f"![{Path(path).stem}]({path})\n" for path in where]
+    return "\n".join(["# Results\n", *blocks, *links])
+
+
+if __name__ == "__main__":
+    cli.main(run)

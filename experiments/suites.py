@@ -1,0 +1,170 @@
+"""What is compared with what: experiments as overrides of one config.
+
+As in the paper all start from one pretrained backbone, here from a single-frame detector, one for each seed,
+and train the same number of steps at the same rates, the single-frame experiment included.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+Value = bool | int | float | str | tuple[float, ...]
+Overrides = Mapping[str, Value]
+"""By the field of the config, as `model.lsts.window`."""
+
+PRETRAINED = "pretrain"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A detector that is trained and evaluated."""
+
+    name: str
+    title: str
+    """As tables call it."""
+    overrides: Overrides
+    every_seed: bool = False
+    """Otherwise the first seed alone."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Another evaluation of a trained detector, for each of its seeds."""
+
+    name: str
+    title: str
+    of: str
+    """Name of the experiment."""
+    overrides: Overrides
+
+
+@dataclass(frozen=True)
+class Suite:
+    config: str
+    """File of the config that all override, from the root of the repository."""
+    data: str
+    """Command that makes the data."""
+    seeds: tuple[int, ...]
+    pretraining: Overrides
+    """Of the detector that all others of the seed start from."""
+    training: Overrides
+    """Of all experiments."""
+    experiments: tuple[Experiment, ...]
+    evaluations: tuple[Evaluation, ...] = ()
+    tables: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By the table's name: its rows, titles by the names of experiments and evaluations."""
+
+    def title(self, name: str) -> str:
+        """Of an experiment or evaluation, as tables call it."""
+        if name == PRETRAINED:
+            return "where all start"
+        return next(each.title for each in (*self.experiments, *self.evaluations) if each.name == name)
+
+
+SINGLE, FROZEN, LSTS = "single", "frozen", "lsts"
+"""What others are compared with."""
+
+
+def _lsts(**fields: Value) -> Overrides:
+    return {"model.temporal": "lsts"} | {f"model.lsts.{name}": value for name, value in fields.items()}
+
+
+_CORE = (
+    Experiment(SINGLE, "single frame", {"model.temporal": "none"}, every_seed=True),
+    Experiment("copy", "copy of the keyframe", {"model.temporal": "copy"}, every_seed=True),
+    # The authors' K = 81 reaches 4 cells, a third of a map of 8 x 12: here the grid is 5 x 5, as in the demo.
+    Experiment(LSTS, "SRFU + DFA", _lsts(offsets="uniform", num_offsets=25), True),
+    Experiment(
+        FROZEN,
+        "SRFU + DFA, frozen offsets",
+        _lsts(offsets="uniform", num_offsets=25, learn_offsets=False),
+        True,
+    ),
+    Experiment("gaussian", "SRFU + DFA, Gaussian offsets", _lsts(offsets="gaussian", num_offsets=40), True),
+)
+_PARTS = (
+    Experiment("srfu", "SRFU alone", {"model.temporal": "srfu"}),
+    Experiment("dfa", "DFA alone", {"model.temporal": "dfa"}),
+)
+_OFFSETS = (
+    Experiment("random", "random offsets", _lsts(offsets="random", num_offsets=25)),
+    Experiment(
+        "frozen_random",
+        "random offsets, frozen",
+        _lsts(offsets="random", num_offsets=25, learn_offsets=False),
+    ),
+    Experiment(
+        "frozen_gaussian",
+        "Gaussian offsets, frozen",
+        _lsts(offsets="gaussian", num_offsets=40, learn_offsets=False),
+    ),
+)
+_COUNTS = tuple(Experiment(f"k{k}", f"K = {k}", _lsts(offsets="uniform", num_offsets=k)) for k in (9, 49, 81))
+_NORMALIZATIONS = (
+    Experiment("sum", "s / Σ s (paper)", _lsts(normalization="sum")),
+    Experiment("abs_sum", "s / Σ |s| (attempt of 2021)", _lsts(normalization="abs_sum")),
+)
+_INTERVALS = tuple(
+    Evaluation(f"interval{n}", f"keyframe interval {n}", LSTS, {"model.keyframe_interval": n})
+    for n in (1, 2, 5, 20)
+)
+_TEST_TIME = (
+    Evaluation("online", "online", LSTS, {"model.schedule": "online"}),
+    Evaluation("lsts_seq_nms", "SRFU + DFA, Seq-NMS", LSTS, {"evaluation.seq_nms": True}),
+    Evaluation("single_seq_nms", "single frame, Seq-NMS", SINGLE, {"evaluation.seq_nms": True}),
+)
+
+SUITES = {
+    "paper": Suite(
+        config="configs/synthvid_s.py",
+        data="python -m lsts_jax.data.synthvid --out runs/synthvid_s --benchmark s",
+        seeds=(0, 1, 2),
+        # about 2,820 and 940 steps of 8 triplets
+        pretraining={"model.temporal": "none", "train.epochs": 1.5, "optimizer.drop_epochs": (1.2,)},
+        training={
+            "optimizer.learning_rate": 1e-3,
+            "optimizer.drop_epochs": (0.4,),
+            "train.epochs": 0.5,
+            "train.checkpoint_every": 475,  # two are kept: the offsets half-way, and those of the end
+        },
+        experiments=_CORE + _PARTS + _OFFSETS + _COUNTS + _NORMALIZATIONS,
+        evaluations=_INTERVALS + _TEST_TIME,
+        tables={
+            "core": {each.name: each.title for each in _CORE},
+            "parts": {
+                SINGLE: "single frame",
+                "copy": "neither (copy)",
+                "srfu": "SRFU",
+                "dfa": "DFA",
+                LSTS: "SRFU and DFA",
+            },
+            "offsets": {
+                LSTS: "uniform, learned",
+                FROZEN: "uniform, frozen",
+                "random": "random, learned",
+                "frozen_random": "random, frozen",
+                "gaussian": "Gaussian, learned",
+                "frozen_gaussian": "Gaussian, frozen",
+            },
+            "locations": {"k9": "K = 9", LSTS: "K = 25", "k49": "K = 49", "k81": "K = 81"},
+            "normalization": {
+                LSTS: "softmax (authors)",
+                "sum": "s / Σ s (paper)",
+                "abs_sum": "s / Σ |s| (attempt of 2021)",
+            },
+            "interval": {
+                "interval1": "1",
+                "interval2": "2",
+                "interval5": "5",
+                LSTS: "10",
+                "interval20": "20",
+            },
+            "schedule": {LSTS: "offline", "online": "online"},
+            "seq_nms": {
+                SINGLE: "single frame",
+                "single_seq_nms": "single frame, Seq-NMS",
+                LSTS: "SRFU + DFA",
+                "lsts_seq_nms": "SRFU + DFA, Seq-NMS",
+            },
+        },
+    )
+}

@@ -1,0 +1,292 @@
+"""Figures of what LSTS does, for notebooks and papers (matplotlib; no pyplot, no global state).
+
+The functions draw on the Axes or the Figure that they are given. Pictures and points are in pixels of the
+original picture, pixel i from i to i + 1; a cell of a feature map is `cell` of them wide: 16 / `Frame.scale`.
+Affinity is shown on the keyframe, where LSTS samples: the location k of a point p is p + offset_k * cell.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from numpy import ndarray
+from scipy.stats import wasserstein_distance
+
+from lsts_jax.evaluation.vid_map import PrecisionRecall
+from lsts_jax.models.resnet import STRIDE
+from lsts_jax.ops.affinity import smallest_window, tap_matrix
+from lsts_jax.structs import AnyArray
+from lsts_jax.video import keyframe_of
+
+try:
+    from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.figure import Figure
+except ImportError as error:
+    raise ImportError("lsts_jax.plots draws with matplotlib: pip install matplotlib") from error
+
+# Told apart with any colour vision (Okabe and Ito, "Color universal design", 2008).
+ORANGE, BLUE, GREEN, VERMILION = "#e69f00", "#0072b2", "#009e73", "#d55e00"
+COLOURS = (BLUE, VERMILION, GREEN, "#cc79a7", ORANGE, "#56b4e9", "#000000")
+DASHES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))
+BIN = 0.5  # cells; centred on whole ones, where a uniform grid lies
+
+
+def sampling_locations(
+    axes: Axes,
+    image: UInt8[ndarray, "H W 3"],
+    point: Sequence[float] | Float[AnyArray, "2"],
+    offsets: Float[AnyArray, "K 2"],
+    affinity: Float[AnyArray, "K"] | None = None,
+    *,
+    cell: float = STRIDE,
+) -> None:
+    """A target point (x, y) and its K sampling locations on the keyframe.
+
+    With the affinity at the point the area and the colour of a location tell its weight.
+    """
+    _background(axes, image)
+    x, y = np.asarray(point)[:, None] + np.asarray(offsets).T * cell
+    style = {"edgecolors": "white", "linewidths": 0.8, "zorder": 2}
+    if affinity is None:
+        axes.scatter(x, y, s=30, color=BLUE, **style)
+    else:
+        weights = np.asarray(affinity)
+        largest = max(np.abs(weights).max(), 1e-30)
+        order = np.argsort(-np.abs(weights))  # so that small ones lie above
+        dots = axes.scatter(
+            x[order],
+            y[order],
+            s=12 + 250 * np.abs(weights[order]) / largest,
+            c=weights[order],
+            **_colours(weights),
+            **style,
+        )
+        _colour_bar(axes, dots, "affinity (weight of the location)")
+    _mark(axes, point)
+
+
+def affinity_map(
+    axes: Axes,
+    image: UInt8[ndarray, "H W 3"],
+    point: Sequence[float] | Float[AnyArray, "2"],
+    offsets: Float[AnyArray, "K 2"],
+    affinity: Float[AnyArray, "K h w"],
+    *,
+    cell: float = STRIDE,
+) -> None:
+    """Where on the keyframe the aggregated feature of the cell at `point` (x, y) comes from.
+
+    The weight of a location is shared out to the four cells around it, as bilinear sampling reads them; what
+    falls outside the map reads zeros and is not shown.
+    """
+    weights = spread_affinity(offsets, affinity, cell_at(point, affinity.shape[1:], cell))
+    weight_map(axes, image, weights, cell=cell, label="weight of the cell")
+    _mark(axes, point)
+
+
+def spread_affinity(
+    offsets: Float[AnyArray, "K 2"], affinity: Float[AnyArray, "K h w"], position: tuple[int, int]
+) -> Float[ndarray, "h w"]:
+    """Weight of every cell of the source in the aggregated feature at a position (row, column)."""
+    _, height, width = affinity.shape
+    window = smallest_window(offsets)
+    taps = np.asarray(tap_matrix(np.asarray(offsets, np.float32), window))
+    around = np.einsum("k,kyx->yx", np.asarray(affinity)[:, position[0], position[1]], taps)
+    weights = np.zeros((height + 2 * window, width + 2 * window), np.float32)
+    y, x = position
+    weights[y : y + 2 * window + 1, x : x + 2 * window + 1] = around
+    return weights[window : window + height, window : window + width]
+
+
+def weight_map(
+    axes: Axes,
+    image: UInt8[ndarray, "H W 3"],
+    weights: Float[AnyArray, "h w"],
+    *,
+    cell: float = STRIDE,
+    label: str = "weight",
+    limits: tuple[float, float] | None = None,
+) -> None:
+    """A number for each cell over a frame: quality weights (limits 0, 1), the norm of a feature.
+
+    Args:
+      label: what the numbers are, with their unit.
+      limits: of the colours; those of the numbers where there are none.
+    """
+    weights = np.asarray(weights)
+    height, width = weights.shape
+    _background(axes, image, grey=True)
+    drawn = axes.imshow(
+        weights,
+        extent=(0, width * cell, height * cell, 0),
+        interpolation="nearest",
+        alpha=0.65,
+        **_colours(weights, limits),
+    )
+    _frame(axes, image)
+    _colour_bar(axes, drawn, label)
+
+
+def pick_point(axes: Axes, draw: Callable[[tuple[float, float]], None]) -> int:
+    """Calls `draw((x, y))` where a picture is clicked, in an interactive backend (`%matplotlib widget`).
+
+    Clear the axes in `draw` before drawing again. Gives the number that `mpl_disconnect` takes.
+    """
+
+    def clicked(event):
+        if event.inaxes is axes:
+            draw((event.xdata, event.ydata))
+            axes.figure.canvas.draw_idle()
+
+    return axes.figure.canvas.mpl_connect("button_press_event", clicked)
+
+
+def cell_at(
+    point: Sequence[float] | Float[AnyArray, "2"], size: tuple[int, int], cell: float = STRIDE
+) -> tuple[int, int]:
+    """(row, column) of the cell of a map of `size` (height, width) that a point (x, y) is in, or is nearest
+    to."""
+    x, y = np.asarray(point) // cell
+    return int(np.clip(y, 0, size[0] - 1)), int(np.clip(x, 0, size[1] - 1))
+
+
+def offset_distribution(
+    figure: Figure,
+    learned: Float[AnyArray, "K 2"],
+    initial: Float[AnyArray, "K 2"] | None = None,
+    motion: Float[AnyArray, "n 2"] | None = None,
+) -> None:
+    """Distribution of the sampling offsets beside what objects move, horizontally and vertically.
+
+    All in cells of the feature map. The titles tell the 1-D Wasserstein distance of the offsets to the
+    motion: the mean way, in cells, by which one distribution would have to be moved to become the other.
+
+    Args:
+      learned, initial: offsets (x, y) after and before training.
+      motion: from frames to their keyframes (`synthvid_motion`).
+    """
+    series = {
+        "motion of the data": (motion, {"color": "0.8", "histtype": "stepfilled"}),
+        "learned offsets": (learned, {"color": BLUE, "histtype": "step"}),
+        "initial offsets": (initial, {"color": ORANGE, "histtype": "step", "linestyle": "--"}),
+    }
+    series = {
+        name: (np.asarray(values), style) for name, (values, style) in series.items() if values is not None
+    }
+    # a few fast objects should not make all else small
+    reach = max(
+        np.abs(values).max() if "offsets" in name else np.percentile(np.abs(values), 99.5)
+        for name, (values, _) in series.items()
+    )
+    count = int(np.ceil(reach / BIN))
+    edges = (np.arange(-count, count + 2) - 0.5) * BIN
+    for i, (axes, axis) in enumerate(
+        zip(figure.subplots(1, 2, sharey=True), ("horizontal", "vertical"), strict=True)
+    ):
+        for name, (values, style) in series.items():
+            share = np.full(len(values), 1 / len(values))
+            shown = np.clip(values[:, i], edges[0], edges[-1] - 1e-6)
+            axes.hist(shown, edges, weights=share, linewidth=1.8, label=name, **style)
+        distances = {
+            name.split()[0]: wasserstein_distance(
+                series[name][0][:, i], series["motion of the data"][0][:, i]
+            )
+            for name in ("initial offsets", "learned offsets")
+            if motion is not None and name in series
+        }
+        told = ", ".join(f"{name} {distance:.2f}" for name, distance in distances.items())
+        axes.set_title(f"{axis}; distance to motion: {told} cells" if told else axis, fontsize="medium")
+        axes.set_xlabel(f"{axis} displacement (cells of {STRIDE} pixels of the network input)")
+        axes.spines[["top", "right"]].set_visible(False)
+    first = figure.axes[0]
+    first.set_ylabel(f"share per {BIN} cells")
+    figure.legend(*first.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+
+
+def synthvid_motion(
+    truth: Mapping, *, interval: int, schedule: str, scale: float = 1.0, split: str = "val"
+) -> Float[ndarray, "n 2"]:
+    """True displacement (x, y), in cells, from an object in a frame to the same object in its keyframe.
+
+    That is what an offset has to be for the frame to find the object. Frames in which the object is not
+    annotated, at either end, are left out.
+
+    Args:
+      truth: content of a SynthVID's synthvid.json.
+      interval, schedule: frames of a segment and place of its keyframe (`ModelConfig`).
+      scale: side of the network input / side of the picture.
+      split: train or val.
+    """
+    found = []
+    for name, video in truth["videos"].items():
+        if not name.startswith(f"VID/{split}/"):
+            continue
+        frames = np.arange(len(video["defocus"]))
+        begin = frames // interval * interval
+        lengths = np.minimum(interval, len(frames) - begin)
+        keyframes = begin + [keyframe_of(schedule, int(n), interval) for n in lengths]
+        for track in video["tracks"]:
+            centre, there = np.array(track["centre"]), np.array(track["annotated"], bool)
+            kept = there & there[keyframes] & (frames != keyframes)
+            found.append((centre[keyframes] - centre)[kept] * scale / STRIDE)
+    return np.concatenate(found) if found else np.zeros((0, 2))
+
+
+def precision_recall(axes: Axes, curves: Mapping[str, PrecisionRecall], class_names: Sequence[str]) -> None:
+    """Precision over recall of the named classes that have objects (`VidMap.curves`)."""
+    drawn = [name for name in class_names if name in curves]
+    for i, name in enumerate(drawn):
+        curve = curves[name]
+        # from the first detection on; what no detection finds is left blank
+        axes.plot(
+            np.append(0, curve.recall),
+            np.append(curve.precision[:1] if len(curve.precision) else 0, curve.precision),
+            color=COLOURS[i % len(COLOURS)],
+            linestyle=DASHES[i // len(COLOURS) % len(DASHES)],
+            label=f"{name} ({curve.objects})",
+        )
+    axes.set(xlim=(0, 1.01), ylim=(0, 1.03), xlabel="recall (share of the objects that are found)")
+    axes.set_ylabel("precision (share of the detections that are right)")
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(
+        title="class (objects)",
+        loc="upper left",
+        bbox_to_anchor=(1.01, 1),
+        ncols=-(-len(drawn) // 16) or 1,
+        frameon=False,
+        fontsize="small",
+    )
+
+
+def _background(axes: Axes, image: UInt8[ndarray, "H W 3"], *, grey: bool = False) -> None:
+    height, width, _ = image.shape
+    picture = image.mean(axis=2) if grey else image
+    axes.imshow(picture, cmap="gray", vmin=0, vmax=255, extent=(0, width, height, 0), aspect="equal")
+    _frame(axes, image)
+
+
+def _frame(axes: Axes, image: UInt8[ndarray, "H W 3"]) -> None:
+    axes.set(xlim=(0, image.shape[1]), ylim=(image.shape[0], 0), xlabel="x (pixels)", ylabel="y (pixels)")
+
+
+def _mark(axes: Axes, point: Sequence[float] | Float[AnyArray, "2"]) -> None:
+    """A cross in black on white, which no ground hides."""
+    for colour, width in (("white", 4.5), ("black", 2.0)):
+        axes.plot(*point, "+", color=colour, markersize=14, markeredgewidth=width, zorder=3)
+
+
+def _colours(values: Float[ndarray, "*n"], limits: tuple[float, float] | None = None) -> dict:
+    """Light is more; about zero where signs differ (affinity that is no softmax)."""
+    low, high = limits or (float(values.min()), float(values.max()))
+    if low < 0 < high:
+        most = max(-low, high)
+        return {"cmap": "PuOr", "vmin": -most, "vmax": most}
+    return {"cmap": "viridis", "vmin": min(low, 0), "vmax": high}
+
+
+def _colour_bar(axes: Axes, drawn: ScalarMappable, label: str) -> None:
+    """Beside the picture and as high; inside the axes, so that clearing them takes it away."""
+    place = axes.inset_axes((1.02, 0, 0.03, 1))
+    axes.figure.colorbar(drawn, cax=place, label=label)
