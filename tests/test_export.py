@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from lsts_jax.training.state import init_state
 from tests.data.trees import write_picture
 from tests.tiny import CLASS_NAMES, tiny_config, tiny_detector
 
+PAGE = Path(__file__).parents[1] / "docs" / "export.md"
 PROGRAM = """
 import runpy, sys
 import numpy as np
@@ -139,6 +141,20 @@ def test_another_process_finds_what_the_live_detector_finds(fresh, live, videos,
 
 def test_offline_the_keyframe_goes_before_the_frames_of_its_segment(fresh, live, videos):
     assert_same(fresh, "wide", live, videos["wide"], [1, 0, 2, 3, 5, 4, 6, 7, 8], online=False)
+
+
+def test_the_short_loader_of_the_documentation(exported, live, monkeypatch):
+    monkeypatch.chdir(exported.parent)
+    programs = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    names = {}
+    exec(compile(programs[1], PAGE.name, "exec"), names)
+    rng = np.random.default_rng(1)
+    pictures = rng.integers(0, 256, (6, 64, 90, 3), np.uint8)  # narrower than the canvas
+    live.restart()
+    found = list(names["detect"](pictures))
+    assert len(found) == 6
+    for one, picture in zip(found, pictures, strict=True):
+        assert_close(one, live(picture))
 
 
 def test_run_prints_a_line_a_frame(fresh):

@@ -1,0 +1,188 @@
+"""Does a long run stay flat? The scripts as processes of their own, their memory and open files watched.
+
+    python -m benchmarks.soak predict --frames 50000 --json soak_predict.json
+    python -m benchmarks.soak train --steps 2000 --json soak_train.json
+
+`predict` annotates one long video and writes JSON lines and an mp4, `train` trains, both with the detector of
+configs/tiny.py from random weights on SynthVID at 64 x 96 (`--workdir` for another detector). Flat means that
+the second half of the run needs no more than the first: the least squares slope of both after the first
+quarter is reported a thousand frames or steps. Linux, whose /proc tells.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from itertools import cycle
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.common import MIB, megabytes, parser, print_table, write_json
+from lsts_jax.data.video_io import VideoWriter, open_source
+
+ROOT = Path(__file__).parents[1]
+CONFIG = ROOT / "configs" / "tiny.py"
+PERIOD = 1.0  # seconds between two looks
+VIDEO = "Data/VID/val/ILSVRC2015_val_00000000"
+FPS = 25.0
+
+
+def watch(command: Sequence[str], progress: Callable[[], int], log: Path) -> dict:
+    """Run a command to its end; `progress` counts frames or steps meanwhile."""
+    begin, seen = time.perf_counter(), []
+    with log.open("w") as out:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT)
+        try:
+            while process.poll() is None:
+                time.sleep(PERIOD)
+                if looked := _look(process.pid):
+                    seen.append((progress(), *looked))
+        finally:
+            process.kill()
+    if process.returncode:
+        sys.exit(f"{' '.join(command)} ended with {process.returncode}: {log.read_text()[-2000:]}")
+    return _summary(np.array(seen, float), progress()) | {"wall_seconds": time.perf_counter() - begin}
+
+
+def _look(pid: int) -> tuple[int, int] | None:
+    """Resident bytes and open files of a process; None once it has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+        resident = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+        return resident * 1024, sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+    except (OSError, StopIteration):
+        return None
+
+
+def _summary(seen: np.ndarray, done: int) -> dict:
+    steady = seen[seen[:, 0] >= done / 4]
+    steady = steady[: -max(1, len(steady) // 50)]  # the last moments, when things are put away, do not count
+    at, resident, files = steady.T
+    halves = np.array_split(resident, 2)
+    return {
+        "done": done,
+        "looks": len(seen),
+        "resident_bytes": {"at a quarter": resident[0], "at the end": resident[-1], "most": seen[:, 1].max()},
+        "resident_bytes_mean_of_halves": [half.mean() for half in halves],
+        "resident_bytes_a_thousand": float(np.polyfit(at, resident, 1)[0] * 1000),
+        "open_files": {"at a quarter": int(files[0]), "at the end": int(files[-1]), "most": int(files.max())},
+    }
+
+
+def soak_predict(options: argparse.Namespace, folder: Path) -> dict:
+    data = _synthvid(folder)
+    workdir = options.workdir or _untrained(folder)
+    clip, out = folder / "long.mp4", folder / "out"
+    pictures = [image for _, image in open_source(data / VIDEO)]
+    with VideoWriter(clip, FPS, pictures[0].shape[:2]) as video:
+        for picture, _ in zip(cycle(pictures), range(options.frames), strict=False):
+            video.write(picture)
+    lines = Counter(out / "detections.jsonl")
+    command = [sys.executable, "predict.py", "--workdir", str(workdir), "--source", str(clip)]
+    found = watch([*command, "--output", str(out)], lines, folder / "log.txt")
+    assert found["done"] == options.frames
+    return found | {"minutes of video": options.frames / FPS / 60, "mp4 frames": _frames(out / "long.mp4")}
+
+
+def soak_train(options: argparse.Namespace, folder: Path) -> dict:
+    from dataclasses import replace
+
+    from lsts_jax.cli import load_config
+    from lsts_jax.data.dataset import open_dataset
+    from lsts_jax.data.loader import TripletLoader
+
+    config, workdir = load_config(CONFIG), folder / "run"
+    config = replace(config, data=replace(config.data, root=str(_synthvid(folder))))
+    dataset = open_dataset(config.data, config.data.train_lists)
+    loader = TripletLoader(dataset, config.data, batch_size=config.train.batch_size, seed=config.seed)
+    epochs = options.steps / loader.steps_per_epoch
+
+    def step() -> int:
+        file = workdir / "metrics.jsonl"
+        lines = file.read_text().splitlines() if file.exists() else []
+        return json.loads(lines[-1])["step"] if lines else 0
+
+    command = [sys.executable, "train.py", "--config", str(CONFIG), "--workdir", str(workdir)]
+    changed = {"data.root": config.data.root, "data.workers": 2, "train.epochs": epochs}
+    changed["train.checkpoint_every"] = 100
+    overrides = [f"--config.{name}={value}" for name, value in changed.items()]
+    return watch([*command, *overrides], step, folder / "log.txt")
+
+
+class Counter:
+    """Lines of a file that grows, each looked at once."""
+
+    def __init__(self, path: Path):
+        self._path, self._file, self._lines = path, None, 0
+
+    def __call__(self) -> int:
+        if self._file is None and self._path.exists():
+            self._file = self._path.open("rb")
+        while self._file and (block := self._file.read(MIB)):
+            self._lines += block.count(b"\n")
+        return self._lines
+
+
+def _synthvid(folder: Path) -> Path:
+    data = folder / "synthvid"
+    size = ["--height", "64", "--width", "96", "--videos", "4", "--val-videos", "1", "--frames", "24"]
+    command = [sys.executable, "-m", "lsts_jax.data.synthvid", "--out", str(data), *size, "--stills", "20"]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    return data
+
+
+def _untrained(folder: Path) -> Path:
+    """A run of configs/tiny.py that has not made a step."""
+    from lsts_jax.cli import load_config
+    from lsts_jax.config_io import save_config
+    from lsts_jax.models.detector import build_detector
+    from lsts_jax.training.checkpoints import Checkpoints
+    from lsts_jax.training.optimizer import build_optimizer
+    from lsts_jax.training.state import init_state, init_variables
+
+    config, workdir = load_config(CONFIG), folder / "untrained"
+    workdir.mkdir()
+    save_config(config, workdir / "config.json")
+    detector = build_detector(config.model, len(config.data.class_names))
+    optimizer = build_optimizer(config.optimizer, 10)
+    with Checkpoints(workdir) as checkpoints:
+        checkpoints.save(init_state(detector, optimizer, init_variables(detector, config), config.seed))
+    return workdir
+
+
+def _frames(path: Path) -> int:
+    return sum(1 for _ in open_source(path))
+
+
+def main() -> None:
+    made = parser("Memory and open files of long runs.")
+    made.add_argument("what", choices=("predict", "train"))
+    made.add_argument("--frames", type=int, default=50_000, help="of the video")
+    made.add_argument("--steps", type=int, default=2_000)
+    made.add_argument(
+        "--workdir", type=Path, help="of the detector that predicts; by default an untrained one"
+    )
+    options = made.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        run = {"predict": soak_predict, "train": soak_train}[options.what]
+        found = run(options, Path(folder))
+    resident, files = found["resident_bytes"], found["open_files"]
+    unit = {"predict": "frames", "train": "steps"}[options.what]
+    print_table(
+        f"{options.what}: {found['done']} {unit} in {found['wall_seconds']:.0f} s",
+        ("what", "at a quarter", "at the end", "most", f"a thousand {unit}"),
+        [
+            ("resident memory, MiB", *map(megabytes, resident.values()),
+             f"{found['resident_bytes_a_thousand'] / MIB:+.2f}"),
+            ("open files", *files.values(), ""),
+        ],
+    )  # fmt: skip
+    write_json(options.json, found)
+
+
+if __name__ == "__main__":
+    main()
