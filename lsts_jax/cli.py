@@ -41,6 +41,8 @@ def main(run: Callable[[Sequence[str]], None]) -> None:
     """
     logging.basicConfig(format="%(message)s")
     logging.getLogger("lsts_jax").setLevel(logging.INFO)
+    logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax logs what it then raises
+    sys.unraisablehook = _unraisable
     try:
         run(sys.argv[1:])
     except UserError as error:
@@ -52,6 +54,12 @@ def main(run: Callable[[Sequence[str]], None]) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _unraisable(event: "sys.UnraisableHookArgs") -> None:
+    """TensorStore tells of each write that was under way when one failed, after its listener has gone."""
+    if str(event.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(event)
 
 
 def parse(options: type[T], arguments: Sequence[str]) -> T:

@@ -5,6 +5,10 @@ state. Orbax writes beside the target and renames: a killed process leaves a tem
 read.
 """
 
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +21,11 @@ from lsts_jax.config import Config
 from lsts_jax.errors import UserError
 from lsts_jax.models.detector import Detector, build_detector
 from lsts_jax.ops.affinity import smallest_window
+from lsts_jax.training.checksums import find_damage, write_checksums
 from lsts_jax.training.state import TrainState, init_variables, variables_of
 
 LATEST, BEST = "checkpoints", "best"
+UNFINISHED = ".orbax-checkpoint-tmp"
 KEPT = 2
 
 
@@ -33,13 +39,13 @@ class Checkpoints:
         self._latest = ocp.CheckpointManager(
             workdir / LATEST,
             item_handlers=handlers,
-            options=ocp.CheckpointManagerOptions(max_to_keep=KEPT),
+            options=checked(workdir / LATEST, max_to_keep=KEPT),
         )
         self._best = ocp.CheckpointManager(
             workdir / BEST,
             item_handlers=handlers,
-            options=ocp.CheckpointManagerOptions(
-                max_to_keep=1, best_fn=lambda metrics: metrics["mAP"], best_mode="max"
+            options=checked(
+                workdir / BEST, max_to_keep=1, best_fn=lambda metrics: metrics["mAP"], best_mode="max"
             ),
         )
 
@@ -48,31 +54,40 @@ class Checkpoints:
 
     def __exit__(self, *_):
         for manager in (self._latest, self._best):
-            manager.wait_until_finished()
+            with self._writing(manager):
+                manager.wait_until_finished()
+        for manager in (self._latest, self._best):
             manager.close()
 
     def latest_step(self) -> int | None:
         return self._latest.latest_step()
 
     def save(self, state: TrainState) -> None:
-        """Write in the background; does nothing where this step is already there."""
+        """Write in the background; does nothing where this step is already there.
+
+        Raises `UserError` if the one before could not be written. The end of the context does the same.
+        """
         step = int(state.step)
         if step not in self._latest.all_steps():
-            self._latest.save(step, args=_items(state))
+            with self._writing(self._latest):
+                self._latest.save(step, args=_items(state))
 
     def save_best(self, state: TrainState, mean_average_precision: float) -> None:
-        """Keep the state if no earlier one evaluated better."""
+        """Keep the state if no earlier one evaluated better. Raises as `save`."""
         step = int(state.step)
         if step not in self._best.all_steps():
-            self._best.save(
-                step,
-                args=_items(state),
-                metrics={"mAP": float(mean_average_precision)},
-            )
+            with self._writing(self._best):
+                self._best.save(
+                    step,
+                    args=_items(state),
+                    metrics={"mAP": float(mean_average_precision)},
+                )
 
     def restore(self, state: TrainState) -> TrainState:
-        """The latest state, in the shapes of `state`. Raises `UserError` if it is of another model."""
+        """The latest state, in the shapes of `state`. Raises `UserError` if it is damaged, or of another
+        model."""
         manager, step = self._find("latest")
+        self._require_undamaged(manager, step, ("variables", "training"))
         if "training" not in list(manager.item_metadata(step)):  # weights alone, as an import leaves them
             return state._replace(**self.restore_variables(variables_of(state))[0])
         stored = _restore(manager, step, _items(state, ocp.args.StandardRestore))
@@ -83,11 +98,35 @@ class Checkpoints:
         """Parameters and statistics of `latest`, `best` or a step, shaped as `variables`, and the step.
 
         Raises:
-          UserError: there is no such checkpoint, or it is of another model.
+          UserError: there is no such checkpoint, it is damaged, or it is of another model.
         """
         manager, step = self._find(which)
+        self._require_undamaged(manager, step, ("variables",))
         items = ocp.args.Composite(variables=ocp.args.StandardRestore(variables))
         return _restore(manager, step, items).variables, step
+
+    @contextmanager
+    def _writing(self, manager: ocp.CheckpointManager) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError) as error:  # of Python's files, of TensorStore's
+            whole = [int(path.name) for path in (self.workdir / LATEST).iterdir() if path.name.isdecimal()]
+            begin = f"from step {max(whole)}" if whole else "from the start"
+            raise UserError(
+                f"{manager.directory}: a checkpoint could not be written ({_reason(error)}); see to the "
+                f"disk, then the same command goes on {begin}"
+            ) from error
+
+    def _require_undamaged(self, manager: ocp.CheckpointManager, step: int, items: tuple[str, ...]) -> None:
+        """Raises `UserError`."""
+        folder = Path(manager.directory) / str(step)
+        if file := find_damage(folder, items):
+            steps = {*self._latest.all_steps(), *self._best.all_steps()} - {step}
+            others = f"name another, --checkpoint {max(steps)}" if steps else "there is no other"
+            raise UserError(
+                f"{file}: damaged, it is not as it was written; {others}; a training goes on without it "
+                f"once {folder} is removed"
+            )
 
     def _find(self, which: str) -> tuple[ocp.CheckpointManager, int]:
         manager = self._best if which == "best" else self._latest
@@ -102,6 +141,25 @@ class Checkpoints:
         raise UserError(
             f"--checkpoint {which}: {manager.directory} holds steps {steps}; give latest, best or one of them"
         )
+
+
+def _reason(error: Exception) -> str:
+    """What the system said; TensorStore tells much besides."""
+    text = str(getattr(error, "strerror", None) or error)
+    code = re.search(r"os_error_code='(\d+)'", text)
+    return os.strerror(int(code[1])) if code else text
+
+
+def checked(folder: Path, **options) -> ocp.CheckpointManagerOptions:
+    """Options of a manager of `folder` that leaves checksums with each checkpoint."""
+
+    def before_the_renaming():
+        if jax.process_index() == 0:
+            for unfinished in folder.glob(f"*{UNFINISHED}"):
+                write_checksums(unfinished)
+
+    asynchronous = ocp.options.AsyncOptions(post_finalization_callback=before_the_renaming)
+    return ocp.CheckpointManagerOptions(async_options=asynchronous, **options)
 
 
 def _items(state: TrainState, kind: type = ocp.args.StandardSave) -> ocp.args.Composite:
@@ -152,7 +210,7 @@ def load_detector(config: Config, workdir: Path, which: str = "latest") -> tuple
     Its LSTS window is the smallest that holds the offsets of the checkpoint: less work, and none is lost.
 
     Raises:
-      UserError: there is no such checkpoint, or it is of another model.
+      UserError: there is no such checkpoint, it is damaged, or it is of another model.
     """
     if not (Path(workdir) / LATEST).is_dir():
         raise UserError(f"{workdir}: no checkpoints there; train first, or name another --workdir")

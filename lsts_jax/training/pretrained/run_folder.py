@@ -10,7 +10,7 @@ from flax.traverse_util import flatten_dict
 from lsts_jax.config import Config
 from lsts_jax.config_io import load_saved_config, save_config
 from lsts_jax.errors import UserError
-from lsts_jax.training.checkpoints import LATEST, load_detector
+from lsts_jax.training.checkpoints import LATEST, checked, load_detector
 from lsts_jax.training.pretrained.arrays import Weights, in_memory
 from lsts_jax.training.pretrained.naming import SAME, Naming
 
@@ -46,6 +46,7 @@ def write_run(workdir: Path, variables: dict, config: Config) -> None:
     """config.json and a checkpoint of step 0 that has `variables` and nothing else."""
     save_config(config, workdir / "config.json")
     handlers = {"variables": ocp.StandardCheckpointHandler()}
-    with ocp.CheckpointManager((workdir / LATEST).absolute(), item_handlers=handlers) as manager:
+    folder = (workdir / LATEST).absolute()
+    with ocp.CheckpointManager(folder, item_handlers=handlers, options=checked(folder)) as manager:
         manager.save(0, args=ocp.args.Composite(variables=ocp.args.StandardSave(variables)))
         manager.wait_until_finished()

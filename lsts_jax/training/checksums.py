@@ -1,0 +1,44 @@
+"""Checksums of a checkpoint's files: a flipped bit in the arrays would be read as it is.
+
+They are of what the disk is given, and tell damage that came later: a failing disk, a copy cut short.
+"""
+
+import json
+import zlib
+from collections.abc import Collection
+from pathlib import Path
+
+CHECKSUMS = "checksums.json"
+AT_ONCE = 1 << 24  # bytes
+
+
+def write_checksums(folder: Path) -> None:
+    """FOLDER/checksums.json: the CRC-32 of each file in its subfolders, the items of a checkpoint."""
+    files = sorted(path for path in folder.glob("*/**/*") if path.is_file())
+    sums = {path.relative_to(folder).as_posix(): _checksum(path) for path in files}
+    (folder / CHECKSUMS).write_text(json.dumps(sums, indent=1) + "\n")
+
+
+def find_damage(folder: Path, items: Collection[str]) -> Path | None:
+    """The first file of the items that is not as it was written, if any. Nothing is known, and nothing found,
+    where an earlier version left no checksums."""
+    file = folder / CHECKSUMS
+    try:
+        sums = {str(name): int(value) for name, value in json.loads(file.read_text()).items()}
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, AttributeError):
+        return file
+    for name, value in sums.items():
+        path = folder / name
+        if name.split("/")[0] in items and (not path.is_file() or _checksum(path) != value):
+            return path
+    return None
+
+
+def _checksum(path: Path) -> int:
+    value = 0
+    with path.open("rb") as file:
+        while block := file.read(AT_ONCE):
+            value = zlib.crc32(block, value)
+    return value
