@@ -7,6 +7,7 @@ Affinity is shown on the keyframe, where LSTS samples: the location k of a point
 
 from collections.abc import Callable, Mapping, Sequence
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
 from numpy import ndarray
@@ -30,6 +31,7 @@ ORANGE, BLUE, GREEN, VERMILION = "#e69f00", "#0072b2", "#009e73", "#d55e00"
 COLOURS = (BLUE, VERMILION, GREEN, "#cc79a7", ORANGE, "#56b4e9", "#000000")
 DASHES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))
 BIN = 0.5  # cells; centred on whole ones, where a uniform grid lies
+CELL = float(STRIDE)  # pixels, of a picture that is not resized
 
 
 def sampling_locations(
@@ -39,7 +41,7 @@ def sampling_locations(
     offsets: Float[AnyArray, "K 2"],
     affinity: Float[AnyArray, "K"] | None = None,
     *,
-    cell: float = STRIDE,
+    cell: float = CELL,
 ) -> None:
     """A target point (x, y) and its K sampling locations on the keyframe.
 
@@ -73,7 +75,7 @@ def affinity_map(
     offsets: Float[AnyArray, "K 2"],
     affinity: Float[AnyArray, "K h w"],
     *,
-    cell: float = STRIDE,
+    cell: float = CELL,
 ) -> None:
     """Where on the keyframe the aggregated feature of the cell at `point` (x, y) comes from.
 
@@ -91,7 +93,7 @@ def spread_affinity(
     """Weight of every cell of the source in the aggregated feature at a position (row, column)."""
     _, height, width = affinity.shape
     window = smallest_window(offsets)
-    taps = np.asarray(tap_matrix(np.asarray(offsets, np.float32), window))
+    taps = np.asarray(tap_matrix(jnp.asarray(offsets, jnp.float32), window))
     around = np.einsum("k,kyx->yx", np.asarray(affinity)[:, position[0], position[1]], taps)
     weights = np.zeros((height + 2 * window, width + 2 * window), np.float32)
     y, x = position
@@ -104,7 +106,7 @@ def weight_map(
     image: UInt8[ndarray, "H W 3"],
     weights: Float[AnyArray, "h w"],
     *,
-    cell: float = STRIDE,
+    cell: float = CELL,
     label: str = "weight",
     limits: tuple[float, float] | None = None,
 ) -> None:
@@ -143,7 +145,7 @@ def pick_point(axes: Axes, draw: Callable[[tuple[float, float]], None]) -> int:
 
 
 def cell_at(
-    point: Sequence[float] | Float[AnyArray, "2"], size: tuple[int, int], cell: float = STRIDE
+    point: Sequence[float] | Float[AnyArray, "2"], size: tuple[int, int], cell: float = CELL
 ) -> tuple[int, int]:
     """(row, column) of the cell of a map of `size` (height, width) that a point (x, y) is in, or is nearest
     to."""
