@@ -7,18 +7,16 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from lsts_jax.config import Config
-from lsts_jax.errors import UserError
+from lsts_jax.errors import UserError, writing
 
 
 def save_config(config: Config, path: Path | str) -> None:
     """Writes the config, whole or not at all: a process that dies leaves the file as it was."""
     path = Path(path)
     part = path.with_name(path.name + ".part")
-    try:
+    with writing(path):
         part.write_text(json.dumps(asdict(config), indent=2) + "\n", encoding="utf-8")
         os.replace(part, path)
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from error
 
 
 def load_saved_config(path: Path | str) -> Config:

@@ -1,5 +1,9 @@
 """The exceptions that scripts print as a line."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 
 class UserError(Exception):
     """The user can mend this (exit status 2): a mistake in what was asked for; the message names the file,
@@ -12,3 +16,13 @@ class Stopped(Exception):
     def __init__(self, signal: int, message: str):
         super().__init__(message)
         self.signal = signal
+
+
+@contextmanager
+def writing(path: Path | str) -> Iterator[None]:
+    """Turns what the system says against writing `path` into a `UserError` that names it."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"{path}: {reason}; see to the disk, or name another folder") from error

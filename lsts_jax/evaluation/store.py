@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lsts_jax.errors import writing
 from lsts_jax.evaluation.vid_map import DetectionArrays
 
 KEY = "key.json"
@@ -28,8 +29,9 @@ class VideoStore:
     def write(self, video: int, found: DetectionArrays) -> None:
         """Whole or not at all."""
         part = self._file(video).with_suffix(".part.npz")
-        np.savez(part, **found._asdict())
-        os.replace(part, self._file(video))
+        with writing(self._file(video)):
+            np.savez(part, **found._asdict())
+            os.replace(part, self._file(video))
 
     def read(self, video: int) -> DetectionArrays:
         with np.load(self._file(video)) as arrays:
@@ -51,5 +53,6 @@ def _read_key(folder: Path) -> dict | None:
 
 def _replace(file: Path, data: bytes) -> None:
     part = file.with_suffix(".part")
-    part.write_bytes(data)
-    os.replace(part, file)
+    with writing(file):
+        part.write_bytes(data)
+        os.replace(part, file)

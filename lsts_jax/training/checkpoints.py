@@ -18,7 +18,7 @@ import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
 from lsts_jax.config import Config
-from lsts_jax.errors import UserError
+from lsts_jax.errors import UserError, writing
 from lsts_jax.models.detector import Detector, build_detector
 from lsts_jax.ops.affinity import smallest_window
 from lsts_jax.training.checksums import find_damage, write_checksums
@@ -36,6 +36,9 @@ class Checkpoints:
         workdir = Path(workdir).absolute()
         self.workdir = workdir
         handlers = {name: ocp.StandardCheckpointHandler() for name in ("variables", "training")}
+        for folder in (workdir / LATEST, workdir / BEST):
+            with writing(folder):
+                folder.mkdir(parents=True, exist_ok=True)
         self._latest = ocp.CheckpointManager(
             workdir / LATEST,
             item_handlers=handlers,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from lsts_jax.errors import UserError
+from lsts_jax.errors import UserError, writing
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 """Sent by schedulers before they kill, and by Ctrl-C."""
@@ -44,9 +44,11 @@ def only_process(workdir: Path) -> Iterator[None]:
 
     The system lets go of it when the process dies, however it dies.
     """
-    lock = FileLock(Path(workdir) / ".lock", timeout=0)
+    file = Path(workdir) / ".lock"
     try:
-        with lock:
+        with writing(file):
+            file.touch()
+        with FileLock(file, timeout=0):
             yield
     except Timeout:
         raise UserError(

@@ -16,7 +16,7 @@ import optax
 from tqdm import tqdm
 
 from lsts_jax.config import Config
-from lsts_jax.errors import Stopped, UserError
+from lsts_jax.errors import Stopped, UserError, writing
 from lsts_jax.models.detector import Detector, build_detector
 from lsts_jax.structs import Triplet
 from lsts_jax.training.checkpoints import Checkpoints
@@ -214,8 +214,9 @@ class MetricsLog:
             lines = self.path.read_text().splitlines()
             kept = [line for line in lines if _step_of(line) <= step]
             replacement = self.path.with_suffix(".tmp")
-            replacement.write_text("".join(line + "\n" for line in kept))
-            replacement.replace(self.path)
+            with writing(self.path):
+                replacement.write_text("".join(line + "\n" for line in kept))
+                replacement.replace(self.path)
 
     def has_evaluation(self, step: int) -> bool:
         lines = self.path.read_text().splitlines() if self.path.exists() else []
@@ -223,7 +224,7 @@ class MetricsLog:
 
     def write(self, values: dict) -> None:
         finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
-        with self.path.open("a") as file:
+        with writing(self.path), self.path.open("a") as file:
             file.write(json.dumps(finite) + "\n")
         if self._board:
             for name, value in values.items():
