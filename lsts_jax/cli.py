@@ -13,12 +13,14 @@ experiment an option, and ends in `main(run)`:
 
 import contextlib
 import difflib
+import errno
 import importlib.util
 import io
 import logging
 import re
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, asdict, fields
 from pathlib import Path
@@ -32,21 +34,28 @@ from lsts_jax.errors import Stopped, UserError
 
 T = TypeVar("T")
 
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
+
 
 def main(run: Callable[[Sequence[str]], None]) -> None:
     """Runs a script on the command line's arguments and turns mistakes into an exit status.
 
-    `UserError`: a line on stderr, status 2. `Stopped`: a line, status 128 + signal. Ctrl-C elsewhere: a line,
+    `UserError`, and a disk that is full or read-only: a line on stderr, status 2. `Stopped`: a line, status 128 + signal. Ctrl-C elsewhere: a line,
     status 130. Others keep their traceback.
     """
     logging.basicConfig(format="%(message)s")
     logging.getLogger("lsts_jax").setLevel(logging.INFO)
-    logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax logs what it then raises
-    sys.unraisablehook = _unraisable
+    _hush_orbax()
     try:
         run(sys.argv[1:])
     except UserError as error:
         print("error:", " ".join(str(error).split()), file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        what = f"{error.filename}: " if error.filename else ""
+        print(f"error: {what}{error.strerror}; see to the disk, or name another folder", file=sys.stderr)
         sys.exit(2)
     except Stopped as stopped:
         print(stopped, file=sys.stderr)
@@ -56,10 +65,17 @@ def main(run: Callable[[Sequence[str]], None]) -> None:
         sys.exit(130)
 
 
-def _unraisable(event: "sys.UnraisableHookArgs") -> None:
-    """TensorStore tells of each write that was under way when one failed, after its listener has gone."""
-    if str(event.exc_value) != "Event loop is closed":
-        sys.__unraisablehook__(event)
+def _hush_orbax() -> None:
+    """When a checkpoint cannot be written Orbax raises, but tells of each of its files besides."""
+
+    def unraisable(event):
+        if str(event.exc_value) != "Event loop is closed":
+            sys.__unraisablehook__(event)
+
+    sys.unraisablehook = unraisable
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
 
 
 def parse(options: type[T], arguments: Sequence[str]) -> T:
