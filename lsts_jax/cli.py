@@ -40,8 +40,8 @@ DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
 def main(run: Callable[[Sequence[str]], None]) -> None:
     """Runs a script on the command line's arguments and turns mistakes into an exit status.
 
-    `UserError`, and a disk that is full or read-only: a line on stderr, status 2. `Stopped`: a line, status 128 + signal. Ctrl-C elsewhere: a line,
-    status 130. Others keep their traceback.
+    `UserError`, and a disk that is full or read-only: a line on stderr, status 2. `Stopped`: a line, status
+    128 + signal. Ctrl-C elsewhere: a line, status 130. Others keep their traceback.
     """
     logging.basicConfig(format="%(message)s")
     logging.getLogger("lsts_jax").setLevel(logging.INFO)
