@@ -39,6 +39,9 @@ class Checkpoints:
         for folder in (workdir / LATEST, workdir / BEST):
             with writing(folder):
                 folder.mkdir(parents=True, exist_ok=True)
+            for step in folder.glob("[0-9]*"):  # a manager reads the scores of all
+                if file := find_damage(step, ("metrics",)):
+                    raise UserError(f"{file}: damaged; all goes on once {step} is removed")
         self._latest = ocp.CheckpointManager(
             workdir / LATEST,
             item_handlers=handlers,

@@ -14,14 +14,13 @@ AT_ONCE = 1 << 24  # bytes
 
 def write_checksums(folder: Path) -> None:
     """FOLDER/checksums.json: the CRC-32 of each file in its subfolders, the items of a checkpoint."""
-    files = sorted(path for path in folder.glob("*/**/*") if path.is_file())
-    sums = {path.relative_to(folder).as_posix(): _checksum(path) for path in files}
+    sums = {name: _checksum(folder / name) for name in sorted(_files(folder))}
     (folder / CHECKSUMS).write_text(json.dumps(sums, indent=1) + "\n")
 
 
 def find_damage(folder: Path, items: Collection[str]) -> Path | None:
-    """The first file of the items that is not as it was written, if any. Nothing is known, and nothing found,
-    where an earlier version left no checksums."""
+    """The first file of the items that is not as it was written, if any: changed, missing or one too many.
+    Nothing is known, and nothing found, where an earlier version left no checksums."""
     file = folder / CHECKSUMS
     try:
         sums = {str(name): int(value) for name, value in json.loads(file.read_text()).items()}
@@ -29,11 +28,16 @@ def find_damage(folder: Path, items: Collection[str]) -> Path | None:
         return None
     except (OSError, ValueError, TypeError, AttributeError):
         return file
-    for name, value in sums.items():
-        path = folder / name
-        if name.split("/")[0] in items and (not path.is_file() or _checksum(path) != value):
-            return path
+    there = _files(folder)
+    for name in sorted(sums.keys() | there):
+        if name.split("/")[0] in items and (name not in there or _checksum(folder / name) != sums.get(name)):
+            return folder / name
     return None
+
+
+def _files(folder: Path) -> set[str]:
+    """Files in the subfolders, by their paths below the folder."""
+    return {path.relative_to(folder).as_posix() for path in folder.glob("*/**/*") if path.is_file()}
 
 
 def _checksum(path: Path) -> int:
