@@ -40,7 +40,7 @@ class Checkpoints:
             with writing(folder):
                 folder.mkdir(parents=True, exist_ok=True)
             for step in folder.glob("[0-9]*"):  # a manager reads the scores of all
-                if file := find_damage(step, ("metrics",)):
+                if step.name.isdecimal() and (file := find_damage(step, ("metrics",))):
                     raise UserError(f"{file}: damaged; all goes on once {step} is removed")
         self._latest = ocp.CheckpointManager(
             workdir / LATEST,
