@@ -28,7 +28,10 @@ class Options:
     """video: annotated mp4; jsonl: a line a frame; csv: a line a detection; mot: det.txt of MOTChallenge;
     coco: COCO's results; crops: objects cut out."""
     score: float = 0.5
-    """Detections below this are written, but not drawn or cropped."""
+    """Detections below this are written, but not drawn, cropped or linked."""
+    tracks: bool = False
+    """Link detections over time: objects keep an id in the annotated mp4, jsonl, csv and det.txt. It needs
+    the package norfair-enough."""
     classes: tuple[str, ...] = ()
     """Keep only these; empty: all."""
     schedule: Literal["online", "offline"] | None = None
@@ -54,9 +57,12 @@ def run(arguments: list[str]) -> None:
     import lsts_jax
     from lsts_jax.api import DEFAULT_FPS
     from lsts_jax.outputs import Job
+    from lsts_jax.tracks import link
 
     if options.stride < 1 or options.start < 0:
         raise UserError("--stride counts from 1, --start from 0")
+    if options.tracks:
+        link(())  # so that a missing package shows now
     first = open_selected(options.source[0], options)  # so that a slip shows before the model is built
     detector = lsts_jax.load(options.workdir, options.checkpoint, schedule=options.schedule)
     for name in options.classes:
@@ -68,7 +74,8 @@ def run(arguments: list[str]) -> None:
         folder = options.output / name if len(options.source) > 1 else options.output
         cli.make_folder(folder)
         fps = (source.fps or DEFAULT_FPS) / options.stride
-        watch(detector, Job(folder, name, source, fps, detector.class_names, options.score), options)
+        job = Job(folder, name, source, fps, detector.class_names, options.score, options.tracks)
+        watch(detector, job, options)
         print(folder, file=sys.stderr)
 
 
@@ -79,6 +86,7 @@ def watch(detector, job, options: Options) -> None:
     from tqdm import tqdm
 
     from lsts_jax.outputs import WRITERS
+    from lsts_jax.tracks import link
 
     source, latencies = job.source, []
     total = source.num_frames
@@ -87,10 +95,14 @@ def watch(detector, job, options: Options) -> None:
     with ExitStack() as stack:
         writers = [stack.enter_context(WRITERS[kind](job)) for kind in dict.fromkeys(options.save)]
         bar = stack.enter_context(tqdm(total=total, unit="frame", desc=job.name, dynamic_ncols=True))
-        results = stack.enter_context(closing(detector.stream(source, live=options.live)))
-        for result in islice(results, options.max_frames):
+        found = stack.enter_context(closing(detector.stream(source, live=options.live)))
+        results = islice(found, options.max_frames)
+        if options.classes:
+            results = (result.only(options.classes) for result in results)
+        if options.tracks:
+            results = link(results, score=options.score)
+        for result in results:
             latencies.append(result.latency)
-            result = result.only(options.classes) if options.classes else result
             for write in writers:
                 write(result)
             bar.update()

@@ -41,11 +41,15 @@ class Result(NamedTuple):
     classes: Int32[ndarray, "d"]  # 1..N
     class_names: tuple[str, ...]
     latency: float  # seconds from the decoded picture to its detections; a stream waits for its segment
+    track_ids: Int32[ndarray, "d"] | None = None  # 1.., -1: no track; None: not asked for (`tracks.link`)
 
     def only(self, names: Collection[str]) -> "Result":
         """Without the detections of other classes."""
         kept = np.array([self.class_names[number - 1] in names for number in self.classes], bool)
-        return self._replace(boxes=self.boxes[kept], scores=self.scores[kept], classes=self.classes[kept])
+        tracks = None if self.track_ids is None else self.track_ids[kept]
+        return self._replace(
+            boxes=self.boxes[kept], scores=self.scores[kept], classes=self.classes[kept], track_ids=tracks
+        )
 
     def plot(self, *, score_threshold: float = 0.5) -> UInt8[ndarray, "H W 3"]:
         """The picture with the detections drawn on it."""
@@ -56,6 +60,7 @@ class Result(NamedTuple):
             self.scores,
             self.class_names,
             score_threshold=score_threshold,
+            track_ids=self.track_ids,
         )
 
 

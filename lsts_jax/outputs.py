@@ -32,6 +32,7 @@ class Job:
     fps: float  # of what is written
     class_names: tuple[str, ...]
     score: float  # below it nothing is drawn or cropped
+    tracks: bool = False  # results have track ids
 
 
 @contextmanager
@@ -52,20 +53,24 @@ def annotated_video(job: Job) -> Iterator[Write]:
 def json_lines(job: Job) -> Iterator[Write]:
     """detections.jsonl, a line a frame."""
     with jsonl_writer(job.folder / "detections.jsonl", job.class_names) as write:
-        yield lambda r: write(FrameDetections(r.frame_index, r.classes, r.scores, r.boxes, r.time))
+        yield lambda r: write(
+            FrameDetections(r.frame_index, r.classes, r.scores, r.boxes, r.time, r.track_ids)
+        )
 
 
 @contextmanager
 def table(job: Job) -> Iterator[Write]:
-    """detections.csv, a line a detection, corners inclusive."""
+    """detections.csv, a line a detection, corners inclusive; the track last, where there are any."""
     with _open(job.folder / "detections.csv") as file:
         rows = csv.writer(file)
-        rows.writerow(["frame", "time", "class", "score", "x1", "y1", "x2", "y2"])
+        columns = ["frame", "time", "class", "score", "x1", "y1", "x2", "y2"]
+        rows.writerow(columns + ["track"] if job.tracks else columns)
 
         def write(result: Result) -> None:
-            for label, score, box in _each(result):
-                corners = [f"{corner:.2f}" for corner in box]
-                rows.writerow([result.frame_index, f"{result.time:.3f}", label, f"{score:.4f}", *corners])
+            for (label, score, box), track in zip(_each(result), _tracks(result), strict=True):
+                row = [result.frame_index, f"{result.time:.3f}", label, f"{score:.4f}"]
+                row += [f"{corner:.2f}" for corner in box]
+                rows.writerow([*row, track] if job.tracks else row)
             file.flush()
 
         yield write
@@ -73,13 +78,13 @@ def table(job: Job) -> Iterator[Write]:
 
 @contextmanager
 def mot(job: Job) -> Iterator[Write]:
-    """det.txt of MOTChallenge: frame, -1, x, y, w, h, score, -1, -1, -1; frames and corners from 1."""
+    """det.txt of MOTChallenge: frame, track or -1, x, y, w, h, score, -1, -1, -1; frames, corners from 1."""
     with _open(job.folder / "det.txt") as file:
 
         def write(result: Result) -> None:
-            for _, score, (x1, y1, x2, y2) in _each(result):
+            for (_, score, (x1, y1, x2, y2)), track in zip(_each(result), _tracks(result), strict=True):
                 place = f"{x1 + 1:.2f},{y1 + 1:.2f},{x2 - x1 + 1:.2f},{y2 - y1 + 1:.2f}"
-                file.write(f"{result.frame_index + 1},-1,{place},{score:.4f},-1,-1,-1\n")
+                file.write(f"{result.frame_index + 1},{track},{place},{score:.4f},-1,-1,-1\n")
             file.flush()
 
         yield write
@@ -140,6 +145,11 @@ def _each(result: Result) -> Iterator[tuple[str, float, list[float]]]:
     """Class, score and box of every detection."""
     names = (result.class_names[number - 1] for number in result.classes)
     return zip(names, result.scores.tolist(), result.boxes.tolist(), strict=True)
+
+
+def _tracks(result: Result) -> list[int]:
+    """The track of every detection, -1 if it is on none."""
+    return [-1] * len(result.scores) if result.track_ids is None else result.track_ids.tolist()
 
 
 def _open(path: Path):

@@ -33,12 +33,13 @@ def draw_detections(
     class_names: Sequence[str],
     *,
     score_threshold: float = 0.5,
+    track_ids: Int32[ndarray, "d"] | None = None,
 ) -> UInt8[ndarray, "H W 3"]:
     """A copy of the RGB picture with a box and a label for each detection that reaches the threshold.
 
     Boxes are xyxy pixels of the picture, classes 1..N. A class has the same colour in every picture. Lines
     and letters grow with the resolution, and labels stay inside the picture. Without scores (annotations)
-    every box is drawn, and the label is the class alone.
+    every box is drawn, and the label is the class alone. A track's id, from 1 on, stands after the class.
     """
     height, width = image.shape[:2]
     resolution = sqrt(height * width)
@@ -60,7 +61,8 @@ def draw_detections(
     labels = []
     for i in reversed(order):
         name = class_names[classes[i] - 1]
-        text = name if scores is None else f"{name} {scores[i]:.2f}"
+        text = name if track_ids is None or track_ids[i] < 1 else f"{name} {track_ids[i]}"
+        text = text if scores is None else f"{text} {scores[i]:.2f}"
         scale, thickness = _letters(text, 7 + resolution / 85, width)
         size = _label_size(text, scale, thickness)
         taken = [label.place for label in labels]

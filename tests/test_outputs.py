@@ -1,4 +1,4 @@
-"""Every format of predict.py, read back; an interrupted run leaves all of them valid."""
+"""Every format of predict.py, read back; an interrupted run leaves all of them valid; ids of tracks."""
 
 import csv
 import json
@@ -10,6 +10,8 @@ import pytest
 
 from lsts_jax.api import Result
 from lsts_jax.data.video_io import VideoSource, open_source
+from lsts_jax.errors import UserError
+from lsts_jax.evaluation.detections import FrameDetections, jsonl_writer, read_jsonl
 from lsts_jax.outputs import WRITERS, Job
 
 NAMES = ("cat", "dog")
@@ -55,6 +57,11 @@ def test_all_formats(folder):
     assert (len(list(video)), video.fps, video.size) == (4, 10.0, (48, 64))
     lines = [json.loads(line) for line in (folder / "detections.jsonl").read_text().splitlines()]
     assert [len(line["detections"]) for line in lines] == [1, 0, 0, 2]
+    assert lines[0] == {
+        "frame": 0,
+        "time": 0.0,
+        "detections": [{"class": "dog", "score": 0.9, "box": [10.0, 8.0, 29.0, 17.0]}],
+    }
     rows = list(csv.DictReader((folder / "detections.csv").read_text().splitlines()))
     assert [row["class"] for row in rows] == ["dog", "cat", "dog"]
     assert rows[0] | {} == {
@@ -84,3 +91,55 @@ def test_only_some_classes():
     *_, last = results()
     kept = last.only(["dog"])
     assert (kept.classes.tolist(), kept.scores.tolist()) == ([2], [pytest.approx(0.2)])
+
+
+TRACKS = {0: [12], 3: [3, -1]}
+
+
+def tracked():
+    for result in results():
+        yield result._replace(track_ids=np.array(TRACKS.get(result.frame_index, []), np.int32))
+
+
+def test_formats_with_tracks(tmp_path):
+    source = VideoSource("v", (48, 64), 10.0, 4, lambda: iter(()))
+    job = Job(tmp_path, "v", source, 10.0, NAMES, 0.5, tracks=True)
+    for kind in ("jsonl", "csv", "mot"):
+        with WRITERS[kind](job) as write:
+            for result in tracked():
+                write(result)
+    read = list(read_jsonl(tmp_path / "detections.jsonl", NAMES))
+    assert [[*frame.track_ids] for frame in read if len(frame.scores)] == [[12], [3, -1]]
+    rows = list(csv.DictReader((tmp_path / "detections.csv").read_text().splitlines()))
+    assert [(row["class"], row["y2"], row["track"]) for row in rows] == [
+        ("dog", "17.00", "12"), ("cat", "47.00", "3"), ("dog", "60.00", "-1"),
+    ]  # fmt: skip
+    assert (tmp_path / "det.txt").read_text().splitlines() == [
+        "1,12,11.00,9.00,20.00,10.00,0.9000,-1,-1,-1",
+        "4,3,1.00,1.00,64.00,48.00,0.7500,-1,-1,-1",
+        "4,-1,-3.00,41.00,75.00,21.00,0.2000,-1,-1,-1",
+    ]
+
+
+def test_tracks_stay_with_their_detections():
+    *_, last = tracked()
+    assert last.only(["dog"]).track_ids.tolist() == [-1]
+    assert last.only(["cat"]).track_ids.tolist() == [3]
+    numbered = last._replace(class_names=("cat 3", "dog"), track_ids=None)
+    for threshold in (0.1, 0.5):
+        picture = last.plot(score_threshold=threshold)
+        np.testing.assert_array_equal(picture, numbered.plot(score_threshold=threshold))
+
+
+@pytest.mark.parametrize("track", ["1.5", "true", '"a"', "-2", "5000000000"])
+def test_lines_with_and_without_tracks_are_read(tmp_path, track):
+    path = tmp_path / "detections.jsonl"
+    with jsonl_writer(path, NAMES) as write:
+        for each in (*results(), *tracked()):
+            write(FrameDetections(each.frame_index, each.classes, each.scores, each.boxes, 0, each.track_ids))
+    read = list(read_jsonl(path, NAMES))
+    assert [frame.track_ids is None for frame in read] == [True] * 4 + [False, True, True, False]
+    np.testing.assert_array_equal(read[0].boxes, read[4].boxes)
+    path.write_text(path.read_text().replace('"track": 12', f'"track": {track}'))
+    with pytest.raises(UserError, match=r"detections\.jsonl, line 5: .*track"):
+        list(read_jsonl(path, NAMES))

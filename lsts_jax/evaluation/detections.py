@@ -5,7 +5,8 @@ whole val list from 1, score has 4 decimals and corners have 2. Scores closer th
 metric of a file can differ from that of the arrays in the fourth digit.
 
 JSON lines, one for each frame of a video, also where nothing was found:
-`{"frame": 0, "time": 0.0, "detections": [{"class": "dog", "score": 0.98, "box": [x1, y1, x2, y2]}]}`.
+`{"frame": 0, "time": 0.0, "detections": [{"class": "dog", "score": 0.98, "box": [x1, y1, x2, y2]}]}`,
+where detections of tracked videos have also `"track": 3`, or -1 if they are on no track.
 """
 
 import json
@@ -34,6 +35,7 @@ class FrameDetections(NamedTuple):
     scores: Float[ndarray, "d"]
     boxes: Float[ndarray, "d 4"]
     time: float = 0.0  # seconds since the start of the video; not in the text format
+    track_ids: Int32[ndarray, "d"] | None = None  # -1: no track; None: not tracked; not in the text format
 
 
 def join(frames: Iterable[FrameDetections]) -> DetectionArrays:
@@ -75,6 +77,9 @@ def jsonl_writer(
                 }
                 for number, score, box in _rows(frame)
             ]
+            if frame.track_ids is not None:
+                for row, track in zip(found, frame.track_ids.tolist(), strict=True):
+                    row["track"] = track
             line = {"frame": frame.frame, "time": round(frame.time, 6), "detections": found}
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
             file.flush()
@@ -109,7 +114,10 @@ def read_text(path: Path | str) -> DetectionArrays:
 
 
 def read_jsonl(path: Path | str, class_names: tuple[str, ...]) -> Iterator[FrameDetections]:
-    """Reads JSON lines, frame by frame. Raises `UserError` naming file and line."""
+    """Reads JSON lines, frame by frame; `track_ids` is None where no detection has a track.
+
+    Raises `UserError` naming file and line.
+    """
     class_ids = {name: number for number, name in enumerate(class_names, start=1)}
     with _open(path, "r") as file:
         for number, line in enumerate(file, start=1):
@@ -160,7 +168,11 @@ def _parse_json(line: str, class_ids: dict[str, int]) -> FrameDetections:
     if unknown:
         raise ValueError(f"class {unknown[0]!r} is not one of the {len(class_ids)} class names")
     classes = np.array([class_ids[row["class"]] for row in found], np.int32)
-    return FrameDetections(int(frame["frame"]), classes, scores, boxes, float(frame["time"]))
+    tracks = [row.get("track", -1) for row in found]
+    if not all(type(track) is int and -1 <= track < 1 << 31 for track in tracks):
+        raise ValueError("a track is a number from 1 on, or -1")
+    track_ids = np.array(tracks, np.int32) if any("track" in row for row in found) else None
+    return FrameDetections(int(frame["frame"]), classes, scores, boxes, float(frame["time"]), track_ids)
 
 
 def _open(path: Path | str, mode: str) -> TextIO:
