@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := runs/demo
 
-.PHONY: demo test test-slow clean
+.PHONY: demo test test-slow test-faults clean
 
 $(VENV)/installed: requirements.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -27,6 +27,10 @@ test: $(VENV)/installed
 
 test-slow: $(VENV)/installed
 	$(BIN)/python -m pytest -m slow
+
+test-faults: $(VENV)/installed
+	$(BIN)/python -m pytest -m faults -s
+	$(BIN)/python -m tests.fuzz --seconds 60
 
 clean:
 	rm -rf $(VENV) build *.egg-info .jax_cache
