@@ -2,7 +2,7 @@
 
 import json
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -33,6 +33,7 @@ class Options:
     """Also measure where the time of a frame goes, into eval/speed.json."""
     report: bool = True
     """Also write report.html, if its libraries are installed."""
+    hosts: cli.Hosts = field(default_factory=cli.Hosts)
 
 
 def run(arguments: list[str]) -> None:
@@ -46,10 +47,11 @@ def run(arguments: list[str]) -> None:
 
 
 def evaluate_detector(options: Options) -> None:
-    cli.prepare_jax()
+    cli.prepare_jax(options.hosts)
     from lsts_jax.data.dataset import open_dataset
     from lsts_jax.evaluation.runner import evaluate, table
     from lsts_jax.evaluation.speed import measure_speed, speed_table
+    from lsts_jax.parallel import is_first
     from lsts_jax.training.checkpoints import load_detector
 
     config = with_class_names(options)
@@ -59,6 +61,8 @@ def evaluate_detector(options: Options) -> None:
     evaluated = evaluate(
         detector, variables, config, dataset, folder, step=step, motion_file=options.motion_iou
     )
+    if not is_first():
+        return
     metrics = evaluated.metrics
     print(table(metrics))
     if metrics["fps"]:

@@ -1,7 +1,7 @@
 """Train a detector, or go on where an earlier run of the same command stopped."""
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lsts_jax import cli
@@ -18,17 +18,19 @@ class Options:
     """Folder of this run."""
     debug_nans: bool = False
     """From the last checkpoint on, stop at the operation that first gives a NaN, with its traceback. Slow."""
+    hosts: cli.Hosts = field(default_factory=cli.Hosts)
 
 
 def run(arguments: list[str]) -> None:
     options = cli.parse(Options, arguments)
-    cli.prepare_jax()
+    cli.prepare_jax(options.hosts)
     import jax
 
     from lsts_jax.config_io import save_config
     from lsts_jax.data.dataset import open_dataset
     from lsts_jax.data.loader import TripletLoader
     from lsts_jax.evaluation.runner import evaluate
+    from lsts_jax.parallel import is_first, own_rows
     from lsts_jax.training.loop import train
 
     jax.config.update("jax_debug_nans", options.debug_nans)
@@ -42,8 +44,10 @@ def run(arguments: list[str]) -> None:
         config.data,
         batch_size=config.train.batch_size,
         seed=config.seed,
+        rows=own_rows(config.train.batch_size),
     )
-    save_config(config, workdir / "config.json")
+    if is_first():
+        save_config(config, workdir / "config.json")
     train(
         config,
         workdir,
@@ -52,7 +56,8 @@ def run(arguments: list[str]) -> None:
             evaluate(detector, variables, config, validation, workdir / "eval").metrics
         ),
     )
-    print(f"trained: {workdir}; next: python evaluate.py --config … --workdir {workdir}", file=sys.stderr)
+    if is_first():
+        print(f"trained: {workdir}; next: python evaluate.py --config … --workdir {workdir}", file=sys.stderr)
 
 
 if __name__ == "__main__":

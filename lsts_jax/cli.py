@@ -22,7 +22,8 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import MISSING, asdict, fields
+from dataclasses import MISSING, asdict, dataclass, fields
+from functools import partialmethod
 from pathlib import Path
 from typing import TypeVar
 
@@ -35,6 +36,9 @@ from lsts_jax.errors import Stopped, UserError
 T = TypeVar("T")
 
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
+
+PATIENCE = 3600
+"""Seconds that a process which has done its part waits for the first, which writes reports."""
 
 
 def main(run: Callable[[Sequence[str]], None]) -> None:
@@ -121,12 +125,51 @@ def parse(options: type[T], arguments: Sequence[str]) -> T:
         raise UserError(_condense(problem.getvalue())) from None
 
 
-def prepare_jax() -> None:
-    """Keep compiled programs between runs, in JAX_COMPILATION_CACHE_DIR or the user's cache folder."""
+@dataclass(frozen=True)
+class Hosts:
+    """Where one run is many processes, one a host or one a GPU: the same command in each."""
+
+    detect: bool = False
+    """Slurm, Open MPI, Kubernetes or Cloud TPU tell how many there are and which this is."""
+    coordinator: str | None = None
+    """Where nothing tells: HOST:PORT of process 0, with a free port, and ..."""
+    count: int | None = None
+    """... the number of processes ..."""
+    index: int | None = None
+    """... and which of them this is, from 0."""
+
+
+def prepare_jax(hosts: Hosts = Hosts()) -> None:
+    """Keep compiled programs between runs, in JAX_COMPILATION_CACHE_DIR or the user's cache folder, and join
+    the other processes of a run, if there are. Of those the first alone reports what is not an error.
+
+    Raises `UserError` if they cannot be found.
+    """
     import jax  # here: --help and mistakes should not wait for it
 
     if not jax.config.jax_compilation_cache_dir:
         jax.config.update("jax_compilation_cache_dir", str(Path.home() / ".cache" / "lsts_jax" / "xla"))
+    given = (hosts.coordinator, hosts.count, hosts.index)
+    if given.count(None) not in (0, 3):
+        raise UserError("--hosts: give all of --hosts.coordinator, --hosts.count and --hosts.index")
+    if hosts.detect or hosts.coordinator:
+        try:
+            jax.distributed.initialize(*given, shutdown_timeout_seconds=PATIENCE)
+        except (RuntimeError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(
+                f"--hosts: the processes do not find each other ({reason}); see docs/scaling.md"
+            ) from error
+        if jax.process_index() > 0:
+            _be_quiet()
+
+
+def _be_quiet() -> None:
+    """No progress bars, no messages but errors: another process has the same ones."""
+    from tqdm import tqdm
+
+    logging.getLogger("lsts_jax").setLevel(logging.ERROR)
+    tqdm.__init__ = partialmethod(tqdm.__init__, disable=True)
 
 
 def make_folder(path: Path) -> Path:

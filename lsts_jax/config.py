@@ -207,6 +207,9 @@ class TrainConfig:
     pretrained: str = ""
     """Weights to start from: .params, .pth, .safetensors or .npz under the authors' or torchvision's names, a
     backbone or a detector, or the folder of a run; empty: random weights."""
+    parameters: Literal["replicated", "sharded"] = "replicated"
+    """On several devices. replicated: each holds all parameters; sharded: each holds a share of them and of
+    the optimizer's state, and they are brought together for a step."""
     loss: LossConfig = field(default_factory=LossConfig)
 
 

@@ -69,13 +69,25 @@ class TripletLoader:
     other samples in every epoch.
     """
 
-    def __init__(self, dataset: VideoDataset, config: DataConfig, *, batch_size: int, seed: int):
+    def __init__(
+        self,
+        dataset: VideoDataset,
+        config: DataConfig,
+        *,
+        batch_size: int,
+        seed: int,
+        rows: slice = slice(None),
+    ):
         """Reads the annotations of all samples.
+
+        Args:
+          rows: of each batch; only these are loaded. For a process of several, each with its share.
 
         Raises `UserError` if more of them than `config.max_bad_share` cannot be read, and if there is not one
         batch.
         """
         self.dataset, self.config, self.batch_size, self.seed = dataset, config, batch_size, seed
+        self._rows = rows
         self._damaged: set[str] = set()
         shapes = _read_shapes(dataset, config)
         self._report_damaged(shape for shape in shapes if isinstance(shape, str))
@@ -112,12 +124,13 @@ class TripletLoader:
         return len(self._damaged)
 
     def make_batch(self, step: int) -> Triplet:
-        """Arrays of the batch that step `step`, counted from 0, is trained on; axis 0 is the batch."""
+        """Arrays of the batch that step `step`, counted from 0, is trained on, its `rows`; axis 0 is the
+        batch."""
         return self._make(step).triplets
 
     def names(self, step: int) -> list[str]:
         """The frames that step `step` is trained on, as messages name them."""
-        samples = (self.dataset.samples[item // 2] for item in self._items(step)[1].tolist())
+        samples = (self.dataset.samples[item // 2] for item in self._items(step)[1][self._rows].tolist())
         return list(dict.fromkeys(self.dataset.frame_name(video, t) for video, t in samples))
 
     def _items(self, step: int) -> tuple[int, Int64[ndarray, "B"]]:
@@ -129,6 +142,7 @@ class TripletLoader:
 
     def _make(self, step: int) -> _Batch:
         epoch, chosen = self._items(step)
+        chosen = chosen[self._rows]
         canvas = self._canvases[chosen[0] // 2]
         pixels = np.zeros(
             (3, len(chosen), *canvas, 3), np.uint8

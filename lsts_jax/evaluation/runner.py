@@ -23,6 +23,7 @@ from lsts_jax.evaluation.scoring import Truth, read_truth, score_all
 from lsts_jax.evaluation.seq_nms import seq_nms
 from lsts_jax.evaluation.store import VideoStore
 from lsts_jax.models.detector import Detector
+from lsts_jax.parallel import is_first, own_share, wait_for_all
 from lsts_jax.streaming import READERS, VideoDetector, read_ahead
 from lsts_jax.structs import Detections, Frame
 
@@ -47,7 +48,8 @@ def evaluate(
 
     Args:
       dataset: the frames of a video that its lists name are taken in order as one video.
-      folder: metrics.json and detections.txt are written there.
+      folder: metrics.json and detections.txt are written there. Several processes share the videos, and the
+        folder, in which each leaves the detections of its own; the first writes.
       step: of the checkpoint. With it, an evaluation that was killed is continued: finished videos of the
         same step and config are not detected again.
       motion_file: see `read_truth`.
@@ -63,20 +65,24 @@ def evaluate(
         detector = detector.clone(detection_nms_threshold=1.0)
     started = time.time() if step is None else None  # unlike any other
     key = {"step": step, "started": started, "config": asdict(config)}
-    store = VideoStore(folder / "videos", json.loads(json.dumps(key)))
+    store = VideoStore(folder / "videos", json.loads(json.dumps(key)), opens=is_first())
+    wait_for_all("the store is open")
     frames, seconds = _detect_missing(detector, variables, config, dataset, store)
+    wait_for_all("all videos are in the store")
     videos = [store.read(video) for video in sorted({video for video, _ in dataset.samples})]
     found = DetectionArrays(*map(np.concatenate, zip(*videos, strict=True)))
     found = refine(found, truth, config, len(dataset.class_names))
-    write_text(folder / "detections.txt", found)
     metrics = score_all(truth, found, dataset.class_names).metrics | {
         "frames": len(set(dataset.samples)),
         "measured_frames": frames,
         "seconds": seconds,
         "fps": frames / seconds if frames else None,
     }
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
-    store.remove()
+    wait_for_all("the store was read")
+    if is_first():
+        write_text(folder / "detections.txt", found)
+        (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+        store.remove()
     return Evaluated(metrics, truth, found)
 
 
@@ -92,8 +98,10 @@ def _detect_missing(
         frames_per_batch=config.evaluation.frames_per_batch,
     )
     frames, seconds = 0, 0.0
-    with tqdm(total=len(set(dataset.samples)), unit="frame", desc="evaluate", dynamic_ncols=True) as bar:
-        for group in _by_canvas(dataset, config).values():
+    groups = [own_share(group) for group in _by_canvas(dataset, config).values()]
+    total = sum(len(listed.times) for group in groups for listed in group)
+    with tqdm(total=total, unit="frame", desc="evaluate", dynamic_ncols=True) as bar:
+        for group in groups:
             missing = [listed for listed in group if listed.video not in store]
             bar.update(sum(len(listed.times) for listed in group if listed.video in store))
             if not missing:

@@ -14,11 +14,14 @@ KEY = "key.json"
 
 
 class VideoStore:
-    """A folder with a file a video; those of another key (checkpoint, config) are removed."""
+    """A folder with a file a video; those of another key (checkpoint, config) are removed.
 
-    def __init__(self, folder: Path, key: dict):
+    Of several processes that share it, one opens it before the others use it.
+    """
+
+    def __init__(self, folder: Path, key: dict, *, opens: bool = True):
         self.folder = folder
-        if _read_key(folder) != key:
+        if opens and _read_key(folder) != key:
             self.remove()
             folder.mkdir(parents=True)
             _replace(folder / KEY, json.dumps(key, indent=2).encode())

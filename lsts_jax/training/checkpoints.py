@@ -21,6 +21,7 @@ from lsts_jax.config import Config
 from lsts_jax.errors import UserError, writing
 from lsts_jax.models.detector import Detector, build_detector
 from lsts_jax.ops.affinity import smallest_window
+from lsts_jax.parallel import on_own_device
 from lsts_jax.training.checksums import find_damage, write_checksums
 from lsts_jax.training.state import TrainState, init_variables, variables_of
 
@@ -224,7 +225,7 @@ def load_detector(config: Config, workdir: Path, which: str = "latest") -> tuple
     shapes = jax.eval_shape(lambda: init_variables(detector, config))
     shapes = {"params": shapes["params"], "batch_stats": shapes.get("batch_stats", {})}
     with Checkpoints(workdir) as checkpoints:
-        variables, step = checkpoints.restore_variables(shapes, which)
+        variables, step = checkpoints.restore_variables(on_own_device(shapes), which)
     if "offsets" in variables["params"]:
         window = smallest_window(variables["params"]["offsets"])
         model = replace(config.model, lsts=replace(config.model.lsts, window=window))

@@ -6,6 +6,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -13,11 +14,20 @@ from typing import Protocol, runtime_checkable
 import jax
 import numpy as np
 import optax
+from jax.sharding import Mesh
 from tqdm import tqdm
 
 from lsts_jax.config import Config
 from lsts_jax.errors import Stopped, UserError, writing
 from lsts_jax.models.detector import Detector, build_detector
+from lsts_jax.parallel import (
+    data_mesh,
+    is_first,
+    largest_of_all,
+    place,
+    spread_batch,
+    whole_copy,
+)
 from lsts_jax.structs import Triplet
 from lsts_jax.training.checkpoints import Checkpoints
 from lsts_jax.training.interruption import Interruption, only_process
@@ -47,15 +57,16 @@ Evaluate = Callable[[Detector, dict], dict]
 
 
 def restore_or_init(
-    config: Config, steps_per_epoch: int, checkpoints: Checkpoints
+    config: Config, steps_per_epoch: int, checkpoints: Checkpoints, mesh: Mesh
 ) -> tuple[Detector, optax.GradientTransformation, TrainState]:
-    """The state of the last checkpoint, or that of the seed."""
+    """The state of the last checkpoint, or that of the seed, on the devices of a mesh."""
     detector = build_detector(config.model, len(config.data.class_names))
     optimizer = build_optimizer(config.optimizer, steps_per_epoch)
     variables = init_variables(detector, config)
     if config.train.pretrained and checkpoints.latest_step() is None:
         variables = load_pretrained(variables, config.train.pretrained, config.model.backbone)
     state = init_state(detector, optimizer, variables, config.seed)
+    state = place(state, mesh, config.train.parameters)
     if checkpoints.latest_step() is not None:
         state = checkpoints.restore(state)
     return detector, optimizer, state
@@ -65,7 +76,8 @@ def train(config: Config, workdir: Path, loader: Loader, evaluate: Evaluate) -> 
     """Train to the end of the last epoch.
 
     Args:
-      loader: where the batches come from.
+      loader: where the batches come from; of several processes each has its rows of them
+        (`parallel.own_rows`).
       evaluate: (detector, variables) -> metrics with "mAP"; called every `train.evaluate_every` steps and
         at the end.
 
@@ -76,27 +88,37 @@ def train(config: Config, workdir: Path, loader: Loader, evaluate: Evaluate) -> 
     """
     settings = config.train
     num_steps = max(1, int(settings.epochs * loader.steps_per_epoch))
+    mesh = data_mesh(settings.batch_size)
+    if mesh.size < jax.device_count():
+        logger.warning(
+            "config.train.batch_size %d keeps %d of %d devices busy; give a multiple of their number",
+            settings.batch_size, mesh.size, jax.device_count(),
+        )  # fmt: skip
     with (
-        only_process(workdir),
+        only_process(workdir) if is_first() else nullcontext(),
         Interruption() as interruption,
         Checkpoints(workdir) as checkpoints,
         MetricsLog(workdir) as log,
     ):
-        detector, optimizer, state = restore_or_init(config, loader.steps_per_epoch, checkpoints)
+        detector, optimizer, state = restore_or_init(config, loader.steps_per_epoch, checkpoints, mesh)
         first = int(state.step)
         log.cut_back(first)
         if first:
             logger.info("%s: going on from step %d of %d", workdir, first, num_steps)
         # with jax_debug_nans a step is done again, operation by operation, from the same arguments
         donated = () if jax.config.jax_debug_nans else (0,)
-        step_fn = jax.jit(partial(train_step, detector, optimizer, config), donate_argnums=donated)
+        step_fn = jax.jit(
+            partial(train_step, detector, optimizer, config, mesh=mesh),
+            donate_argnums=donated,
+            out_shardings=(jax.tree.map(lambda x: x.sharding, state), None),
+        )
         rate = learning_rate(config.optimizer, loader.steps_per_epoch)
 
         def due(step, every):
             return step >= num_steps or (every > 0 and step % every == 0)
 
         def score(step, state):
-            found = evaluate(detector, variables_of(state))
+            found = evaluate(detector, whole_copy(variables_of(state), mesh))
             checkpoints.save_best(state, found["mAP"])
             log.write({"step": step, "mAP": found["mAP"]})
 
@@ -109,12 +131,15 @@ def train(config: Config, workdir: Path, loader: Loader, evaluate: Evaluate) -> 
         unchecked = []
         with tqdm(total=num_steps, initial=first, unit="step", dynamic_ncols=True) as bar:
             for step, batch in enumerate(loader.iterate(first, num_steps - first), first + 1):
-                state, metrics = step_fn(state, batch)
+                state, metrics = step_fn(state, spread_batch(batch, mesh))
                 bar.update()
                 unchecked.append((step, metrics))
                 save, look = due(step, settings.checkpoint_every), due(step, settings.evaluate_every)
+                log_now = due(step, settings.log_every)
                 stop = interruption.signal
-                if stop or save or look or due(step, settings.log_every) or step == 1:
+                if jax.process_count() > 1:  # all have to stop at the same step, and agreeing takes a while
+                    stop = largest_of_all(stop or 0) if log_now else 0
+                if stop or save or look or log_now or step == 1:
                     # Only here does the host wait for the device.
                     metrics = watch.check(unchecked)
                     unchecked.clear()
@@ -175,7 +200,8 @@ class SkippedSteps:
         return metrics
 
     def _last_words(self, step: int, about: str) -> str:
-        file = self._workdir / f"bad_batch_{step}.npz"
+        process = f"_process{jax.process_index()}" if jax.process_count() > 1 else ""
+        file = self._workdir / f"bad_batch_{step}{process}.npz"
         leaves = jax.tree_util.tree_leaves_with_path(self._loader.make_batch(step - 1))
         np.savez_compressed(
             file, **{jax.tree_util.keystr(path, simple=True, separator="."): x for path, x in leaves}
@@ -188,16 +214,21 @@ class SkippedSteps:
 
 
 class MetricsLog:
-    """WORKDIR/metrics.jsonl, one object a line, and the same for TensorBoard where tensorboardX is there."""
+    """WORKDIR/metrics.jsonl, one object a line, and the same for TensorBoard where tensorboardX is there.
+
+    Of several processes the first writes.
+    """
 
     def __init__(self, workdir: Path):
         self.path = Path(workdir) / "metrics.jsonl"
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._board = None
+        if not is_first():
+            return
         try:
             from tensorboardX import SummaryWriter
         except ImportError:
             logger.info("no TensorBoard files: pip install tensorboardX to have them")
-            self._board = None
         else:
             self._board = SummaryWriter(str(Path(workdir) / "tensorboard"))
 
@@ -210,7 +241,7 @@ class MetricsLog:
 
     def cut_back(self, step: int) -> None:
         """Forget what was logged after `step`: those steps are about to be done again."""
-        if self.path.exists():
+        if self.path.exists() and is_first():
             lines = self.path.read_text().splitlines()
             kept = [line for line in lines if _step_of(line) <= step]
             replacement = self.path.with_suffix(".tmp")
@@ -223,6 +254,8 @@ class MetricsLog:
         return any(line["step"] == step and "mAP" in line for line in map(json.loads, lines))
 
     def write(self, values: dict) -> None:
+        if not is_first():
+            return
         finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
         with writing(self.path), self.path.open("a") as file:
             file.write(json.dumps(finite) + "\n")

@@ -5,12 +5,15 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Float32, PRNGKeyArray, PyTree
 
 from lsts_jax.config import Config
 from lsts_jax.models.detector import Detector
 from lsts_jax.ops.losses import ohem_select, rfcn_losses, rpn_losses
 from lsts_jax.ops.matching import anchor_targets, roi_targets
+from lsts_jax.parallel import AXIS
 from lsts_jax.structs import Triplet
 from lsts_jax.training.optimizer import parameter_groups
 from lsts_jax.training.state import TrainState
@@ -99,13 +102,22 @@ def train_step(
     config: Config,
     state: TrainState,
     batch: Triplet,
+    *,
+    mesh: Mesh | None = None,
 ) -> tuple[TrainState, Metrics]:
     """One update on a batch [B ...]; gradients are summed over it, metrics are means.
 
     Where the loss or a gradient is not finite nothing but the step changes, and `skipped` is 1.
+
+    Args:
+      mesh: whose devices share the batch (`parallel.data_mesh`).
     """
     keys = jax.random.split(jax.random.fold_in(state.key, state.step), len(batch.new_is_old))
     groups = parameter_groups(state.params, config.optimizer.freeze)
+    each = jax.vmap(partial(triplet_losses, detector, config), in_axes=(None, 0, 0))
+    if mesh is not None:  # the transpose of this sums the gradients over the devices
+        rows = P(AXIS)
+        each = jax.shard_map(each, mesh=mesh, in_specs=(P(), rows, rows), out_specs=rows, check_vma=False)
 
     def batch_loss(params):
         # Cut here, so that XLA drops the backward pass of the frozen stages.
@@ -113,7 +125,7 @@ def train_step(
             lambda p, group: jax.lax.stop_gradient(p) if group == "frozen" else p, params, groups
         )
         variables = {"params": params, "batch_stats": state.batch_stats}
-        losses, metrics = jax.vmap(partial(triplet_losses, detector, config, variables))(keys, batch)
+        losses, metrics = each(variables, keys, batch)
         return jnp.sum(losses), jax.tree.map(jnp.mean, metrics)
 
     grads, metrics = jax.grad(batch_loss, has_aux=True)(state.params)
