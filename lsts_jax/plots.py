@@ -281,11 +281,13 @@ def _mark(axes: Axes, point: Sequence[float] | Float[AnyArray, "2"]) -> None:
 
 def _colours(values: Float[ndarray, "*n"], limits: tuple[float, float] | None = None) -> dict:
     """Light is more; about zero where signs differ (affinity that is no softmax)."""
-    low, high = limits or (float(values.min()), float(values.max()))
+    if limits is not None:
+        return {"cmap": "viridis", "vmin": limits[0], "vmax": limits[1]}
+    low, high = float(values.min()), float(values.max())
     if low < 0 < high:
         most = max(-low, high)
         return {"cmap": "PuOr", "vmin": -most, "vmax": most}
-    return {"cmap": "viridis", "vmin": min(low, 0), "vmax": high}
+    return {"cmap": "viridis", "vmin": min(low, 0.0), "vmax": high}
 
 
 def _colour_bar(axes: Axes, drawn: ScalarMappable, label: str) -> None:

@@ -144,6 +144,7 @@ def test_affinity_map_shows_where_the_feature_comes_from(axes):
     ("limits", "values", "expected"),
     [
         ((0.0, 1.0), (0.3, 0.6), (0, 1)),
+        ((0.4, 0.6), (0.3, 0.6), (0.4, 0.6)),
         (None, (0.3, 0.6), (0, 0.6)),  # from zero, so that colours tell ratios
         (None, (-0.2, 0.6), (-0.6, 0.6)),
         (None, (-0.6, -0.2), (-0.6, -0.2)),

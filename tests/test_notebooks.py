@@ -1,0 +1,64 @@
+"""The notebooks run where lsts_jax is installed, install nothing there, and draw; git holds no outputs."""
+
+import os
+import re
+from pathlib import Path
+
+import jax
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+# Those that train a detector. It is the same program: the second finds it compiled.
+TRAINING = {"01_detect", "04_train"}
+STEPS = 30  # instead of the hundreds after which pictures look well
+
+
+def pictures(cell) -> list[str]:
+    return [o.data["image/png"] for o in cell.get("outputs", ()) if "image/png" in o.get("data", ())]
+
+
+def shorten(notebook) -> None:
+    parameters = [cell for cell in notebook.cells if cell.cell_type == "code"][1]
+    parameters.source, count = re.subn(r"(?m)^STEPS = \d+", f"STEPS = {STEPS}", parameters.source)
+    assert count == 1
+
+
+def parameters(path):
+    group = "training" if path.stem in TRAINING else path.stem
+    return pytest.param(path, id=path.stem, marks=pytest.mark.xdist_group(f"notebooks-{group}"))
+
+
+@pytest.mark.parametrize("path", list(map(parameters, NOTEBOOKS)))
+def test_runs_and_draws(path, tmp_path, monkeypatch):
+    # The kernel is another process: it inherits these, and imports the package of this checkout.
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", jax.config.jax_compilation_cache_dir)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")  # whatever would be installed after all, fails
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))  # no history, no profile of the user
+    notebook = nbformat.read(path, as_version=4)
+    if path.stem in TRAINING:
+        shorten(notebook)
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert not code[0].outputs, "the first cell installs nothing where lsts_jax is there"
+    assert sum(len(pictures(cell)) for cell in code) >= 4
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_is_stored_without_outputs(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            assert not cell.outputs and cell.execution_count is None
+        assert not cell.get("attachments") and not cell.metadata
+    assert path.stat().st_size < 20_000
+
+
+def test_first_cells_are_one():
+    assert len(NOTEBOOKS) == 4
+    first = {next(c.source for c in nbformat.read(p, 4).cells if c.cell_type == "code") for p in NOTEBOOKS}
+    assert len(first) == 1
