@@ -38,6 +38,7 @@ WNIDS = (
 )  # fmt: skip
 
 
+MOST_FRAMES = 1_000_000  # of a video: their files have six digits
 MEND = "repair it or take the frame out of the list"
 
 
@@ -175,6 +176,8 @@ def _parse_row(row: list[str], *, is_still: bool, whole: bool) -> list[ListedFra
             frames = [ListedFrame(video, int(t), int(t) + 1, int(global_id))]
         case [path, first_id, _, num_frames] if whole:
             first, count = int(first_id), int(num_frames)
+            if count > MOST_FRAMES:
+                raise ValueError("out of range")
             frames = [ListedFrame(path, t, count, first + t) for t in range(count)]
         case [path, _, t, num_frames] if not is_still:
             frames = [ListedFrame(path, int(t), int(num_frames))]
@@ -244,7 +247,8 @@ def _objects(root: ElementTree.Element, class_ids: dict[str, int]) -> Objects:
         classes.append(class_id)
         tracks.append(int(item.findtext("trackid") or -1))
         marks.append(item.findtext("degraded"))
-    array = np.array(boxes, np.float32).reshape(-1, 4)
+    with np.errstate(over="ignore"):
+        array = np.array(boxes, np.float32).reshape(-1, 4)
     if not np.isfinite(array).all():
         raise ValueError("a box is not finite")
     if unknown := set(marks) - {"0", "1", None}:

@@ -189,7 +189,7 @@ def _read_rows(file: Path) -> Float64[ndarray, "n 8"]:
             continue
         try:
             values = [float(value) for value in line.split(",")]
-            if len(values) not in (9, 10) or not np.isfinite(values).all() or values[0] < 1:
+            if len(values) not in (9, 10) or values[0] < 1 or not np.abs(values).max() < 1 << 31:
                 raise ValueError
         except ValueError as error:
             raise UserError(

@@ -123,7 +123,7 @@ def read_jsonl(path: Path | str, class_names: tuple[str, ...]) -> Iterator[Frame
         for number, line in enumerate(file, start=1):
             try:
                 yield _parse_json(line, class_ids)
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
                 reason = f"there is no {error}" if isinstance(error, KeyError) else error
                 raise UserError(
                     f"{path}, line {number}: not a frame's detections as predict.py writes them: {reason}"
