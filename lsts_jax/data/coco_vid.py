@@ -212,6 +212,8 @@ def read_json(file: Path) -> tuple[dict[int, str], Images, ndarray]:
                 raise ValueError(f"has no list {field!r}; is it in the format of COCO?")
         if any(item is not None for item in content["annotations"]):
             raise ValueError("has annotations without an image_id")
+        if not isinstance(content.get("videos") or [], list):
+            raise ValueError("'videos' is no list")
         categories = _named(content["categories"], "categories")
         images = _arrange(content["images"], _named(content.get("videos") or [], "videos"))
         table = np.frombuffer(numbers).reshape(-1, COLUMNS)

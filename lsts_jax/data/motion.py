@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Float64, Int, Int32
 from numpy import ndarray
 
+from lsts_jax.data.matlab import read_cells
 from lsts_jax.errors import UserError
 
 REACH = 10  # frames to both sides
@@ -76,17 +77,14 @@ def read_motion_iou(path: str | Path, objects_per_frame: Int[ndarray, "f"]) -> F
 
 
 def _motion_cells(path: Path) -> ndarray:
-    from scipy.io import loadmat
-
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     try:
-        variables = loadmat(path, appendmat=False)
-    except NotImplementedError:  # what scipy makes of HDF5
+        cells = read_cells(path, "motion_iou")
+    except NotImplementedError:
         raise UserError(f"{path}: is in MATLAB's format 7.3; save it in MATLAB with -v7") from None
-    except Exception:  # a damaged file can fail anywhere in scipy's reader
-        raise UserError(f"{path}: is damaged or no file of MATLAB's; get it again") from None
-    cells = variables.get("motion_iou")
+    except ValueError as error:
+        raise UserError(f"{path}: is damaged or no file of MATLAB's ({error}); get it again") from None
     if not isinstance(cells, ndarray) or cells.dtype != object:
         raise UserError(f"{path}: has no cell array motion_iou; is it FGFA's file?")
     return cells.reshape(-1)

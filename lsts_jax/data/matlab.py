@@ -1,0 +1,111 @@
+"""Cell arrays of MATLAB's files, format 5 (`save -v7` and before), as MathWorks' "MAT-File Format" has it.
+
+scipy's reader ends the process at a number whose type is damaged, and allocates what a damaged file declares.
+"""
+
+import math
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy import ndarray
+
+HEADER, ORDERS = 128, {b"IM": "<", b"MI": ">"}
+NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
+MATRIX, COMPRESSED = 14, 15
+CELL, NUMERIC, COMPLEX = 1, range(6, 16), 0x800  # classes of arrays, and a flag beside them
+DEEPEST = 3  # cells in cells
+LARGEST = 1 << 28  # bytes, unpacked
+
+
+class _Element(NamedTuple):
+    kind: int
+    data: memoryview
+
+
+class _Reader:
+    """Elements one after the other. Raises ValueError at the first that is not whole."""
+
+    def __init__(self, data: memoryview, order: str):
+        self.data, self.order = data, order
+
+    def next(self) -> _Element:
+        kind, size = self._words(8)
+        if kind >> 16:  # up to 4 bytes lie in the tag itself
+            kind, size, begin, step = kind & 0xFFFF, kind >> 16, 4, 8
+        else:
+            begin, step = 8, 8 + size + (-size % 8 if kind != COMPRESSED else 0)
+        if begin + size > min(step, len(self.data)):
+            raise ValueError("an element reaches past the end")
+        element, self.data = _Element(kind, self.data[begin : begin + size]), self.data[step:]
+        return element
+
+    def numbers(self) -> ndarray:
+        kind, data = self.next()
+        if kind not in NUMBERS:
+            raise ValueError(f"an element of type {kind} where numbers belong")
+        return np.frombuffer(data, np.dtype(NUMBERS[kind]).newbyteorder(self.order))
+
+    def _words(self, size: int) -> list[int]:
+        if len(self.data) < size:
+            raise ValueError("it ends too early")
+        return np.frombuffer(self.data[:size], f"{self.order}u4").tolist()
+
+
+def read_cells(path: Path, name: str) -> ndarray | None:
+    """The cell array of this name, in its shape, None if there is none. Cells are such arrays, or numbers.
+
+    Raises ValueError if the file is damaged or of another format, NotImplementedError if that is 7.3 (HDF5).
+    """
+    data = memoryview(path.read_bytes())
+    order = ORDERS.get(bytes(data[126:HEADER]))
+    if order is None:
+        raise ValueError("it is no file of MATLAB's")
+    if data[125 if order == "<" else 124] == 2:
+        raise NotImplementedError
+    reader = _Reader(data[HEADER:], order)
+    while len(reader.data):
+        kind, content = reader.next()
+        if kind == COMPRESSED:
+            kind, content = _Reader(_unpack(content), order).next()
+        if kind != MATRIX:
+            continue
+        found, array = _matrix(_Reader(content, order), 0, name)
+        if found == name:
+            return array
+    return None
+
+
+def _unpack(data: memoryview) -> memoryview:
+    unpacker = zlib.decompressobj()
+    try:
+        found = unpacker.decompress(data, LARGEST)
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
+    return memoryview(found)
+
+
+def _matrix(reader: _Reader, depth: int, wanted: str | None = None) -> tuple[str, ndarray | None]:
+    """Name and content; no content if that is neither cells nor numbers, or the name is not wanted."""
+    if not len(reader.data):  # an empty one may be written without anything
+        return "", np.zeros((0, 0))
+    flags, shape = reader.numbers(), reader.numbers().tolist()
+    name = reader.next().data.tobytes().decode("latin-1")
+    kind = int(flags[0]) & 0xFF if len(flags) and not int(flags[0]) & COMPLEX else 0
+    if kind not in (CELL, *NUMERIC) or wanted not in (None, name):
+        return name, None
+    if not shape or min(shape) < 0 or max(shape) > LARGEST or depth > DEEPEST:
+        raise ValueError("no shape of an array")
+    count = math.prod(shape)
+    if kind in NUMERIC:
+        return name, reader.numbers()[:count].reshape(shape, order="F")
+    if count > len(reader.data) // 8 or max(shape) > max(1, len(reader.data)):
+        raise ValueError("more cells than the file has room for")
+    cells = np.empty(count, object)
+    for place in range(count):
+        element = reader.next()
+        if element.kind != MATRIX:
+            raise ValueError("a cell that is no array")
+        cells[place] = _matrix(_Reader(element.data, reader.order), depth + 1)[1]
+    return name, cells.reshape(shape, order="F")
