@@ -34,7 +34,7 @@ def parameters(path):
 @pytest.mark.parametrize("path", list(map(parameters, NOTEBOOKS)))
 def test_runs_and_draws(path, tmp_path, monkeypatch):
     # The kernel is another process: it inherits these, and imports the package of this checkout.
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", jax.config.jax_compilation_cache_dir)
     monkeypatch.setenv("PIP_NO_INDEX", "1")  # whatever would be installed after all, fails
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))  # no history, no profile of the user
