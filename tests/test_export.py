@@ -20,6 +20,7 @@ import lsts_jax
 from lsts_jax.api import LoadedDetector
 from lsts_jax.config import Config
 from lsts_jax.config_io import save_config
+from lsts_jax.data.video_io import open_source, select
 from lsts_jax.errors import UserError
 from lsts_jax.export import write_export
 from lsts_jax.export.__main__ import run
@@ -155,6 +156,19 @@ def test_the_short_loader_of_the_documentation(exported, live, monkeypatch):
     assert len(found) == 6
     for one, picture in zip(found, pictures, strict=True):
         assert_close(one, live(picture))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("online", [False, True])
+def test_a_hundred_real_frames(exported, workdir, shared, online):
+    clip = open_source(shared / "data" / "mot" / "PETS09-S2L1" / "PETS09-S2L1.avi")
+    frames = select(clip, start=100, end=200, stride=1)
+    detector = lsts_jax.load(workdir, schedule="online" if online else "offline")
+    program = load_script(exported).Detector(exported)
+    found = program.detect((picture for _, picture in frames), online)
+    for one, result in zip(found, detector.stream(frames), strict=True):
+        assert_close(one, result)
+    assert result.frame_index == 199
 
 
 def test_run_prints_a_line_a_frame(fresh):

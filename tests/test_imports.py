@@ -18,8 +18,9 @@ ALLOWED = {
     "video": {"models", "ops", "structs"},
     "streaming": {"video", "models", "structs"},
     "data": LEAVES | {"cli", "viz"},  # in commands
-    "training": {"models", "video", "ops"} | LEAVES,
-    "evaluation": {"data", "models", "video", "streaming"} | LEAVES,
+    "parallel": {"errors"},
+    "training": {"models", "video", "ops", "parallel"} | LEAVES,
+    "evaluation": {"data", "models", "video", "streaming", "parallel"} | LEAVES,
 }
 
 
