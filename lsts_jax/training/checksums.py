@@ -26,7 +26,7 @@ def find_damage(folder: Path, items: Collection[str]) -> Path | None:
         sums = {str(name): int(value) for name, value in json.loads(file.read_text()).items()}
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return file
     there = _files(folder)
     for name in sorted(sums.keys() | there):

@@ -242,7 +242,7 @@ class MetricsLog:
     def cut_back(self, step: int) -> None:
         """Forget what was logged after `step`: those steps are about to be done again."""
         if self.path.exists() and is_first():
-            lines = self.path.read_text().splitlines()
+            lines = self.path.read_text(errors="replace").splitlines()
             kept = [line for line in lines if _step_of(line) <= step]
             replacement = self.path.with_suffix(".tmp")
             with writing(self.path):
@@ -251,7 +251,7 @@ class MetricsLog:
 
     def has_evaluation(self, step: int) -> bool:
         lines = self.path.read_text().splitlines() if self.path.exists() else []
-        return any(line["step"] == step and "mAP" in line for line in map(json.loads, lines))
+        return any(_step_of(line) == step and '"mAP"' in line for line in lines)
 
     def write(self, values: dict) -> None:
         if not is_first():
@@ -266,8 +266,8 @@ class MetricsLog:
 
 
 def _step_of(line: str) -> float:
-    """Step of a line; infinite for one that a killed process left unfinished."""
+    """Step of a line; infinite for one that a killed process left unfinished, or that is damaged."""
     try:
-        return json.loads(line)["step"]
-    except (ValueError, KeyError):
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return math.inf

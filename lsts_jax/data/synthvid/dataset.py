@@ -251,12 +251,12 @@ def _is_complete(out: Path, header: dict[str, Any], settings: SynthVIDConfig) ->
         stored_settings = dict(stored["settings"])
     except FileNotFoundError:
         raise UserError(f"--out {out}: is not empty and holds no SynthVID; {mend}") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise UserError(f"{out / TRUTH}: cannot be read; {mend}") from None
     for name, value in header["settings"].items():
         if stored_settings.get(name) != value:
             raise UserError(
-                f"--out {out}: holds a SynthVID with {name} {stored_settings.get(name)}, not {value}; {mend}"
+                f"--out {out}: holds a SynthVID with {name} {stored_settings.get(name)!s:.80}, not {value}; {mend}"
             )
     for name in ("version", "assets"):
         if stored.get(name) != header[name]:
