@@ -45,7 +45,7 @@ def check_fields(kind: Any, value: Any, name: str) -> Any:
     if is_dataclass(kind) and isinstance(value, dict):
         names = [field.name for field in fields(kind)]
         for unknown in value.keys() - set(names):
-            raise UserError(f"{name} has no field {unknown[:80]!r}")
+            raise UserError(f"{name} has no field {unknown!r}")
         types = get_type_hints(kind)
         given = (each for each in names if each in value)
         return kind(**{each: check_fields(types[each], value[each], f"{name}.{each}") for each in given})
@@ -67,4 +67,4 @@ def check_fields(kind: Any, value: Any, name: str) -> Any:
     if type(value) is kind:
         return value
     expected = kind.__name__ if isinstance(kind, type) and not get_args(kind) else str(kind)
-    raise UserError(f"{name} is {value!r:.200}, expected {expected.replace('typing.', '')}")
+    raise UserError(f"{name} is {value!r}, expected {expected.replace('typing.', '')}")

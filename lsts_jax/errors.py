@@ -5,9 +5,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+LONGEST = 1500  # characters of a message
+
+
 class UserError(Exception):
     """The user can mend this (exit status 2): a mistake in what was asked for; the message names the file,
-    field or frame, and the mend."""
+    field or frame, and the mend. Of a long one, which quotes what is damaged, the middle is left out."""
+
+    def __init__(self, message: str):
+        super().__init__(message if len(message) <= LONGEST else f"{message[:600]} … {message[-300:]}")
 
 
 class Stopped(Exception):

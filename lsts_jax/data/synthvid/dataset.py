@@ -256,7 +256,7 @@ def _is_complete(out: Path, header: dict[str, Any], settings: SynthVIDConfig) ->
     for name, value in header["settings"].items():
         if stored_settings.get(name) != value:
             raise UserError(
-                f"--out {out}: holds a SynthVID with {name} {stored_settings.get(name)!s:.80}, not {value}; {mend}"
+                f"--out {out}: holds a SynthVID with {name} {stored_settings.get(name)}, not {value}; {mend}"
             )
     for name in ("version", "assets"):
         if stored.get(name) != header[name]:
