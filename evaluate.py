@@ -2,6 +2,7 @@
 
 import json
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -48,6 +49,16 @@ def run(arguments: list[str]) -> None:
 
 def evaluate_detector(options: Options) -> None:
     cli.prepare_jax(options.hosts)
+    from lsts_jax.parallel import is_first
+    from lsts_jax.training.checkpoints import require_checkpoints
+    from lsts_jax.training.interruption import only_process
+
+    require_checkpoints(options.workdir)  # so that nothing is made in a folder that is named by mistake
+    with only_process(options.workdir / "eval") if is_first() else nullcontext():
+        evaluate_checkpoint(options)
+
+
+def evaluate_checkpoint(options: Options) -> None:
     from lsts_jax.data.dataset import open_dataset
     from lsts_jax.evaluation.runner import evaluate, table
     from lsts_jax.evaluation.speed import measure_speed, speed_table

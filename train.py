@@ -1,6 +1,7 @@
 """Train a detector, or go on where an earlier run of the same command stopped."""
 
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -31,6 +32,7 @@ def run(arguments: list[str]) -> None:
     from lsts_jax.data.loader import TripletLoader
     from lsts_jax.evaluation.runner import evaluate
     from lsts_jax.parallel import is_first, own_rows
+    from lsts_jax.training.interruption import only_process
     from lsts_jax.training.loop import train
 
     jax.config.update("jax_debug_nans", options.debug_nans)
@@ -48,14 +50,13 @@ def run(arguments: list[str]) -> None:
     )
     if is_first():
         save_config(config, workdir / "config.json")
-    train(
-        config,
-        workdir,
-        loader,
-        lambda detector, variables: (
-            evaluate(detector, variables, config, validation, workdir / "eval").metrics
-        ),
-    )
+
+    def score(detector, variables):
+        folder = workdir / "eval"
+        with only_process(folder, wait=True) if is_first() else nullcontext():  # evaluate.py may be in it
+            return evaluate(detector, variables, config, validation, folder).metrics
+
+    train(config, workdir, loader, score)
     if is_first():
         print(f"trained: {workdir}; next: python evaluate.py --config … --workdir {workdir}", file=sys.stderr)
 

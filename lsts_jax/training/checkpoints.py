@@ -211,6 +211,12 @@ def _name(key) -> str:
     return next(str(getattr(key, kind)) for kind in ("key", "name", "idx") if hasattr(key, kind))
 
 
+def require_checkpoints(workdir: Path) -> None:
+    """Raises `UserError` if the folder is not that of a run."""
+    if not (Path(workdir) / LATEST).is_dir():
+        raise UserError(f"{workdir}: no checkpoints there; train first, or name another --workdir")
+
+
 def load_detector(config: Config, workdir: Path, which: str = "latest") -> tuple[Detector, dict, int]:
     """A detector, its variables and their step from the folder of a training run.
 
@@ -219,8 +225,7 @@ def load_detector(config: Config, workdir: Path, which: str = "latest") -> tuple
     Raises:
       UserError: there is no such checkpoint, it is damaged, or it is of another model.
     """
-    if not (Path(workdir) / LATEST).is_dir():
-        raise UserError(f"{workdir}: no checkpoints there; train first, or name another --workdir")
+    require_checkpoints(workdir)
     detector = build_detector(config.model, len(config.data.class_names))
     shapes = jax.eval_shape(lambda: init_variables(detector, config))
     shapes = {"params": shapes["params"], "batch_stats": shapes.get("batch_stats", {})}

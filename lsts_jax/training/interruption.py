@@ -39,18 +39,19 @@ class Interruption:
 
 
 @contextmanager
-def only_process(workdir: Path) -> Iterator[None]:
-    """Holds the folder of a run. Raises `UserError` if another process does.
+def only_process(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Holds a folder. If another process does, waits for it or raises `UserError`.
 
     The system lets go of it when the process dies, however it dies.
     """
-    file = Path(workdir) / ".lock"
+    file = Path(folder) / ".lock"
     try:
         with writing(file):
+            file.parent.mkdir(parents=True, exist_ok=True)
             file.touch()
-        with FileLock(file, timeout=0):
+        with FileLock(file, timeout=-1 if wait else 0):
             yield
     except Timeout:
         raise UserError(
-            f"{workdir}: another process trains in it; wait for it, or name another --workdir"
+            f"{folder}: another process is at work in it; wait for it, or name another --workdir"
         ) from None
