@@ -86,6 +86,11 @@ _PARTS = (
     Experiment("dfa", "DFA alone", {"model.temporal": "dfa"}),
 )
 _OFFSETS = (
+    Experiment(
+        "fast_offsets",
+        "uniform offsets, learned 4 × as fast",
+        _lsts(offsets="uniform", num_offsets=25) | {"optimizer.offset_rate": 10.0},
+    ),
     Experiment("random", "random offsets", _lsts(offsets="random", num_offsets=25)),
     Experiment(
         "frozen_random",
@@ -97,6 +102,7 @@ _OFFSETS = (
         "Gaussian offsets, frozen",
         _lsts(offsets="gaussian", num_offsets=40, learn_offsets=False),
     ),
+    Experiment("frozen_k9", "K = 9, frozen", _lsts(offsets="uniform", num_offsets=9, learn_offsets=False)),
 )
 _COUNTS = tuple(Experiment(f"k{k}", f"K = {k}", _lsts(offsets="uniform", num_offsets=k)) for k in (9, 49, 81))
 _NORMALIZATIONS = (
@@ -139,11 +145,14 @@ SUITES = {
             },
             "offsets": {
                 LSTS: "uniform, learned",
+                "fast_offsets": "uniform, learned 4 × as fast",
                 FROZEN: "uniform, frozen",
                 "random": "random, learned",
                 "frozen_random": "random, frozen",
                 "gaussian": "Gaussian, learned",
                 "frozen_gaussian": "Gaussian, frozen",
+                "k9": "uniform of 3 × 3, learned",
+                "frozen_k9": "uniform of 3 × 3, frozen",
             },
             "locations": {"k9": "K = 9", LSTS: "K = 25", "k49": "K = 49", "k81": "K = 81"},
             "normalization": {
