@@ -27,7 +27,7 @@ from benchmarks.common import (
 )
 from benchmarks.train_step import random_triplets
 from lsts_jax.models.detector import build_detector
-from lsts_jax.parallel import place, spread_batch
+from lsts_jax.parallel import AXIS, layout_of, place, spread_batch
 from lsts_jax.training.optimizer import build_optimizer
 from lsts_jax.training.state import init_state, init_variables
 from lsts_jax.training.step import train_step
@@ -48,6 +48,10 @@ def passed_bytes(program: jax.stages.Compiled) -> dict[str, int]:
     return found
 
 
+def _placed(shape: jax.ShapeDtypeStruct, sharding: jax.sharding.NamedSharding) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=sharding)
+
+
 def main() -> None:
     made = parser("A training step on several devices.")
     add_model_options(made)
@@ -59,30 +63,35 @@ def main() -> None:
     config = model_config(options)
     detector = build_detector(config.model, len(config.data.class_names))
     optimizer = build_optimizer(config.optimizer, 1000)
-    start = init_state(detector, optimizer, init_variables(detector, config), config.seed)
-    triplets = random_triplets(config, options.batch)
 
+    def start():
+        return init_state(detector, optimizer, init_variables(detector, config), config.seed)
+
+    state, triplets = start() if options.seconds else None, random_triplets(config, options.batch)
     rows, calls = [], {}
     for width in options.widths:
         for layout in LAYOUTS if width > 1 else LAYOUTS[:1]:
-            mesh = jax.make_mesh(
-                (width,), ("data",), (jax.sharding.AxisType.Auto,), devices=jax.devices()[:width]
-            )
-            state = place(start, mesh, layout)
-            batch = spread_batch(triplets, mesh)
+            devices = jax.devices()[:width]
+            mesh = jax.make_mesh((width,), (AXIS,), (jax.sharding.AxisType.Auto,), devices=devices)
+            shapes = jax.eval_shape(start)
+            places = layout_of(shapes, mesh, layout)
             step = jax.jit(
-                partial(train_step, detector, optimizer, config, mesh=mesh),
-                out_shardings=(jax.tree.map(lambda x: x.sharding, state), None),
+                partial(train_step, detector, optimizer, config, mesh=mesh), out_shardings=(places, None)
             )
-            program = step.lower(state, batch).compile()
-            held = sum(x.addressable_shards[0].data.nbytes for x in jax.tree.leaves(state) if x.size > 2)
-            name = f"{width} {layout}"
+            batch = spread_batch(triplets, mesh)
+            program = step.lower(jax.tree.map(_placed, shapes, places), batch).compile()
+            held = sum(
+                prod(place.shard_shape(x.shape)) * x.dtype.itemsize
+                for x, place in zip(jax.tree.leaves(shapes), jax.tree.leaves(places), strict=True)
+                if x.ndim
+            )
             rows.append({"devices": width, "layout": layout, "state_bytes_a_device": held})
             rows[-1]["passed_bytes"] = passed_bytes(program)
-            calls[name] = partial(program, state, batch)
-    seconds = medians(calls, seconds=options.seconds) if options.seconds else {}
-    for row, name in zip(rows, calls, strict=True):
-        row["seconds"] = seconds.get(name)
+            if state is not None:
+                calls[f"{width} {layout}"] = partial(program, place(state, mesh, layout), batch)
+    seconds = medians(calls, seconds=options.seconds) if calls else {}
+    for row in rows:
+        row["seconds"] = seconds.get(f"{row['devices']} {row['layout']}")
     print_table(
         f"One step of {options.batch} triplets, ResNet-{options.depth}, {options.height}x{options.width}",
         ("parameters", "devices", "ms", "against the first", "state a device, MiB", "passed, MiB"),
