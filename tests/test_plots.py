@@ -147,6 +147,7 @@ def test_affinity_map_shows_where_the_feature_comes_from(axes):
         ((0.4, 0.6), (0.3, 0.6), (0.4, 0.6)),
         (None, (0.3, 0.6), (0, 0.6)),  # from zero, so that colours tell ratios
         (None, (-0.2, 0.6), (-0.6, 0.6)),
+        (None, (-0.6, 0.2), (-0.6, 0.6)),
         (None, (-0.6, -0.2), (-0.6, -0.2)),
     ],
 )
@@ -281,12 +282,12 @@ def moving(count, x=16.0, y=-8.0):
     return [(100 + x * t, 50 + y * t) for t in range(count)]
 
 
-def truth(**tracks):
+def truth(frames=6, **tracks):
     """A training video, and two to be scored on of which one has nothing to tell."""
     return {
         "videos": {
             "VID/train/a": {"defocus": [0] * 4, "tracks": [track(moving(4, 160, 0))]},
-            "VID/val/b": {"defocus": [0] * 6, "tracks": list(tracks.values())},
+            "VID/val/b": {"defocus": [0] * frames, "tracks": list(tracks.values())},
             "VID/val/c": {"defocus": [0] * 6, "tracks": []},
         }
     }
@@ -303,6 +304,12 @@ def truth(**tracks):
 def test_motion_of_an_object(schedule, expected):
     found = plots.synthvid_motion(truth(one=track(moving(6))), interval=4, schedule=schedule)
     np.testing.assert_allclose(found, expected)
+
+
+def test_motion_in_a_segment_that_ends_before_its_keyframe():
+    """The last of the segment is its keyframe then, here the only frame."""
+    found = plots.synthvid_motion(truth(5, one=track(moving(5))), interval=4, schedule="offline")
+    np.testing.assert_allclose(found, [(1, -0.5), (-1, 0.5), (-2, 1)])
 
 
 def test_motion_is_in_cells_of_the_network_input():
