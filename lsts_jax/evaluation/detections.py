@@ -159,6 +159,8 @@ def _is_text_row(line: str) -> bool:
 
 def _parse_json(line: str, class_ids: dict[str, int]) -> FrameDetections:
     frame = json.loads(line)
+    if not -(1 << 31) < frame["frame"] < 1 << 31:
+        raise ValueError("a frame's number is out of range")
     found = frame["detections"]
     scores = np.array([row["score"] for row in found], np.float64)
     boxes = np.array([row["box"] for row in found], np.float64).reshape(len(found), 4)

@@ -112,10 +112,11 @@ def _named_after(file: Path, dataset: VideoDataset) -> int | None:
 
 def _of_video(found: DetectionArrays, video: int, dataset: VideoDataset) -> DetectionArrays:
     """Frames counted in a video become those of the data set; others become -1."""
-    ids = np.full(max(found.frame.max(initial=0) + 1, dataset.videos[video].num_frames), -1, np.int32)
+    ids = np.full(dataset.videos[video].num_frames + 1, -1, np.int32)  # the last stands for all others
     for _, t in (sample for sample in dataset.samples if sample.video == video):
         ids[t] = dataset.global_id(video, t) - 1
-    return found._replace(frame=ids[found.frame])
+    inside = (found.frame >= 0) & (found.frame < len(ids))
+    return found._replace(frame=ids[np.where(inside, found.frame, -1)])
 
 
 def _read_results(file: Path, dataset: VideoDataset) -> DetectionArrays:

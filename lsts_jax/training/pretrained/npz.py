@@ -53,5 +53,5 @@ def _reading(path: Path | str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # the parsers of damaged archives and headers have no one kind of them
-        reason = getattr(error, "strerror", None) or str(error) or "it ends too early"
+        reason = getattr(error, "strerror", None) or str(error).split("\n")[0] or "it ends too early"
         raise UserError(f"{path}: damaged, or not a .npz file of NumPy: {reason}") from error
