@@ -94,7 +94,7 @@ def open_dataset(config: DataConfig, lists: tuple[str, ...]) -> VideoDataset:
 def leads_out(path: str) -> bool:
     """Whether a path that a list gives is not below the folder it is relative to, on any system, or is longer
     than systems have them."""
-    if len(path) > 1000 or any(len(part.encode()) > 255 for part in re.split(r"[/\\]", path)):
+    if len(path) > 1000 or any(len(part.encode(errors="replace")) > 255 for part in re.split(r"[/\\]", path)):
         return True
     return re.search(r"(^|[/\\])\.\.([/\\]|$)|^[/\\]|^[A-Za-z]:|\0", path) is not None
 
