@@ -48,7 +48,7 @@ def only_process(folder: Path, *, wait: bool = False) -> Iterator[None]:
     try:
         with writing(file):
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.touch()
+            file.open("a").close()
         with FileLock(file, timeout=-1 if wait else 0):
             yield
     except Timeout:

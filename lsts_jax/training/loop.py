@@ -242,10 +242,10 @@ class MetricsLog:
     def cut_back(self, step: int) -> None:
         """Forget what was logged after `step`: those steps are about to be done again."""
         if self.path.exists() and is_first():
-            lines = self.path.read_text(errors="replace").splitlines()
-            kept = [line for line in lines if _step_of(line) <= step]
             replacement = self.path.with_suffix(".tmp")
             with writing(self.path):
+                lines = self.path.read_text(errors="replace").splitlines()
+                kept = [line for line in lines if _step_of(line) <= step]
                 replacement.write_text("".join(line + "\n" for line in kept))
                 replacement.replace(self.path)
 
