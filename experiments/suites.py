@@ -88,7 +88,7 @@ _PARTS = (
 _OFFSETS = (
     Experiment(
         "fast_offsets",
-        "uniform offsets, learned 4 × as fast",
+        "uniform offsets, learned 4 times as fast",
         _lsts(offsets="uniform", num_offsets=25) | {"optimizer.offset_rate": 10.0},
     ),
     Experiment("random", "random offsets", _lsts(offsets="random", num_offsets=25)),
@@ -145,14 +145,19 @@ SUITES = {
             },
             "offsets": {
                 LSTS: "uniform, learned",
-                "fast_offsets": "uniform, learned 4 × as fast",
+                "fast_offsets": "uniform, learned 4 times as fast",
                 FROZEN: "uniform, frozen",
                 "random": "random, learned",
                 "frozen_random": "random, frozen",
                 "gaussian": "Gaussian, learned",
                 "frozen_gaussian": "Gaussian, frozen",
-                "k9": "uniform of 3 × 3, learned",
-                "frozen_k9": "uniform of 3 × 3, frozen",
+                "k9": "uniform 3 by 3, learned",
+                "frozen_k9": "uniform 3 by 3, frozen",
+            },
+            "exchanged": {  # of experiments.other_offsets
+                LSTS: "as learned",
+                "lsts_initial": "as before the training",
+                "lsts_centre": "all in the middle",
             },
             "locations": {"k9": "K = 9", LSTS: "K = 25", "k49": "K = 49", "k81": "K = 81"},
             "normalization": {
