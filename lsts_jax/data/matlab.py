@@ -87,14 +87,15 @@ def _unpack(data: memoryview) -> memoryview:
 
 
 def _matrix(reader: _Reader, depth: int, wanted: str | None = None) -> tuple[str, ndarray | None]:
-    """Name and content; no content if that is neither cells nor numbers, or the name is not wanted."""
+    """Name and content: None, in a cell an array of None, if it is neither cells nor numbers, or has not the
+    name that is wanted."""
     if not len(reader.data):  # an empty one may be written without anything
         return "", np.zeros((0, 0))
     flags, shape = reader.numbers(), reader.numbers().tolist()
     name = reader.next().data.tobytes().decode("latin-1")
     kind = int(flags[0]) & 0xFF if len(flags) and not int(flags[0]) & COMPLEX else 0
     if kind not in (CELL, *NUMERIC) or wanted not in (None, name):
-        return name, None
+        return name, None if wanted else np.array([[None]])
     if not shape or min(shape) < 0 or max(shape) > LARGEST or depth > DEEPEST:
         raise ValueError("no shape of an array")
     count = math.prod(shape)
