@@ -9,6 +9,7 @@ from tests.fuzz.targets import GT, Attempts, OneVideo, all_targets
 
 TARGETS = all_targets()
 DOUBLES = bytes([9, 0, 0, 0, 8, 0, 0, 0])  # the tag of one
+CELL = bytes.fromhex("0e000000a8000000 0600000008000000 01000000 00000000")  # and the flags of one
 DEEP = b"[" * 100_000
 
 
@@ -50,6 +51,7 @@ FOUND = {
         mat(DOUBLES, b"\x29" + DOUBLES[1:]),
         "type 41",
     ),
+    "a frame that is text": ("mat", mat(CELL, CELL[:16] + b"\4" + CELL[17:]), "annotated are 2"),
     "an array header past NumPy's limit": (
         "npz-member",
         b"\x93NUMPY\x01\x00" + (20_000).to_bytes(2, "little") + b"(" * 20_000,
