@@ -119,8 +119,8 @@ def test_fifty_steps(tmp_path, capsys):
             with capsys.disabled():
                 print(
                     f"\nrate {rate}, choices {'fixed' if fixed else 'free'}: losses differ by at most "
-                    f"{apart['losses'].max():.1e}, parameters by {apart['parameters'].max():.1e}; losses differ "
-                    f"by more than 1e-5 from step {above[0] if len(above) else 'none'} on"
+                    f"{apart['losses'].max():.1e}, parameters by {apart['parameters'].max():.1e}; first step "
+                    f"above 1e-5: {above[0] if len(above) else 'none'}"
                 )
 
 
