@@ -14,7 +14,7 @@ from pathlib import Path
 from experiments.plan import FINISHED, find_suite
 from experiments.record import machine, write_json
 from experiments.run import RESULTS, summary
-from experiments.suites import LSTS
+from experiments.suites import CENTRE, INITIAL, LSTS
 from lsts_jax import cli
 
 
@@ -55,16 +55,16 @@ def run(arguments: Sequence[str]) -> None:
         detector, variables, _ = load_detector(config, folder)
         learned = variables["params"]["offsets"]
         for name, offsets in {
-            "initial": initial_offsets_of(detector, config),
-            "centre": jnp.zeros_like(learned),
+            INITIAL: initial_offsets_of(detector, config),
+            CENTRE: jnp.zeros_like(learned),
         }.items():
-            file = results / f"{LSTS}_{name}-seed{seed}.json"
+            file = results / f"{name}-seed{seed}.json"
             if file.exists():
                 continue
             changed = {**variables, "params": {**variables["params"], "offsets": offsets}}
             with tempfile.TemporaryDirectory() as out:
                 metrics = evaluate(detector, changed, config, dataset, Path(out)).metrics
-            result = {"suite": options.suite, "experiment": f"{LSTS}_{name}", "seed": seed, "of": LSTS}
+            result = {"suite": options.suite, "experiment": name, "seed": seed, "of": LSTS}
             result |= {"overrides": {}, "mAP": metrics["mAP"]}
             result |= {key: values for key, values in metrics.items() if key.startswith("mAP by ")}
             write_json(file, result | {"machine": device})

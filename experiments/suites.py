@@ -62,6 +62,8 @@ class Suite:
 
 SINGLE, FROZEN, LSTS = "single", "frozen", "lsts"
 """What others are compared with."""
+INITIAL, CENTRE = "lsts_initial", "lsts_centre"
+"""LSTS with other offsets than it has learned (experiments.other_offsets)."""
 
 
 def _lsts(**fields: Value) -> Overrides:
@@ -154,10 +156,10 @@ SUITES = {
                 "k9": "uniform 3 by 3, learned",
                 "frozen_k9": "uniform 3 by 3, frozen",
             },
-            "exchanged": {  # of experiments.other_offsets
+            "exchanged": {
                 LSTS: "as learned",
-                "lsts_initial": "as before the training",
-                "lsts_centre": "all in the middle",
+                INITIAL: "as before the training",
+                CENTRE: "all in the middle",
             },
             "locations": {"k9": "K = 9", LSTS: "K = 25", "k49": "K = 49", "k81": "K = 81"},
             "normalization": {
