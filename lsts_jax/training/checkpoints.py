@@ -7,6 +7,7 @@ read.
 
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,8 +22,8 @@ from lsts_jax.config import Config
 from lsts_jax.errors import UserError, writing
 from lsts_jax.models.detector import Detector, build_detector
 from lsts_jax.ops.affinity import smallest_window
-from lsts_jax.parallel import on_own_device
-from lsts_jax.training.checksums import find_damage, write_checksums
+from lsts_jax.parallel import is_first, on_own_device, wait_for_all
+from lsts_jax.training.checksums import CHECKSUMS, find_damage, is_incomplete, write_checksums
 from lsts_jax.training.state import TrainState, init_variables, variables_of
 
 LATEST, BEST = "checkpoints", "best"
@@ -33,13 +34,18 @@ KEPT = 2
 class Checkpoints:
     """The checkpoints of one run; use as a context manager, which waits for the writing to end."""
 
-    def __init__(self, workdir: Path):
+    def __init__(self, workdir: Path, *, owned: bool = False):
+        """Args: owned, nobody else trains there: what a killed process left half deleted is removed."""
         workdir = Path(workdir).absolute()
         self.workdir = workdir
         handlers = {name: ocp.StandardCheckpointHandler() for name in ("variables", "training")}
-        for folder in (workdir / LATEST, workdir / BEST):
+        for folder, kept in ((workdir / LATEST, KEPT), (workdir / BEST, 1)):
             with writing(folder):
                 folder.mkdir(parents=True, exist_ok=True)
+            if owned and is_first():
+                finish_deletions(folder, kept)
+        wait_for_all("deletions are finished")
+        for folder in (workdir / LATEST, workdir / BEST):
             for step in folder.glob("[0-9]*"):  # a manager reads the scores of all
                 if step.name.isdecimal() and (file := find_damage(step, ("metrics",))):
                     raise UserError(f"{file}: damaged; all goes on once {step} is removed")
@@ -141,13 +147,24 @@ class Checkpoints:
         if not steps:
             raise UserError(f"{manager.directory}: no checkpoint; train first, or name another --workdir")
         if which in ("latest", "best"):
-            return manager, steps[-1]
+            return manager, manager.best_step() if which == "best" else steps[-1]
         for candidate in (self._latest, self._best):
             if which.isdecimal() and int(which) in candidate.all_steps():
                 return candidate, int(which)
         raise UserError(
             f"--checkpoint {which}: {manager.directory} holds steps {steps}; give latest, best or one of them"
         )
+
+
+def finish_deletions(folder: Path, kept: int) -> None:
+    """Remove checkpoints with missing files where there are more than `kept`.
+
+    Orbax deletes the one that a new one replaces file by file, under its own name.
+    """
+    steps = [path for path in folder.glob("[0-9]*") if path.name.isdecimal()]
+    if len(steps) > kept and any((step / CHECKSUMS).exists() for step in steps):
+        for step in filter(is_incomplete, steps):
+            shutil.rmtree(step, ignore_errors=True)
 
 
 def _reason(error: Exception) -> str:

@@ -40,6 +40,15 @@ def _files(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.glob("*/**/*") if path.is_file()}
 
 
+def is_incomplete(folder: Path) -> bool:
+    """Whether files of a checkpoint are missing, as where its deletion was interrupted."""
+    try:
+        names = json.loads((folder / CHECKSUMS).read_text())
+        return not all((folder / name).is_file() for name in names)
+    except (OSError, ValueError, TypeError):
+        return True
+
+
 def _checksum(path: Path) -> int:
     value = 0
     with path.open("rb") as file:

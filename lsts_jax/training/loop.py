@@ -97,7 +97,7 @@ def train(config: Config, workdir: Path, loader: Loader, evaluate: Evaluate) -> 
     with (
         only_process(workdir) if is_first() else nullcontext(),
         Interruption() as interruption,
-        Checkpoints(workdir) as checkpoints,
+        Checkpoints(workdir, owned=True) as checkpoints,
         MetricsLog(workdir) as log,
     ):
         detector, optimizer, state = restore_or_init(config, loader.steps_per_epoch, checkpoints, mesh)

@@ -129,6 +129,35 @@ def test_opening_looks_into_every_step(workdir, damage):
         assert int(checkpoints.restore(small_state(7)).step) == 2
 
 
+def test_what_is_removed_is_never_half_there(tmp_path, monkeypatch):
+    """A kill in the middle of deleting: here nothing is deleted at all, and what was moved is whole."""
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", lambda *_, **__: None)
+        with Checkpoints(tmp_path) as checkpoints:
+            for step, score in ((1, 0.5), (2, 0.3), (3, 0.2)):
+                checkpoints.save(small_state(step))
+                checkpoints.save_best(small_state(step), score)
+    for moved in (tmp_path / "checkpoints/removed/1", tmp_path / "best/removed/2"):
+        assert (moved / CHECKSUMS).exists() and find_damage(moved, ("variables", "training")) is None
+    with Checkpoints(tmp_path) as checkpoints:
+        assert int(checkpoints.restore(small_state(7)).step) == 3
+        assert checkpoints.restore_variables(variables_of(small_state(7)), "best")[1] == 1
+        checkpoints.save(small_state(4))
+        checkpoints.save_best(small_state(2), 0.3)  # it stands in the way there
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"3", "4"}
+    assert {path.name for path in (tmp_path / "best").iterdir()} == {"1"}
+
+
+def test_the_best_is_not_the_last_where_that_was_to_be_removed(workdir):
+    """As a kill between naming a checkpoint that is not better and removing it leaves them."""
+    best = workdir / "best"
+    shutil.copytree(best / "1", best / "9")
+    (best / "9" / "metrics" / "metrics").write_text('{"mAP": 0.1}')
+    write_checksums(best / "9")
+    with Checkpoints(workdir) as checkpoints:
+        assert checkpoints.restore_variables(variables_of(small_state(7)), "best")[1] == 1
+
+
 def test_checkpoints_from_before_there_were_checksums_are_read(workdir):
     (workdir / "checkpoints" / "2" / CHECKSUMS).unlink()
     with Checkpoints(workdir) as checkpoints:
@@ -142,3 +171,28 @@ def test_checksums_by_hand(tmp_path):
     text = (tmp_path / CHECKSUMS).read_text()
     assert f'"item/file": {0xCBF43926}' in text  # CRC-32's check value
     assert find_damage(tmp_path, ("item",)) is None
+
+
+def test_what_a_killed_process_left_half_deleted_is_removed_by_the_next_training(workdir):
+    """Whether the kill came before or after the file of the scores, and whichever step is the best."""
+    remains = [shutil.copytree(workdir / "checkpoints" / "1", workdir / "checkpoints" / "0")]
+    (remains[0] / "training" / "_METADATA").unlink()
+    for step, lost in (("0", "variables"), ("2", "metrics")):
+        remains.append(shutil.copytree(workdir / "best" / "1", workdir / "best" / step))
+        shutil.rmtree(remains[-1] / lost)
+    with Checkpoints(workdir, owned=True) as checkpoints:
+        assert not any(folder.exists() for folder in remains)
+        assert int(checkpoints.restore(small_state(0)).step) == 2
+        assert checkpoints.restore_variables(variables_of(small_state(0)), "best")[1] == 1
+        assert checkpoints.restore_variables(variables_of(small_state(0)), "1")[1] == 1
+
+
+def test_a_damaged_checkpoint_is_no_half_deleted_one(workdir):
+    """Where there are not too many, a missing file is damage, and nothing is removed."""
+    (workdir / "checkpoints" / "2" / "training" / "_METADATA").unlink()
+    with (
+        Checkpoints(workdir, owned=True) as checkpoints,
+        pytest.raises(UserError, match="_METADATA: damaged"),
+    ):
+        checkpoints.restore(small_state(0))
+    assert (workdir / "checkpoints" / "2").exists()
