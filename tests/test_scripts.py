@@ -46,7 +46,7 @@ MISTAKES = {
     "wrong value": (["train.py", TINY, "--workdir", "W/x", "--config.train.batch_size", "two"], "batch_size"),
     "no data": (["train.py", TINY, "--workdir", "W/x", "--config.data.root", "W/nowhere"], "nowhere"),
     "no list": (["train.py", TINY, "--workdir", "W/x", "--config.data.root", "W/empty"], "ImageSets"),
-    "empty list": (["evaluate.py", TINY, "--workdir", "W/run", "--config.data.root", "W/unlisted"], "VID_val"),
+    "empty list": (["train.py", TINY, "--workdir", "W/x", "--config.data.root", "W/unlisted"], "VID_train"),
     "no checkpoint": (["evaluate.py", TINY, "--workdir", "W/run", "--config.data.root", "W/data"], "train"),
     "workdir is a file": (["train.py", TINY, "--workdir", "W/file", "--config.data.root", "W/data",
                           "--config.data.train_lists", "VID_train_15frames"], "W/file"),
