@@ -129,25 +129,6 @@ def test_opening_looks_into_every_step(workdir, damage):
         assert int(checkpoints.restore(small_state(7)).step) == 2
 
 
-def test_what_is_removed_is_never_half_there(tmp_path, monkeypatch):
-    """A kill in the middle of deleting: here nothing is deleted at all, and what was moved is whole."""
-    with monkeypatch.context() as patch:
-        patch.setattr(shutil, "rmtree", lambda *_, **__: None)
-        with Checkpoints(tmp_path) as checkpoints:
-            for step, score in ((1, 0.5), (2, 0.3), (3, 0.2)):
-                checkpoints.save(small_state(step))
-                checkpoints.save_best(small_state(step), score)
-    for moved in (tmp_path / "checkpoints/removed/1", tmp_path / "best/removed/2"):
-        assert (moved / CHECKSUMS).exists() and find_damage(moved, ("variables", "training")) is None
-    with Checkpoints(tmp_path) as checkpoints:
-        assert int(checkpoints.restore(small_state(7)).step) == 3
-        assert checkpoints.restore_variables(variables_of(small_state(7)), "best")[1] == 1
-        checkpoints.save(small_state(4))
-        checkpoints.save_best(small_state(2), 0.3)  # it stands in the way there
-    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"3", "4"}
-    assert {path.name for path in (tmp_path / "best").iterdir()} == {"1"}
-
-
 def test_the_best_is_not_the_last_where_that_was_to_be_removed(workdir):
     """As a kill between naming a checkpoint that is not better and removing it leaves them."""
     best = workdir / "best"
