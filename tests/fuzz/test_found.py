@@ -74,5 +74,5 @@ def test_frames_past_the_end_of_a_video_are_left_out(tmp_path):
     row = (
         '{{"frame": {}, "time": 0, "detections": [{{"class": "dog", "score": 0.5, "box": [1, 2, 3, 4]}}]}}\n'
     )
-    file.write_text("".join(row.format(number) for number in (-1, 2, 5, 2_000_000_000)))
+    file.write_text("".join(row.format(number) for number in (-4, 2, 5, 2_000_000_000)))
     np.testing.assert_array_equal(read_detections([file], OneVideo()).frame, [2])
