@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.numbers import Runs, distances, score_of, values_of
+from experiments.numbers import Motion, Runs, distances, motion_of, score_of, values_of
 from experiments.suites import SINGLE, Suite
 from lsts_jax.plots import BLUE, COLOURS, DASHES, GREEN, ORANGE, offset_distribution
 
@@ -16,7 +16,7 @@ OBJECTS = {"clean": ("clean", BLUE), "mAP": ("all", GREEN), "degraded": ("degrad
 """Label and colour of a score."""
 
 
-def draw_all(suite: Suite, runs: Runs, motion: np.ndarray | None, folder: Path) -> list[Path]:
+def draw_all(suite: Suite, runs: Runs, motion: Motion | None, folder: Path) -> list[Path]:
     """Writes those for which there are results."""
     drawn = []
 
@@ -33,20 +33,21 @@ def draw_all(suite: Suite, runs: Runs, motion: np.ndarray | None, folder: Path) 
         draw_scores(new("core", 9, 4.5), core, runs)
     if len(intervals) > 1:
         draw_intervals(new("interval", 6, 4), {name: int(title) for name, title in intervals.items()}, runs)
-    learned = {name: title for name, title in suite.tables.get("offsets", {}).items() if moved(name, runs)}
+    rows = (name for table in ("offsets", "beyond") for name in suite.tables.get(table, ()))
+    learned = {name: suite.title(name) for name in rows if moved(name, runs)}
     if motion is not None and learned:
         draw_learning(new("learning", 10, 4), learned, runs, motion)
         for name in learned:
-            stored = runs[name][min(runs[name])]["offsets"]
-            initial, last = (np.array(stored[i]["offsets"]) for i in (0, -1))
-            offset_distribution(new(f"offsets_{name}", 11, 4), last, initial, motion)
+            result = runs[name][min(runs[name])]
+            initial, last = (np.array(result["offsets"][i]["offsets"]) for i in (0, -1))
+            offset_distribution(new(f"offsets_{name}", 11, 4), last, initial, motion_of(result, motion))
     for file, figure in drawn:
         figure.savefig(file, dpi=120)
     return [file for file, _ in drawn]
 
 
 def scores_of(name: str, score: str, runs: Runs) -> list[float]:
-    """A seed each."""
+    """A run each."""
     return list(values_of(name, runs, lambda result: score_of(result, score)).values())
 
 
@@ -57,7 +58,7 @@ def moved(name: str, runs: Runs) -> bool:
 
 
 def draw_scores(figure: Figure, titles: dict[str, str], runs: Runs) -> None:
-    """mAP of clean, all and degraded objects: means as bars, seeds as dots."""
+    """mAP of clean, all and degraded objects: means as bars, runs as dots."""
     axes = figure.subplots()
     for i, (score, (label, colour)) in enumerate(OBJECTS.items()):
         for j, name in enumerate(titles):
@@ -91,8 +92,8 @@ def draw_intervals(figure: Figure, intervals: dict[str, int], runs: Runs) -> Non
     legend_beside(axes)
 
 
-def draw_learning(figure: Figure, titles: dict[str, str], runs: Runs, motion: np.ndarray) -> None:
-    """Distance of the offsets to the motion, and their mean length, over training; a line a seed."""
+def draw_learning(figure: Figure, titles: dict[str, str], runs: Runs, motion: Motion) -> None:
+    """Distance of the offsets to the motion, and their mean length, over training; a line a run."""
     left, right = figure.subplots(1, 2)
     for i, (name, title) in enumerate(titles.items()):
         style = {"color": COLOURS[i % len(COLOURS)], "linestyle": DASHES[i % len(DASHES)]}

@@ -15,25 +15,28 @@ from lsts_jax.errors import UserError
 LEVEL = 0.95
 SCORES = ("mAP", "degraded", "clean", "slow", "medium", "fast")
 
-Runs = Mapping[str, Mapping[int, dict]]
-"""Results by experiment and seed."""
+Runs = Mapping[str, Mapping[str, dict]]
+"""Results by experiment and replicate: FOLDER/SEED, one pretrained detector."""
+Motion = Mapping[str, np.ndarray]
+"""Way (x, y) of objects from a frame to its keyframe [n, 2], in cells, by the schedule of keyframes."""
 
 
 class Difference(NamedTuple):
-    """How much more A has than B, paired by seed."""
+    """How much more A has than B, paired by replicate."""
 
     mean: float
     interval: tuple[float, float] | None  # None with less than two pairs
     pairs: int
 
 
-def read_runs(folder: Path) -> dict[str, dict[int, dict]]:
-    """Raises `UserError` where there are none, or a file is damaged."""
-    runs: dict[str, dict[int, dict]] = {}
-    for file in sorted(folder.glob("*-seed*.json")):
+def read_runs(folder: Path) -> dict[str, dict[str, dict]]:
+    """All below a suite's folder. Raises `UserError` where there are none, or a file is damaged."""
+    runs: dict[str, dict[str, dict]] = {}
+    for file in sorted(folder.glob("*/*-seed*.json")):
         try:
             result = json.loads(file.read_text())
-            runs.setdefault(result["experiment"], {})[result["seed"]] = result
+            replicate = f"{file.parent.name}/{result['seed']}"
+            runs.setdefault(result["experiment"], {})[replicate] = result
         except (ValueError, KeyError) as error:
             raise UserError(f"{file}: no result of a run ({error}); delete it and run it again") from error
     if not runs:
@@ -41,6 +44,19 @@ def read_runs(folder: Path) -> dict[str, dict[int, dict]]:
             f"{folder}: no results; make them: python -m experiments.run --suite NAME --workdir DIR"
         )
     return runs
+
+
+def read_motion(folder: Path) -> Motion | None:
+    """None where the data does not tell it."""
+    file = next(iter(sorted(folder.glob("*/motion.json"))), None)
+    if file is None:
+        return None
+    return {schedule: np.array(ways, float) for schedule, ways in json.loads(file.read_text()).items()}
+
+
+def motion_of(result: dict, motion: Motion) -> np.ndarray:
+    """What the run met."""
+    return motion[result["overrides"].get("model.schedule", "offline")]
 
 
 def names_of(suite: Suite) -> list[str]:
@@ -60,15 +76,15 @@ def score_of(result: dict, score: str) -> float | None:
     return 100 * groups[score] if score in groups else None
 
 
-def values_of(name: str, runs: Runs, number: Callable[[dict], float | None]) -> dict[int, float]:
-    """By seed, of those that have it."""
-    found = {seed: number(result) for seed, result in runs.get(name, {}).items()}
-    return {seed: value for seed, value in found.items() if value is not None}
+def values_of(name: str, runs: Runs, number: Callable[[dict], float | None]) -> dict[str, float]:
+    """By replicate, of those that have it."""
+    found = {replicate: number(result) for replicate, result in runs.get(name, {}).items()}
+    return {replicate: value for replicate, value in found.items() if value is not None}
 
 
-def difference(a: Mapping[int, float], b: Mapping[int, float]) -> Difference | None:
-    """a - b over their common seeds; None if there is none."""
-    pairs = [a[seed] - b[seed] for seed in sorted(a.keys() & b.keys())]
+def difference(a: Mapping[str, float], b: Mapping[str, float]) -> Difference | None:
+    """a - b over their common replicates; None if there is none."""
+    pairs = [a[replicate] - b[replicate] for replicate in sorted(a.keys() & b.keys())]
     if not pairs:
         return None
     mean, interval = fmean(pairs), None
@@ -83,10 +99,10 @@ def score_difference(name: str, against: str, runs: Runs, score: str) -> Differe
     return difference(a, b)
 
 
-def distances(result: dict, motion: np.ndarray) -> list[tuple[int, float, float]]:
+def distances(result: dict, motion: Motion) -> list[tuple[int, float, float]]:
     """Step, and the Wasserstein distances of the offsets to the motion, in cells: horizontal, vertical."""
     found = []
     for stored in result.get("offsets", ()):
-        by_axis = zip(np.transpose(stored["offsets"]), motion.T, strict=True)
+        by_axis = zip(np.transpose(stored["offsets"]), motion_of(result, motion).T, strict=True)
         found.append((stored["step"], *(float(stats.wasserstein_distance(*pair)) for pair in by_axis)))
     return found

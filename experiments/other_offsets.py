@@ -13,7 +13,7 @@ from pathlib import Path
 
 from experiments.plan import FINISHED, find_suite
 from experiments.record import machine, write_json
-from experiments.run import RESULTS, summary
+from experiments.run import OWN, RESULTS, summary
 from experiments.suites import CENTRE, INITIAL, LSTS
 from lsts_jax import cli
 
@@ -28,7 +28,7 @@ class Options:
     data: Path | None = None
     """Folder of the data set, by default that of the suite's config."""
     results: Path | None = None
-    """Folder of the JSON files, by default experiments/results/SUITE."""
+    """Folder of the JSON files, by default experiments/results/SUITE/own."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -43,7 +43,7 @@ def run(arguments: Sequence[str]) -> None:
     from lsts_jax.training.state import initial_offsets_of
 
     suite, device = find_suite(options.suite), machine()
-    results = cli.make_folder(options.results or RESULTS / options.suite)
+    results = cli.make_folder(options.results or RESULTS / options.suite / OWN)
     for seed in suite.seeds:
         folder = options.workdir / f"{LSTS}-seed{seed}"
         if not (folder / FINISHED).exists():

@@ -70,9 +70,11 @@ def plan(suite: Suite, seeds: Sequence[int], only: Sequence[str] = ()) -> list[R
 
 
 def unfinished(planned: Sequence[Run], workdir: Path, results: Path) -> list[Run]:
-    """Those without a result, and those whose detector another one needs and `workdir` does not have.
+    """Those without a result.
 
-    Raises `UserError` for a result that other settings gave.
+    Raises `UserError` for a result that other settings gave, and where one is to start from a detector that
+    has a result but is not in `workdir`: trained again on another machine it is another one, since rounding
+    decides, and what starts from it cannot be compared with the rest.
     """
     needed: set[str] = set()
     wanted = []
@@ -80,8 +82,11 @@ def unfinished(planned: Sequence[Run], workdir: Path, results: Path) -> list[Run
         file = results / f"{each.name}.json"
         if file.exists():
             check_overrides(file, each)
-        trained = each.name not in needed or (workdir / each.name / FINISHED).exists()
-        if file.exists() and trained:
+            if each.name in needed and not (workdir / each.name / FINISHED).exists():
+                raise UserError(
+                    f"{workdir / each.name}: the detector of {file} is not there, and trained again it "
+                    "would be another one; name the --workdir that has it, or another --results"
+                )
             continue
         wanted.append(each)
         if each.after:

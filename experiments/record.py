@@ -14,8 +14,9 @@ from lsts_jax.config_io import load_saved_config
 from lsts_jax.data.transforms import resize_scale
 from lsts_jax.errors import UserError
 
+SCHEDULES = ("offline", "online")
 MOST_MOTION = 2000
-"""Pairs of frames that are kept."""
+"""Pairs of frames that are kept, for each."""
 
 
 def training_record(folder: Path) -> dict:
@@ -59,7 +60,10 @@ def inside(folder: Path) -> dict:
 
 
 def write_motion(config: Config, data: Path, results: Path) -> None:
-    """motion.json: how far objects are from where they are in the keyframe, in cells. SynthVID's alone."""
+    """motion.json: how far objects are from where they are in the keyframe, in cells, by the schedule.
+
+    SynthVID's alone.
+    """
     file, truth = results / "motion.json", data / "synthvid.json"
     if file.exists() or not truth.exists():
         return
@@ -69,14 +73,15 @@ def write_motion(config: Config, data: Path, results: Path) -> None:
         raise UserError(f'{error}; or pip install -e ".[report]"') from error
     content = read_json(truth)
     size = content["settings"]["height"], content["settings"]["width"]
-    motion = synthvid_motion(
-        content,
-        interval=config.model.keyframe_interval,
-        schedule=config.model.schedule,
-        scale=resize_scale(size, config.data.short_side, config.data.long_side),
-    )
-    some = np.random.default_rng(0).permutation(len(motion))[:MOST_MOTION]
-    file.write_text(json.dumps(motion[np.sort(some)].round(3).tolist()) + "\n")
+    scale = resize_scale(size, config.data.short_side, config.data.long_side)
+    written = {}
+    for schedule in SCHEDULES:
+        motion = synthvid_motion(
+            content, interval=config.model.keyframe_interval, schedule=schedule, scale=scale
+        )
+        some = np.random.default_rng(0).permutation(len(motion))[:MOST_MOTION]
+        written[schedule] = motion[np.sort(some)].round(3).tolist()
+    write_json(file, written)
 
 
 def machine() -> dict:

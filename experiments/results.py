@@ -1,11 +1,12 @@
-"""Tables and figures of a suite from the JSON files of its runs alone.
+"""Tables and figures of the suites from the JSON files of their runs alone.
 
-    python -m experiments.results --suite paper
+    python -m experiments.results
 
-Scores are in percent. With several seeds: mean ± standard deviation; differences are paired by seed and come
-with their 95 % interval by the t distribution. Every table of RESULTS.md stands between two marks,
+Scores are in percent. With several runs: mean ± standard deviation; differences are paired, each between runs
+that start from the same detector, and come with their 95 % interval by the t distribution. Every table of
+RESULTS.md stands between two marks,
 
-    <!-- table: core -->
+    <!-- table: paper/core -->
     <!-- end -->
 
 and what is between them is replaced; the page is begun if it is not there.
@@ -20,14 +21,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
 
-import numpy as np
-
 from experiments.numbers import (
     SCORES,
     Difference,
+    Motion,
     Runs,
     distances,
     names_of,
+    read_motion,
     read_runs,
     score_difference,
     score_of,
@@ -37,7 +38,7 @@ from experiments.numbers import (
 from experiments.plan import find_suite
 from experiments.process import ROOT
 from experiments.run import RESULTS
-from experiments.suites import FROZEN, LSTS, PRETRAINED, SINGLE, Suite
+from experiments.suites import FROZEN, LSTS, PRETRAINED, SINGLE, SUITES, Suite
 from lsts_jax import cli
 from lsts_jax.errors import UserError
 
@@ -49,10 +50,10 @@ MISSING = "-"
 class Options:
     """Write results.csv, results.json and figures beside the JSON files, and the tables of a page."""
 
-    suite: str
-    """Of experiments/suites.py."""
-    results: Path | None = None
-    """Folder of the JSON files, by default experiments/results/SUITE."""
+    suite: str = ""
+    """Of experiments/suites.py; by default all."""
+    results: Path = RESULTS
+    """Folder that has a folder of JSON files for each suite."""
     page: Path = ROOT / "RESULTS.md"
     """File whose tables are replaced."""
 
@@ -63,23 +64,26 @@ def run(arguments: Sequence[str]) -> None:
         from experiments.figures import draw_all
     except ImportError as error:
         raise UserError(f'{error}; or pip install -e ".[report]"') from error
-    suite = find_suite(options.suite)
-    folder = options.results or RESULTS / options.suite
-    runs = read_runs(folder)
-    motion_file = folder / "motion.json"
-    motion = np.array(json.loads(motion_file.read_text()), float) if motion_file.exists() else None
-    write_csv(folder / "results.csv", runs)
-    summary = {name: summarise(name, runs, motion) for name in names_of(suite) if name in runs}
-    (folder / "results.json").write_text(json.dumps(summary, indent=1) + "\n")
-    tables, figures = all_tables(suite, runs, motion), draw_all(suite, runs, motion, folder)
+    tables: dict[str, str] = {}
+    figures: list[Path] = []
+    for name in [options.suite] if options.suite else SUITES:
+        suite, folder = find_suite(name), options.results / name
+        runs, motion = read_runs(folder), read_motion(folder)
+        write_csv(folder / "results.csv", runs)
+        summary = {each: summarise(each, runs, motion) for each in names_of(suite) if each in runs}
+        (folder / "results.json").write_text(json.dumps(summary, indent=1) + "\n")
+        tables |= {f"{name}/{table}": text for table, text in all_tables(suite, runs, motion).items()}
+        drawn = draw_all(suite, runs, motion, folder)
+        figures += drawn
+        print(f"{folder}: results.csv, results.json, {', '.join(file.name for file in drawn)}")
     text = options.page.read_text() if options.page.exists() else first_page(tables, figures, options.page)
     options.page.write_text(fill(text, tables, options.page))
-    print(f"{options.page}; {folder}: results.csv, results.json, {', '.join(file.name for file in figures)}")
+    print(options.page)
 
 
-def summarise(name: str, runs: Runs, motion: np.ndarray | None) -> dict:
+def summarise(name: str, runs: Runs, motion: Motion | None) -> dict:
     """All that tables say of an experiment, as numbers."""
-    summary: dict = {"seeds": sorted(runs[name])}
+    summary: dict = {"replicates": sorted(runs[name])}
     for score in SCORES:
         values = list(values_of(name, runs, lambda result, score=score: score_of(result, score)).values())
         if values:
@@ -88,9 +92,9 @@ def summarise(name: str, runs: Runs, motion: np.ndarray | None) -> dict:
             if against != name and (found := score_difference(name, against, runs, score)):
                 summary.setdefault(f"against {against}", {})[score] = found._asdict()
     if motion is not None:
-        by_seed = {str(seed): distances(result, motion) for seed, result in runs[name].items()}
-        if any(by_seed.values()):
-            summary["distance of offsets to motion"] = by_seed
+        found = {each: distances(result, motion) for each, result in runs[name].items()}
+        if any(found.values()):
+            summary["distance of offsets to motion"] = found
     return summary
 
 
@@ -98,12 +102,12 @@ def write_csv(path: Path, runs: Runs) -> None:
     """A line a run."""
     rows = []
     for of_experiment in runs.values():
-        for result in of_experiment.values():
+        for replicate, result in of_experiment.items():
             milliseconds = result.get("milliseconds", {})
             rows.append(
                 {
                     "experiment": result["experiment"],
-                    "seed": result["seed"],
+                    "replicate": replicate,
                     "evaluates": result.get("of"),
                     **{score: rounded(score_of(result, score)) for score in SCORES},
                     "parameters": result.get("parameters"),
@@ -126,10 +130,10 @@ def rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 3)
 
 
-def all_tables(suite: Suite, runs: Runs, motion: np.ndarray | None) -> dict[str, str]:
+def all_tables(suite: Suite, runs: Runs, motion: Motion | None) -> dict[str, str]:
     """Markdown by the name of the table."""
     scores = {score: score_column(runs, score) for score in SCORES}
-    scores = {"seeds": lambda name: str(len(runs.get(name, ()))), **scores}
+    scores = {"runs": lambda name: str(len(runs.get(name, ()))), **scores}
     tables = {}
     for table, rows in suite.tables.items():
         if table == "core":
@@ -138,8 +142,8 @@ def all_tables(suite: Suite, runs: Runs, motion: np.ndarray | None) -> dict[str,
             differences = difference_columns(suite, runs, (SINGLE, FROZEN), ("mAP", "degraded", "clean"))
             tables["differences"] = markdown(rows, differences)
         else:
-            # the same seeds of both: most have one alone
-            against = difference_columns(suite, runs, (LSTS,), ("mAP", "degraded"))
+            other = suite.baselines.get(table, LSTS)
+            against = difference_columns(suite, runs, (other,), ("mAP", "degraded", "fast"))
             tables[table] = markdown(rows, scores | against)
     if motion is not None:
         rows = {name: suite.title(name) for name in with_offsets(suite, runs)}
@@ -178,7 +182,7 @@ def cost_columns(runs: Runs) -> dict[str, Callable[[str], str]]:
     }
 
 
-def motion_columns(runs: Runs, motion: np.ndarray) -> dict[str, Callable[[str], str]]:
+def motion_columns(runs: Runs, motion: Motion) -> dict[str, Callable[[str], str]]:
     """Before the training, half-way where that is stored, and after it."""
 
     def at(place, axis):
@@ -239,12 +243,20 @@ def signed(found: Difference | None) -> str:
 
 
 def fill(text: str, tables: Mapping[str, str], page: Path) -> str:
-    """The page with the tables between their marks. Raises `UserError` for a table that there is not."""
+    """The page with the tables between their marks; those of other suites stay.
+
+    Raises `UserError` for a table that there is not.
+    """
+    suites = {name.split("/")[0] for name in tables}
 
     def replace(found):
-        if found[2] not in tables:
-            raise UserError(f"{page}: table: {found[2]}: there are {', '.join(tables)}")
-        return found[1] + tables[found[2]] + found[3]
+        name = found[2]
+        if name in tables:
+            return found[1] + tables[name] + found[3]
+        suite = name.split("/")[0]
+        if suite in SUITES.keys() - suites:
+            return found[0]
+        raise UserError(f"{page}: table: {name}: there are {', '.join(tables)}")
 
     return MARKS.sub(replace, text)
 

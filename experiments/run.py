@@ -2,7 +2,7 @@
 
     python -m lsts_jax.data.synthvid --out runs/synthvid_s --benchmark s
     python -m experiments.run --suite paper --workdir runs/paper
-    python -m experiments.results --suite paper
+    python -m experiments.results
 
 Every run leaves a small JSON file. What has one is skipped, a training that was interrupted goes on from its
 checkpoint, and one that fails is reported at the end and keeps only those from running that start from it.
@@ -23,6 +23,7 @@ from lsts_jax import cli
 from lsts_jax.errors import UserError
 
 RESULTS = ROOT / "experiments" / "results"
+OWN = "own"
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ class Options:
     data: Path | None = None
     """Folder of the data set, by default that of the suite's config."""
     results: Path | None = None
-    """Folder of the JSON files, by default experiments/results/SUITE, where those of the authors lie: name
-    another one to make all of them anew."""
+    """Folder of the JSON files, by default experiments/results/SUITE/own. All in one folder come from one
+    workdir: what starts from one detector can be compared."""
     seeds: tuple[int, ...] = ()
     """By default those of the suite; experiments that need one seed take the first."""
     only: tuple[str, ...] = ()
@@ -48,7 +49,7 @@ def run(arguments: Sequence[str]) -> None:
     options = cli.parse(Options, arguments)
     suite = find_suite(options.suite)
     workdir = options.workdir.resolve()
-    results = cli.make_folder(options.results or RESULTS / options.suite)
+    results = cli.make_folder(options.results or RESULTS / options.suite / OWN)
     config = cli.load_config(ROOT / suite.config)
     data = options.data.resolve() if options.data else ROOT / config.data.root
     planned = plan(suite, options.seeds or suite.seeds, options.only)
@@ -57,7 +58,7 @@ def run(arguments: Sequence[str]) -> None:
     if not wanted:
         return
     if not data.is_dir():
-        raise UserError(f"{data}: no such folder; name it by --data, or render it: {suite.data}")
+        raise UserError(f"{data}: no such folder; name it by --data, or make it: {suite.data}")
     write_motion(config, data, results)
     device = machine()
     failed: dict[str, str] = {}

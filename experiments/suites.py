@@ -42,7 +42,7 @@ class Suite:
     config: str
     """File of the config that all override, from the root of the repository."""
     data: str
-    """Command that makes the data."""
+    """What makes the data."""
     seeds: tuple[int, ...]
     pretraining: Overrides
     """Of the detector that all others of the seed start from."""
@@ -52,6 +52,8 @@ class Suite:
     evaluations: tuple[Evaluation, ...] = ()
     tables: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """By the table's name: its rows, titles by the names of experiments and evaluations."""
+    baselines: Mapping[str, str] = field(default_factory=dict)
+    """By the table's name: what its rows are compared with, where that is not LSTS."""
 
     def title(self, name: str) -> str:
         """Of an experiment or evaluation, as tables call it."""
@@ -106,6 +108,25 @@ _OFFSETS = (
     ),
     Experiment("frozen_k9", "K = 9, frozen", _lsts(offsets="uniform", num_offsets=9, learn_offsets=False)),
 )
+# Online a frame is up to nine frames from its keyframe, and 3 x 3 cells do not cover what moves meanwhile.
+_ONLINE = {"model.schedule": "online", "data.schedule": "online"}
+_BEYOND = (
+    Experiment(
+        "online_k9", "K = 9, online", _lsts(offsets="uniform", num_offsets=9) | _ONLINE, every_seed=True
+    ),
+    Experiment(
+        "online_frozen_k9",
+        "K = 9, online, frozen",
+        _lsts(offsets="uniform", num_offsets=9, learn_offsets=False) | _ONLINE,
+        every_seed=True,
+    ),
+)
+_FARTHER = tuple(
+    Evaluation(
+        f"{each.name}_20", f"{each.title}, keyframe interval 20", each.name, {"model.keyframe_interval": 20}
+    )
+    for each in _BEYOND
+)
 _COUNTS = tuple(Experiment(f"k{k}", f"K = {k}", _lsts(offsets="uniform", num_offsets=k)) for k in (9, 49, 81))
 _NORMALIZATIONS = (
     Experiment("sum", "s / Σ s (paper)", _lsts(normalization="sum")),
@@ -134,8 +155,8 @@ SUITES = {
             "train.epochs": 0.5,
             "train.checkpoint_every": 475,  # two are kept: the offsets half-way, and those of the end
         },
-        experiments=_CORE + _PARTS + _OFFSETS + _COUNTS + _NORMALIZATIONS,
-        evaluations=_INTERVALS + _TEST_TIME,
+        experiments=_CORE + _BEYOND + _PARTS + _OFFSETS + _COUNTS + _NORMALIZATIONS,
+        evaluations=_INTERVALS + _TEST_TIME + _FARTHER,
         tables={
             "core": {each.name: each.title for each in _CORE},
             "parts": {
@@ -156,6 +177,8 @@ SUITES = {
                 "k9": "uniform 3 by 3, learned",
                 "frozen_k9": "uniform 3 by 3, frozen",
             },
+            "beyond": {"online_frozen_k9": "frozen", "online_k9": "learned"},
+            "farther": {"online_frozen_k9_20": "frozen", "online_k9_20": "learned"},
             "exchanged": {
                 LSTS: "as learned",
                 INITIAL: "as before the training",
@@ -182,5 +205,6 @@ SUITES = {
                 "lsts_seq_nms": "SRFU + DFA, Seq-NMS",
             },
         },
+        baselines={"beyond": "online_frozen_k9", "farther": "online_frozen_k9_20"},
     )
 }

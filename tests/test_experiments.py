@@ -50,7 +50,9 @@ SUITE = Suite(
         "offsets": {"lsts": "learned"},
         "interval": {"lsts": "3", "interval20": "20"},
         "normalization": {"lsts": "s / Σ |s|"},
+        "beyond": {"single": "none", "lsts": "learned"},
     },
+    baselines={"beyond": "single"},
 )
 ALL = [
     *("pretrain-seed0", "single-seed0", "lsts-seed0", "interval20-seed0"),
@@ -197,12 +199,13 @@ def test_an_interrupted_suite_goes_on(scripts, tmp_path):
     start()
     assert [(script, folder) for script, folder, _ in calls] == [("evaluate.py", "lsts-seed1")]
     calls.clear()
-    # results without the detectors that made them, as in a fresh clone: train what is started from, no more
+    # results without the detectors that made them, as in a fresh clone: new ones would be other ones
     (tmp_path / "results" / "interval20-seed1.json").unlink()
     (tmp_path / "work").rename(tmp_path / "elsewhere")
-    start()
-    trained = [folder for script, folder, _ in calls if script == "train.py"]
-    assert trained == ["pretrain-seed1", "lsts-seed1"]
+    with pytest.raises(UserError, match=r"work/lsts-seed1: the detector of .*lsts-seed1.json is not there"):
+        start()
+    start("--only", "single")
+    assert not calls
 
 
 def test_a_result_of_other_settings_is_refused(scripts, tmp_path, monkeypatch):
@@ -329,7 +332,7 @@ def stored(folder, experiment, seed, mAP, *, degraded=None, offsets=None, **more
             {"step": step, "offsets": values} for step, values in zip((0, 10), offsets, strict=True)
         ]
         result["offset spread"] = [[1, 1.0], [10, 2.0]]
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{experiment}-seed{seed}.json").write_text(json.dumps(result))
 
 
@@ -344,39 +347,44 @@ def test_the_interval_is_that_of_paired_differences():
 
 
 def test_the_distance_is_the_way_that_offsets_would_have_to_move():
-    motion = np.array([[1.5, 0.0], [2.5, 0.0]])
+    motion = {"offline": np.array([[1.5, 0.0], [2.5, 0.0]]), "online": np.array([[2.5, 1.0]])}
     steps = [{"step": 0, "offsets": [[0, 1], [0, -1]]}, {"step": 9, "offsets": [[2.5, 0], [1.5, 0]]}]
-    assert distances({"offsets": steps}, motion) == [(0, 2.0, 1.0), (9, 0.0, 0.0)]
-    assert distances({}, motion) == []
+    result = {"overrides": {}, "offsets": steps}
+    assert distances(result, motion) == [(0, 2.0, 1.0), (9, 0.0, 0.0)]
+    assert distances({"overrides": {}}, motion) == []
+    # both frames' way is that of the schedule
+    online = {"overrides": {"model.schedule": "online"}, "offsets": steps}
+    assert distances(online, motion)[1] == (9, 0.5, 1.0)
 
 
 @pytest.fixture
 def page(tmp_path, monkeypatch):
     """A page with prose, the stored results of three seeds beside it."""
     monkeypatch.setitem(SUITES, "test", SUITE)
-    folder = tmp_path / "results"
+    folder = tmp_path / "results" / "test" / "first"
     learned = [[0.0, 0.0]] * 2, [[1.0, 0.0]] * 2
     for seed, lsts, single in ((0, 90, 80), (1, 92, 84), (2, 94, 82)):
         stored(folder, "lsts", seed, lsts, degraded=lsts - 10, offsets=learned)
         stored(folder, "single", seed, single, degraded=50)
     stored(folder, "pretrain", 0, 75)
     stored(folder, "interval20", 0, 88.06, of="lsts")
-    (folder / "motion.json").write_text("[[1.0, 0.5], [1.0, 0.5]]")
+    (folder / "motion.json").write_text('{"offline": [[1.0, 0.5], [1.0, 0.5]]}')
     page = tmp_path / "RESULTS.md"
     page.write_text(
-        "Before.\n<!-- table: core -->\nold\n<!-- end -->\nBetween | them.\n"
-        "<!-- table: differences -->\n<!-- end -->\n<!-- table: interval -->\n<!-- end -->\n"
-        "<!-- table: motion -->\n<!-- end -->\n<!-- table: machines -->\n<!-- end -->\n"
-        "<!-- table: normalization -->\n<!-- end -->\nAfter.\n"
+        "Before.\n<!-- table: test/core -->\nold\n<!-- end -->\nBetween | them.\n"
+        "<!-- table: test/differences -->\n<!-- end -->\n<!-- table: test/interval -->\n<!-- end -->\n"
+        "<!-- table: test/motion -->\n<!-- end -->\n<!-- table: test/machines -->\n<!-- end -->\n"
+        "<!-- table: test/normalization -->\n<!-- end -->\n"
+        "<!-- table: test/beyond -->\n<!-- end -->\nAfter.\n"
     )
     return page, folder
 
 
 def tables_of(page):
     """Lines of each table, without its ruler, once the command has filled the page."""
-    results.run(["--suite", "test", "--results", str(page[1]), "--page", str(page[0])])
+    results.run(["--suite", "test", "--results", str(page[1].parents[1]), "--page", str(page[0])])
     found = {}
-    for block in page[0].read_text().split("<!-- table: ")[1:]:
+    for block in page[0].read_text().split("<!-- table: test/")[1:]:
         name, rest = block.split(" -->\n", 1)
         head, ruler, *rows = rest.split("<!-- end -->")[0].splitlines()
         assert ruler.count("|") == head.count("|")
@@ -388,9 +396,9 @@ def test_tables_hold_what_the_files_say(page):
     tables = tables_of(page)
     written = page[0].read_text()
     prose = [part.split("<!-- end -->\n")[-1] for part in written.split("<!-- table: ")]
-    assert prose == ["Before.\n", "Between | them.\n", "", "", "", "", "After.\n"]
+    assert prose == ["Before.\n", "Between | them.\n", "", "", "", "", "", "After.\n"]
     assert tables["core"] == [
-        "|  | seeds | mAP | degraded | clean | slow | medium | fast | parameters (k) | keyframe (ms) | "
+        "|  | runs | mAP | degraded | clean | slow | medium | fast | parameters (k) | keyframe (ms) | "
         "other frame (ms) | training (min) |",
         "| where all start | 1 | 75.0 | - | - | - | - | - | 12 | 4.0 | 2.5 | 30.0 |",
         "| single frame | 3 | 82.0 ± 2.0 | 50.0 ± 0.0 | 90.0 ± 0.0 | - | - | - | 12 ± 0 | 4.0 ± 0.0 | "
@@ -406,7 +414,11 @@ def test_tables_hold_what_the_files_say(page):
         "| LSTS | +10.0 [+5.0, +15.0] | +32.0 [+27.0, +37.0] | +0.0 [+0.0, +0.0] | - | - | - |",
     ]
     # against 90, its own seed
-    assert tables["interval"][2] == "| 20 | 1 | 88.1 | - | - | - | - | - | -1.9 | - |"
+    assert tables["interval"][2] == "| 20 | 1 | 88.1 | - | - | - | - | - | -1.9 | - | - |"
+    assert tables["beyond"][0].endswith(
+        "| fast | mAP, against single frame | degraded, against single frame | fast, against single frame |"
+    )
+    assert tables["beyond"][2].endswith("| - | +10.0 [+5.0, +15.0] | +32.0 [+27.0, +37.0] | - |")
     assert tables["motion"][1] == "| LSTS | 1.00 ± 0.00 | - | 0.00 ± 0.00 | 0.50 ± 0.00 | - | 0.50 ± 0.00 |"
     assert tables["machines"][1] == "| cpu | 1 | 2 | 0.10.2 | 8 | 4.0 |"
     assert tables["normalization"][1].startswith(r"| s / Σ \|s\| | 3 |")
@@ -417,17 +429,17 @@ def test_tables_hold_what_the_files_say(page):
 
 def test_files_beside_the_tables(page):
     tables_of(page)
-    folder = page[1]
+    folder = page[1].parent
     with (folder / "results.csv").open(newline="") as file:
-        rows = {(row["experiment"], row["seed"]): row for row in csv.DictReader(file)}
+        rows = {(row["experiment"], row["replicate"]): row for row in csv.DictReader(file)}
     assert len(rows) == 8
-    assert rows["interval20", "0"]["mAP"] == "88.06"
-    assert rows["interval20", "0"]["evaluates"] == "lsts"
-    assert rows["lsts", "2"]["degraded"] == "84.0"
+    assert rows["interval20", "first/0"]["mAP"] == "88.06"
+    assert rows["interval20", "first/0"]["evaluates"] == "lsts"
+    assert rows["lsts", "first/2"]["degraded"] == "84.0"
     summary = json.loads((folder / "results.json").read_text())
     assert summary["lsts"]["mAP"] == {"mean": pytest.approx(92), "deviation": pytest.approx(2)}
     assert summary["lsts"]["against single"]["mAP"]["interval"] == pytest.approx([5.032, 14.968], abs=1e-3)
-    assert summary["lsts"]["distance of offsets to motion"]["0"] == [[0, 1.0, 0.5], [10, 0.0, 0.5]]
+    assert summary["lsts"]["distance of offsets to motion"]["first/0"] == [[0, 1.0, 0.5], [10, 0.0, 0.5]]
     for name in ("core", "interval", "learning", "offsets_lsts"):
         assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG"), name
 
@@ -435,19 +447,21 @@ def test_files_beside_the_tables(page):
 def test_a_page_is_begun_with_all_tables_and_figures(page):
     page[0].unlink()
     assert tables_of(page).keys() == {*SUITE.tables, "differences", "motion", "machines"}
-    assert "![core](results/core.png)" in page[0].read_text()
+    assert "![core](results/test/core.png)" in page[0].read_text()
 
 
 def test_pages_and_results_that_are_wrong(page):
     file, folder = page
-    file.write_text("<!-- table: cores -->\n<!-- end -->\n")
-    with pytest.raises(UserError, match=r"RESULTS.md: table: cores: there are core, differences"):
+    file.write_text("<!-- table: test/cores -->\n<!-- end -->\n")
+    with pytest.raises(
+        UserError, match=r"RESULTS.md: table: test/cores: there are test/core, test/differences"
+    ):
         tables_of(page)
     (folder / "lsts-seed0.json").write_text('{"experiment": "lsts"')
     with pytest.raises(UserError, match=r"lsts-seed0.json: no result of a run"):
+        read_runs(folder.parent)
+    with pytest.raises(UserError, match=r"first: no results; make them"):
         read_runs(folder)
-    with pytest.raises(UserError, match=r"nothing: no results; make them"):
-        read_runs(folder / "nothing")
 
 
 @pytest.mark.slow
@@ -466,12 +480,20 @@ def test_a_small_suite_is_trained_evaluated_and_told(tmp_path, monkeypatch):
         experiments=tuple(replace(each, every_seed=False) for each in SUITE.experiments),
     )
     monkeypatch.setitem(SUITES, "test", suite)
-    arguments = ["--suite", "test", "--results", str(tmp_path / "results")]
-    run.run([*arguments, "--workdir", str(tmp_path / "work"), "--data", str(tmp_path / "data")])
-    results.run([*arguments, "--page", str(tmp_path / "RESULTS.md")])
-    runs = read_runs(tmp_path / "results")
+    folder = tmp_path / "results"
+    places = [
+        "--workdir",
+        tmp_path / "work",
+        "--data",
+        tmp_path / "data",
+        "--results",
+        folder / "test" / "own",
+    ]
+    run.run(["--suite", "test", *map(str, places)])
+    results.run(["--suite", "test", "--results", str(folder), "--page", str(tmp_path / "RESULTS.md")])
+    runs = read_runs(folder / "test")
     assert runs.keys() == {"pretrain", "single", "lsts", "frozen", "interval20"}
-    offsets = {name: runs[name][0]["offsets"] for name in ("lsts", "frozen")}
+    offsets = {name: runs[name]["own/0"]["offsets"] for name in ("lsts", "frozen")}
     assert offsets["lsts"][0]["offsets"] != offsets["lsts"][-1]["offsets"]
     assert offsets["frozen"][0]["offsets"] == offsets["frozen"][-1]["offsets"]
     assert "nan" not in (tmp_path / "RESULTS.md").read_text()
