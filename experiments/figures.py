@@ -33,7 +33,7 @@ def draw_all(suite: Suite, runs: Runs, motion: Motion | None, folder: Path) -> l
         draw_scores(new("core", 9, 4.5), core, runs)
     if len(intervals) > 1:
         draw_intervals(new("interval", 6, 4), {name: int(title) for name, title in intervals.items()}, runs)
-    rows = (name for table in ("offsets", "beyond") for name in suite.tables.get(table, ()))
+    rows = (name for table in ("offsets", "narrow", "beyond") for name in suite.tables.get(table, ()))
     learned = {name: suite.title(name) for name in rows if moved(name, runs)}
     if motion is not None and learned:
         draw_learning(new("learning", 10, 4), learned, runs, motion)

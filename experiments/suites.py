@@ -110,16 +110,20 @@ _OFFSETS = (
 )
 # Online a frame is up to nine frames from its keyframe, and 3 x 3 cells do not cover what moves meanwhile.
 _ONLINE = {"model.schedule": "online", "data.schedule": "online"}
-_BEYOND = (
-    Experiment(
-        "online_k9", "K = 9, online", _lsts(offsets="uniform", num_offsets=9) | _ONLINE, every_seed=True
-    ),
-    Experiment(
-        "online_frozen_k9",
-        "K = 9, online, frozen",
-        _lsts(offsets="uniform", num_offsets=9, learn_offsets=False) | _ONLINE,
-        every_seed=True,
-    ),
+
+
+def _learned_and_frozen(name: str, title: str, overrides: Overrides) -> tuple[Experiment, Experiment]:
+    frozen = {"model.lsts.learn_offsets": False}
+    return (
+        Experiment(name, title, overrides, every_seed=True),
+        Experiment(f"frozen_{name}", f"{title}, frozen", {**overrides, **frozen}, every_seed=True),
+    )
+
+
+_BEYOND = _learned_and_frozen("online_k9", "K = 9, online", _lsts(offsets="uniform", num_offsets=9) | _ONLINE)
+# The grid of 5 x 5 within a fifth of a cell, where it covers nothing.
+_NARROW = _learned_and_frozen(
+    "narrow", "narrow grid", _lsts(offsets="uniform", num_offsets=25, initial_spread=0.1)
 )
 _FARTHER = tuple(
     Evaluation(
@@ -155,7 +159,7 @@ SUITES = {
             "train.epochs": 0.5,
             "train.checkpoint_every": 475,  # two are kept: the offsets half-way, and those of the end
         },
-        experiments=_CORE + _BEYOND + _PARTS + _OFFSETS + _COUNTS + _NORMALIZATIONS,
+        experiments=_CORE + _NARROW + _BEYOND + _PARTS + _OFFSETS + _COUNTS + _NORMALIZATIONS,
         evaluations=_INTERVALS + _TEST_TIME + _FARTHER,
         tables={
             "core": {each.name: each.title for each in _CORE},
@@ -177,8 +181,9 @@ SUITES = {
                 "k9": "uniform 3 by 3, learned",
                 "frozen_k9": "uniform 3 by 3, frozen",
             },
-            "beyond": {"online_frozen_k9": "frozen", "online_k9": "learned"},
-            "farther": {"online_frozen_k9_20": "frozen", "online_k9_20": "learned"},
+            "narrow": {"frozen_narrow": "frozen", "narrow": "learned"},
+            "beyond": {"frozen_online_k9": "frozen", "online_k9": "learned"},
+            "farther": {"frozen_online_k9_20": "frozen", "online_k9_20": "learned"},
             "exchanged": {
                 LSTS: "as learned",
                 INITIAL: "as before the training",
@@ -205,6 +210,10 @@ SUITES = {
                 "lsts_seq_nms": "SRFU + DFA, Seq-NMS",
             },
         },
-        baselines={"beyond": "online_frozen_k9", "farther": "online_frozen_k9_20"},
+        baselines={
+            "narrow": "frozen_narrow",
+            "beyond": "frozen_online_k9",
+            "farther": "frozen_online_k9_20",
+        },
     )
 }

@@ -83,6 +83,8 @@ class LSTSConfig:
     random: uniform in +-2 (the 2021 reproduction)."""
     num_offsets: int = 81
     """K. The authors use 81 with the uniform grid, 40 with the Gaussian."""
+    initial_spread: float = 1.0
+    """The initial offsets are multiplied by this; near 0 all begin in the middle."""
     learn_offsets: bool = True
     embedding_channels: int = 256
     separate_embeddings: bool = True

@@ -170,7 +170,9 @@ def build_detector(config: ModelConfig, num_classes: int) -> Detector:
         srfu=SRFU(LSTS(**lsts, dtype=dtype), Quality(**quality)) if with_srfu else None,
         dfa=DFA(low2high, LSTS(**lsts, dtype=dtype), Quality(**quality)) if with_dfa else None,
         copies_memory=config.temporal in ("srfu", "copy"),
-        offsets_init=lambda key: initial_offsets(key, config.lsts.offsets, config.lsts.num_offsets),
+        offsets_init=lambda key: initial_offsets(
+            key, config.lsts.offsets, config.lsts.num_offsets, config.lsts.initial_spread
+        ),
         learn_offsets=config.lsts.learn_offsets,
         anchor_ratios=config.anchors.ratios,
         anchor_scales=config.anchors.scales,

@@ -14,20 +14,20 @@ from lsts_jax.ops.affinity import Aggregation, aggregate
 from lsts_jax.ops.canvas import zero_outside
 
 
-def initial_offsets(key: PRNGKeyArray, kind: str, count: int) -> Float32[Array, "K 2"]:
-    """K sampling offsets (x, y) in cells before training.
+def initial_offsets(key: PRNGKeyArray, kind: str, count: int, spread: float = 1.0) -> Float32[Array, "K 2"]:
+    """K sampling offsets (x, y) in cells before training: `spread` times
 
     uniform: the integer grid of sqrt(K) x sqrt(K) cells, x outermost (authors, K = 81: -4..4);
     gaussian: N(0, I) (authors, K = 40); random: uniform in +-2 (2021 reproduction).
     """
     if kind == "gaussian":
-        return random.normal(key, (count, 2))
+        return spread * random.normal(key, (count, 2))
     if kind == "random":
-        return random.uniform(key, (count, 2), minval=-2.0, maxval=2.0)
+        return spread * random.uniform(key, (count, 2), minval=-2.0, maxval=2.0)
     side = round(count**0.5)
     if side**2 != count or side % 2 == 0:
         raise ValueError(f"num_offsets: the uniform grid needs the square of an odd number, not {count}")
-    reach = np.arange(side, dtype=np.float32) - side // 2
+    reach = np.float32(spread) * (np.arange(side, dtype=np.float32) - side // 2)
     return jnp.asarray(np.stack(np.meshgrid(reach, reach, indexing="ij"), -1).reshape(-1, 2))
 
 
