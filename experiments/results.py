@@ -51,7 +51,7 @@ class Options:
     """Write results.csv, results.json and figures beside the JSON files, and the tables of a page."""
 
     suite: str = ""
-    """Of experiments/suites.py; by default all."""
+    """Of experiments/suites.py; by default all that have results."""
     results: Path = RESULTS
     """Folder that has a folder of JSON files for each suite."""
     page: Path = ROOT / "RESULTS.md"
@@ -66,7 +66,10 @@ def run(arguments: Sequence[str]) -> None:
         raise UserError(f'{error}; or pip install -e ".[report]"') from error
     tables: dict[str, str] = {}
     figures: list[Path] = []
-    for name in [options.suite] if options.suite else SUITES:
+    names = (
+        [options.suite] if options.suite else [name for name in SUITES if (options.results / name).is_dir()]
+    )
+    for name in names:
         suite, folder = find_suite(name), options.results / name
         runs, motion = read_runs(folder), read_motion(folder)
         write_csv(folder / "results.csv", runs)
