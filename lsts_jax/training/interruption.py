@@ -15,7 +15,11 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Interruption:
-    """Notes the first of SIGNALS, to be looked at between two steps; a second one acts at once."""
+    """Notes the first of SIGNALS, to be looked at between two steps.
+
+    A second Ctrl-C acts at once. A second SIGTERM does not: schedulers repeat it, and a save that one of
+    several processes breaks off leaves the others waiting; what they send at last is SIGKILL.
+    """
 
     def __init__(self):
         self.signal: int | None = None
@@ -27,15 +31,16 @@ class Interruption:
         return self
 
     def __exit__(self, *_):
-        self._restore()
+        self._restore(*SIGNALS)
 
     def _note(self, number, _frame):
-        self.signal = number
-        self._restore()
+        self.signal = self.signal or number
+        self._restore(signal.SIGINT)
 
-    def _restore(self):
-        while self._before:
-            signal.signal(*self._before.popitem())
+    def _restore(self, *numbers):
+        for number in numbers:
+            if number in self._before:
+                signal.signal(number, self._before.pop(number))
 
 
 @contextmanager

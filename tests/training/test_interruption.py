@@ -94,18 +94,23 @@ def test_a_second_process_is_refused(tmp_path):
             pass
 
 
-def test_a_second_signal_acts_at_once():
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_ctrl_c_acts_at_once_and_a_second_sigterm_does_not_break_off_the_save(first):
     seen = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: seen.append(number))
+    numbers = signal.SIGINT, signal.SIGTERM
+    before = [signal.signal(number, lambda number, frame: seen.append(number)) for number in numbers]
     try:
         with Interruption() as interruption:
+            signal.raise_signal(first)
+            signal.raise_signal(signal.SIGTERM)
+            assert (interruption.signal, seen) == (first, [])
             signal.raise_signal(signal.SIGINT)
-            assert (interruption.signal, seen) == (signal.SIGINT, [])
-            signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGINT)
+            assert (interruption.signal, seen) == (first, [signal.SIGINT])
+        signal.raise_signal(signal.SIGTERM)
     finally:
-        signal.signal(signal.SIGINT, before)
-    assert seen == [signal.SIGINT, signal.SIGINT]
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+    assert seen == [signal.SIGINT, signal.SIGTERM]
 
 
 def test_a_signal_saves_and_exits_as_schedulers_expect(tmp_path):
