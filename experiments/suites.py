@@ -129,7 +129,7 @@ _FARTHER = tuple(
     Evaluation(
         f"{each.name}_20", f"{each.title}, keyframe interval 20", each.name, {"model.keyframe_interval": 20}
     )
-    for each in _BEYOND
+    for each in _BEYOND + _NARROW
 )
 _COUNTS = tuple(Experiment(f"k{k}", f"K = {k}", _lsts(offsets="uniform", num_offsets=k)) for k in (9, 49, 81))
 _NORMALIZATIONS = (
@@ -181,7 +181,12 @@ SUITES = {
                 "k9": "uniform 3 by 3, learned",
                 "frozen_k9": "uniform 3 by 3, frozen",
             },
-            "narrow": {"frozen_narrow": "frozen", "narrow": "learned"},
+            "narrow": {"frozen_narrow": "narrow, frozen", "narrow": "narrow, learned", LSTS: "wide, learned"},
+            "narrow_farther": {
+                "frozen_narrow_20": "narrow, frozen",
+                "narrow_20": "narrow, learned",
+                "interval20": "wide, learned",
+            },
             "beyond": {"frozen_online_k9": "frozen", "online_k9": "learned"},
             "farther": {"frozen_online_k9_20": "frozen", "online_k9_20": "learned"},
             "exchanged": {
@@ -212,6 +217,7 @@ SUITES = {
         },
         baselines={
             "narrow": "frozen_narrow",
+            "narrow_farther": "frozen_narrow_20",
             "beyond": "frozen_online_k9",
             "farther": "frozen_online_k9_20",
         },
