@@ -252,11 +252,12 @@ def _condense(box: str) -> str:
     lines = [re.sub(r"\x1b\[[\d;]*m", "", line).strip("│| ") for line in box.splitlines()]
     sections = [[]]
     for line in lines:
-        if re.fullmatch(r"[─-]+", line):
+        if re.fullmatch(r"─+|-{20,}", line):  # a ruler; few dashes are what somebody typed
             sections.append([])
         elif line and line[0] not in "╭╰+":
             sections[-1].append(line)
-    problem, *hints = (section for section in sections if not section[0].startswith("For full helptext"))
+    told = [lines for lines in sections if lines and not lines[0].startswith("For full helptext")]
+    problem, *hints = told or [["the options cannot be read"]]
     report = [" ".join(problem).removeprefix("Error parsing ")]
     for title, *details in hints:
         title = "expected" if title == "Argument helptext:" else title[0].lower() + title[1:]

@@ -52,6 +52,8 @@ FOUND = {
         "type 41",
     ),
     "a frame that is text": ("mat", mat(CELL, CELL[:16] + b"\4" + CELL[17:]), "annotated are 2"),
+    "an option that is a dash": ("train-options", b"--workx\n-\n--\n---", "options: --workx, -"),
+    "an option of many dashes": ("train-options", b"x\n" + b"-" * 30, "options"),
     "an array header past NumPy's limit": (
         "npz-member",
         b"\x93NUMPY\x01\x00" + (20_000).to_bytes(2, "little") + b"(" * 20_000,
