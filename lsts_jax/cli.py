@@ -17,6 +17,7 @@ import errno
 import importlib.util
 import io
 import logging
+import os
 import re
 import sys
 import traceback
@@ -187,7 +188,7 @@ def load_config(path: Path | str) -> Config:
     Raises `UserError` naming the file, and the line or the field.
     """
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):  # unlike Path.is_file it bears names that no file can have
         raise UserError(f"{path}: no such file; there is {_experiments(near=path)}")
     spec = importlib.util.spec_from_file_location(f"lsts_jax_experiment_{path.stem}", path)
     if spec is None:
@@ -231,7 +232,7 @@ def _take_config_path(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
 def _experiments(near: Path | None = None) -> str:
     """The experiments that can be named, those spelled much like `near` only, if there are any."""
     folders = {Path("configs")}
-    if near and near.parent != Path():
+    if near and near.parent != Path() and os.path.isdir(near.parent):
         folders.add(near.parent)
     found = {file.stem: file for folder in sorted(folders) for file in sorted(folder.glob("*.py"))}
     alike = difflib.get_close_matches(near.stem, found) if near else []

@@ -53,6 +53,12 @@ FOUND = {
     ),
     "a frame that is text": ("mat", mat(CELL, CELL[:16] + b"\4" + CELL[17:]), "annotated are 2"),
     "an option that is a dash": ("train-options", b"--workx\n-\n--\n---", "options: --workx, -"),
+    "a config whose name no file can have": ("train-options", b"--config\n" + b"a" * 5000, "no such file"),
+    "a config below a folder of such a name": (
+        "train-options",
+        b"--config\n" + b"a" * 5000 + b"/b",
+        "no such file",
+    ),
     "an option of many dashes": ("train-options", b"x\n" + b"-" * 30, "options"),
     "an array header past NumPy's limit": (
         "npz-member",
