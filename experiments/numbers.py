@@ -15,6 +15,9 @@ from lsts_jax.errors import UserError
 LEVEL = 0.95
 SCORES = ("mAP", "degraded", "clean", "slow", "medium", "fast")
 
+FILES = "*/*-seed*.json"
+"""Below a suite's folder."""
+
 Runs = Mapping[str, Mapping[str, dict]]
 """Results by experiment and replicate: FOLDER/SEED, one pretrained detector."""
 Motion = Mapping[str, np.ndarray]
@@ -29,10 +32,14 @@ class Difference(NamedTuple):
     pairs: int
 
 
+def has_runs(folder: Path) -> bool:
+    return any(folder.glob(FILES))
+
+
 def read_runs(folder: Path) -> dict[str, dict[str, dict]]:
     """All below a suite's folder. Raises `UserError` where there are none, or a file is damaged."""
     runs: dict[str, dict[str, dict]] = {}
-    for file in sorted(folder.glob("*/*-seed*.json")):
+    for file in sorted(folder.glob(FILES)):
         try:
             result = json.loads(file.read_text())
             replicate = f"{file.parent.name}/{result['seed']}"

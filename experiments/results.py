@@ -27,6 +27,7 @@ from experiments.numbers import (
     Motion,
     Runs,
     distances,
+    has_runs,
     names_of,
     read_motion,
     read_runs,
@@ -66,10 +67,8 @@ def run(arguments: Sequence[str]) -> None:
         raise UserError(f'{error}; or pip install -e ".[report]"') from error
     tables: dict[str, str] = {}
     figures: list[Path] = []
-    names = (
-        [options.suite] if options.suite else [name for name in SUITES if (options.results / name).is_dir()]
-    )
-    for name in names:
+    names = [name for name in SUITES if has_runs(options.results / name)]
+    for name in [options.suite] if options.suite else names:
         suite, folder = find_suite(name), options.results / name
         runs, motion = read_runs(folder), read_motion(folder)
         write_csv(folder / "results.csv", runs)
