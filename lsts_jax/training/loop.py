@@ -168,6 +168,7 @@ def train(config: Config, workdir: Path, loader: Loader, evaluate: Evaluate) -> 
                     name = signal.Signals(stop).name
                     raise Stopped(stop, f"{name}: saved step {step} of {num_steps}; the same command goes on")
                 if look:
+                    bar.refresh()  # which may lag behind, and this takes a while
                     score(step, state)
     return state
 
