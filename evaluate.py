@@ -59,7 +59,7 @@ def evaluate_detector(options: Options) -> None:
 
 
 def evaluate_checkpoint(options: Options) -> None:
-    from lsts_jax.data.dataset import open_dataset
+    from lsts_jax.data.open import open_dataset
     from lsts_jax.evaluation.runner import evaluate, table
     from lsts_jax.evaluation.speed import measure_speed, speed_table
     from lsts_jax.parallel import is_first
@@ -104,7 +104,7 @@ def evaluate_checkpoint(options: Options) -> None:
 
 
 def score_files(options: Options) -> None:
-    from lsts_jax.data.dataset import open_dataset
+    from lsts_jax.data.open import open_dataset
     from lsts_jax.evaluation.runner import refine, table
     from lsts_jax.evaluation.scoring import read_truth, score_all
     from lsts_jax.evaluation.submissions import read_detections

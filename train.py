@@ -28,8 +28,8 @@ def run(arguments: list[str]) -> None:
     import jax
 
     from lsts_jax.config_io import save_config
-    from lsts_jax.data.dataset import open_dataset
     from lsts_jax.data.loader import TripletLoader
+    from lsts_jax.data.open import open_dataset
     from lsts_jax.evaluation.runner import evaluate
     from lsts_jax.parallel import is_first, own_rows
     from lsts_jax.training.interruption import only_process

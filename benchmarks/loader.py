@@ -22,8 +22,9 @@ import numpy as np
 
 from benchmarks.common import parser, print_table, write_json
 from lsts_jax.config import DataConfig
-from lsts_jax.data.dataset import VideoDataset, open_dataset
+from lsts_jax.data.dataset import VideoDataset
 from lsts_jax.data.loader import TripletLoader
+from lsts_jax.data.open import open_dataset
 from lsts_jax.data.transforms import resize_scale
 
 SIZE = (720, 1280)

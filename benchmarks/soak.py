@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import MIB, megabytes, parser, print_table, write_json
-from lsts_jax.data.video_io import VideoWriter, open_source
+from lsts_jax.data.video.video_io import VideoWriter, open_source
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "configs" / "tiny.py"
@@ -91,8 +91,8 @@ def soak_train(options: argparse.Namespace, folder: Path) -> dict:
     from dataclasses import replace
 
     from lsts_jax.cli import load_config
-    from lsts_jax.data.dataset import open_dataset
     from lsts_jax.data.loader import TripletLoader
+    from lsts_jax.data.open import open_dataset
 
     config, workdir = load_config(CONFIG), folder / "run"
     config = replace(config, data=replace(config.data, root=str(_synthvid(folder))))

@@ -37,7 +37,7 @@ def run(arguments: Sequence[str]) -> None:
     import jax.numpy as jnp
 
     from lsts_jax.config_io import load_saved_config
-    from lsts_jax.data.dataset import open_dataset
+    from lsts_jax.data.open import open_dataset
     from lsts_jax.evaluation.runner import evaluate
     from lsts_jax.training.checkpoints import load_detector
     from lsts_jax.training.state import initial_offsets_of

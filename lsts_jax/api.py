@@ -17,7 +17,7 @@ from lsts_jax.config import Config
 from lsts_jax.config_io import load_saved_config
 from lsts_jax.data.threads import prepare_threads
 from lsts_jax.data.transforms import Size, resize_scale, to_frame
-from lsts_jax.data.video_io import VideoSource, open_source
+from lsts_jax.data.video.video_io import VideoSource, open_source
 from lsts_jax.evaluation.runner import frame_detections
 from lsts_jax.models.detector import Detector
 from lsts_jax.models.resnet import STRIDE

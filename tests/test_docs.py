@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lsts_jax.config import DataConfig
-from lsts_jax.data.dataset import open_dataset
+from lsts_jax.data.open import open_dataset
 from tests.data.trees import write_imagenet
 
 PAGE = Path(__file__).parents[1] / "docs" / "data.md"

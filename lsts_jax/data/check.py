@@ -24,9 +24,10 @@ from tqdm import tqdm
 
 from lsts_jax import cli, viz
 from lsts_jax.config import Config, DataConfig
-from lsts_jax.data.dataset import Objects, Sample, VideoDataset, open_dataset
-from lsts_jax.data.imagenet_lists import default_lists
+from lsts_jax.data.dataset import Objects, Sample, VideoDataset
+from lsts_jax.data.formats.imagenet_lists import default_lists
 from lsts_jax.data.motion import RANGES, in_ranges, motion_iou
+from lsts_jax.data.open import open_dataset
 from lsts_jax.data.threads import prepare_threads
 from lsts_jax.data.transforms import Size, canvas_of, clip_objects
 from lsts_jax.data.triplets import NEW_KEY, OLD_KEY

@@ -2,14 +2,10 @@
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float32, Int32, UInt8
 from numpy import ndarray
-
-from lsts_jax.config import DataConfig
-from lsts_jax.errors import UserError
 
 
 class Video(NamedTuple):
@@ -61,34 +57,6 @@ class VideoDataset(Protocol):
     def global_id(self, video: int, t: int) -> int:
         """Number of a sample in the official text format: that of the list, or else its position in
         `samples` counted from 1. Raises KeyError for a frame that is no sample."""
-
-
-def open_dataset(config: DataConfig, lists: tuple[str, ...]) -> VideoDataset:
-    """The data set at `config.root`, with the samples that `lists` (`config.train_lists` or
-    `config.val_lists`) name.
-
-    Where `config.class_names` is empty, train and val lists can hold different classes: open those of
-    training first, and the others with the `class_names` found there.
-
-    Raises `UserError` naming what is missing, or the line of a list that is wrong.
-    """
-    if not Path(config.root).is_dir():
-        raise UserError(
-            f"config.data.root {config.root}: no such folder; set --config.data.root to that of the data set"
-        )
-    if not lists:
-        raise UserError("config.data.train_lists or val_lists is empty: name at least one list")
-    # here, because the readers import the classes above, and some need packages that others do not
-    match config.format:
-        case "imagenet_vid":
-            from lsts_jax.data.imagenet_vid import ImageNetVID as Reader
-        case "coco_vid":
-            from lsts_jax.data.coco_vid import CocoVID as Reader
-        case "mot":
-            from lsts_jax.data.mot import MOTChallenge as Reader
-        case "tfds":
-            from lsts_jax.data.tfds_source import TFDSVideos as Reader
-    return Reader(config, lists)
 
 
 def leads_out(path: str) -> bool:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from lsts_jax import cli
 from lsts_jax.config import DataConfig
-from lsts_jax.data.imagenet_lists import default_lists
-from lsts_jax.data.tfds_source import COMPLETE, NAME, folder_of, open_builder, require_packages
+from lsts_jax.data.formats.imagenet_lists import default_lists
+from lsts_jax.data.formats.tfds_source import COMPLETE, NAME, folder_of, open_builder, require_packages
 from lsts_jax.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ def prepare(root: Path, out: Path, train_lists: Sequence[str], val_lists: Sequen
     """
     import tensorflow_datasets as tfds  # here: --help and mistakes should not wait for it
 
-    from lsts_jax.data.tfds_vid import DAMAGED, ImageNetVid
+    from lsts_jax.data.formats.tfds_vid import DAMAGED, ImageNetVid
 
     folder = folder_of(out)
     complete = (folder / COMPLETE).is_file()

@@ -22,8 +22,8 @@ import numpy as np
 from jaxtyping import Int64
 from numpy import ndarray
 
-from lsts_jax.data.coco_vid import CocoVID
 from lsts_jax.data.dataset import VideoDataset
+from lsts_jax.data.formats.coco_vid import CocoVID
 from lsts_jax.errors import UserError
 from lsts_jax.evaluation.detections import join, read_jsonl, read_text
 from lsts_jax.evaluation.matching import DetectionArrays

@@ -14,8 +14,8 @@ import pytest
 
 from lsts_jax.config import DataConfig
 from lsts_jax.data.check import check, motion_histogram
-from lsts_jax.data.dataset import open_dataset
 from lsts_jax.data.loader import TripletLoader
+from lsts_jax.data.open import open_dataset
 from lsts_jax.errors import UserError
 from tests.data.trees import picture, write_coco, write_imagenet, write_list, write_picture, write_sequence
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from lsts_jax.config import DataConfig
-from lsts_jax.data.dataset import open_dataset
 from lsts_jax.data.loader import TripletLoader, read_frame
+from lsts_jax.data.open import open_dataset
 from lsts_jax.errors import UserError
 from lsts_jax.structs import Triplet
 from tests.data.trees import frame_of, picture, write_imagenet, write_picture, write_sequence, write_xml

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsts_jax.config import DataConfig
-from lsts_jax.data.dataset import open_dataset
+from lsts_jax.data.open import open_dataset
 from lsts_jax.data.synthvid import (
     BENCHMARKS,
     CLASS_NAMES,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lsts_jax.config import EvaluationConfig
-from lsts_jax.data.dataset import open_dataset
+from lsts_jax.data.open import open_dataset
 from lsts_jax.evaluation import runner
 from lsts_jax.evaluation.detections import read_text
 from lsts_jax.evaluation.runner import evaluate

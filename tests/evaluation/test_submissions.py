@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lsts_jax.config import DataConfig
-from lsts_jax.data.dataset import open_dataset
+from lsts_jax.data.open import open_dataset
 from lsts_jax.errors import UserError
 from lsts_jax.evaluation import detections
 from lsts_jax.evaluation.detections import FrameDetections, jsonl_writer

@@ -24,8 +24,8 @@ import train
 from lsts_jax import cli
 from lsts_jax.config import Config, DataConfig
 from lsts_jax.config_io import load_saved_config
-from lsts_jax.data import coco_vid, imagenet_vid, mot
 from lsts_jax.data.dataset import Sample, Video
+from lsts_jax.data.formats import coco_vid, imagenet_lists, imagenet_xml, mot
 from lsts_jax.data.motion import read_motion_iou
 from lsts_jax.data.synthvid import SynthVIDConfig
 from lsts_jax.data.synthvid.dataset import TRUTH, render_dataset
@@ -120,8 +120,8 @@ class OneVideo(TwoVideos):
 
 
 def _objects_of_xml(file: Path) -> None:
-    imagenet_vid.read_annotation(file, imagenet_vid.number_classes(("dog", "cat")))
-    imagenet_vid.read_names(file)
+    imagenet_xml.read_annotation(file, imagenet_xml.number_classes(("dog", "cat")))
+    imagenet_xml.read_names(file)
 
 
 def _coco_dataset(file: Path) -> None:
@@ -262,8 +262,8 @@ def all_targets() -> dict[str, Target]:
     size = (48, 64)
     targets = [
         Target("xml", (_xml(),), "000000.xml", _objects_of_xml),
-        Target("list", (VAL_LIST, TRAIN_LIST, FRAME_LIST), "VID_val_videos.txt", imagenet_vid.read_list),
-        Target("list-stills", (b"train/s1 1\ntrain/s2 1\n",), "DET_train.txt", imagenet_vid.read_list),
+        Target("list", (VAL_LIST, TRAIN_LIST, FRAME_LIST), "VID_val_videos.txt", imagenet_lists.read_list),
+        Target("list-stills", (b"train/s1 1\ntrain/s2 1\n",), "DET_train.txt", imagenet_lists.read_list),
         Target("coco-vid", (_coco(),), "train.json", _coco_dataset),
         Target("mot", (GT, GT16), "gt.txt", lambda file: mot.read_objects(file, 0, 3, size)),
         Target("params", (params(ARRAYS), params(ARRAYS, 0), params(ARRAYS, 1)), "x.params", _weights),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lsts_jax.data.imagenet_vid import MOST_FRAMES
+from lsts_jax.data.formats.imagenet_lists import MOST_FRAMES
 from lsts_jax.evaluation.submissions import read_detections
 from tests.fuzz.targets import GT, Attempts, OneVideo, all_targets
 

@@ -25,9 +25,10 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from tqdm import tqdm
 
 from lsts_jax.data.dataset import Video
-from lsts_jax.data.imagenet_lists import open_list
-from lsts_jax.data.imagenet_vid import ListedFrame, frame_file, parse_annotation, parse_names
-from lsts_jax.data.tfds_source import NAME, VERSION
+from lsts_jax.data.formats.imagenet_lists import ListedFrame, open_list
+from lsts_jax.data.formats.imagenet_vid import frame_file
+from lsts_jax.data.formats.imagenet_xml import parse_annotation, parse_names
+from lsts_jax.data.formats.tfds_source import NAME, VERSION
 from lsts_jax.errors import UserError
 
 # Makes about 170 shards of 0.7 GB of ImageNet VID and DET. A reader keeps open what it has read from, and a

@@ -15,15 +15,17 @@ import numpy as np
 import pytest
 
 from lsts_jax.config import IMAGENET_VID_CLASSES, DataConfig
-from lsts_jax.data import prepare, tfds_source
-from lsts_jax.data.dataset import VideoDataset, open_dataset
-from lsts_jax.data.imagenet_vid import read_list
+from lsts_jax.data import prepare
+from lsts_jax.data.dataset import VideoDataset
+from lsts_jax.data.formats import tfds_source
+from lsts_jax.data.formats.imagenet_lists import read_list
+from lsts_jax.data.formats.tfds_source import TFDSVideos
 from lsts_jax.data.loader import TripletLoader
-from lsts_jax.data.tfds_source import TFDSVideos
+from lsts_jax.data.open import open_dataset
 from lsts_jax.errors import UserError
 from tests.data.trees import write_imagenet, write_list, write_xml
 
-tfds_vid = pytest.importorskip("lsts_jax.data.tfds_vid", reason="the extra tfds is not installed")
+tfds_vid = pytest.importorskip("lsts_jax.data.formats.tfds_vid", reason="the extra tfds is not installed")
 
 FRAMES = 20 + 8 + 12 + 5 + 2  # of write_imagenet
 FOLDER = "imagenet_vid/1.0.0"
@@ -238,7 +240,8 @@ def test_a_repeated_command_finds_it_complete(tree, prepared, tmp_path, capsys):
 
 KILLED = """
     import os, signal, sys
-    from lsts_jax.data import prepare, tfds_vid
+    from lsts_jax.data import prepare
+    from lsts_jax.data.formats import tfds_vid
 
     write = tfds_vid.ImageNetVid._write_shard
 

@@ -6,7 +6,6 @@ Frames are RGB uint8 arrays [H W 3], sizes (height, width).
 import glob
 import logging
 import math
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,16 +15,14 @@ from io import BufferedIOBase
 from itertools import count
 from pathlib import Path
 
-# FFmpeg reports to stderr by itself unless told so before OpenCV first uses it; what cannot be read or
-# written is said here, once.
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-
 import cv2
 import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
-from lsts_jax.data.pictures import SUFFIXES, natural_order, pictures_in, read_picture
+from lsts_jax.data.video.live_source import LiveFrames
+from lsts_jax.data.video.opencv import quiet
+from lsts_jax.data.video.pictures import SUFFIXES, natural_order, pictures_in, read_picture
 from lsts_jax.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -100,8 +97,6 @@ def select(source: VideoSource, *, start: int, end: int | None, stride: int) -> 
 
 
 def _open_live(name: str, target: int | str) -> VideoSource:
-    from lsts_jax.data.live_source import LiveFrames  # here, because it needs this file
-
     frames = LiveFrames(target)
     fps = frames.fps if math.isfinite(frames.fps) and 0 < frames.fps <= 1000 else None
     return VideoSource(name, frames.size, fps, None, partial(iter, frames), is_live=True)
@@ -175,18 +170,6 @@ def _capture(path: Path) -> Iterator[cv2.VideoCapture]:
         yield video
     finally:
         video.release()
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keeps OpenCV from reporting attempts that fail."""
-    log = cv2.utils.logging
-    level = log.getLogLevel()
-    log.setLogLevel(log.LOG_LEVEL_SILENT)
-    try:
-        yield
-    finally:
-        log.setLogLevel(level)
 
 
 class VideoWriter:

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
-from lsts_jax.data import live_source
-from lsts_jax.data.live_source import QUEUE, LiveFrames
-from lsts_jax.data.video_io import open_source
+from lsts_jax.data.video import live_source
+from lsts_jax.data.video.live_source import QUEUE, LiveFrames
+from lsts_jax.data.video.video_io import open_source
 from lsts_jax.errors import UserError
 from tests.data.trees import picture
 

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from lsts_jax.config import IMAGENET_VID_CLASSES, DataConfig
-from lsts_jax.data.dataset import VideoDataset, open_dataset
-from lsts_jax.data.imagenet_vid import WNIDS, ListedFrame, parse_annotation, read_annotation, read_list
+from lsts_jax.data.dataset import VideoDataset
+from lsts_jax.data.formats.imagenet_lists import ListedFrame, read_list
+from lsts_jax.data.formats.imagenet_xml import WNIDS, parse_annotation, read_annotation
+from lsts_jax.data.open import open_dataset
 from lsts_jax.errors import UserError
 from tests.data.trees import frame_of, write_imagenet, write_list, write_xml
 

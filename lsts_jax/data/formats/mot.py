@@ -26,8 +26,8 @@ from numpy import ndarray
 
 from lsts_jax.config import DataConfig
 from lsts_jax.data.dataset import Objects, Sample, Video, number_samples
-from lsts_jax.data.pictures import decode_picture, pictures_in, read_picture
-from lsts_jax.data.video_io import VIDEO_SUFFIXES, open_source
+from lsts_jax.data.video.pictures import decode_picture, pictures_in, read_picture
+from lsts_jax.data.video.video_io import VIDEO_SUFFIXES, open_source
 from lsts_jax.errors import UserError
 
 PEDESTRIAN = 1

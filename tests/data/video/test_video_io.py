@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lsts_jax.data.video_io import VideoWriter, open_raw, open_source, select
+from lsts_jax.data.video.video_io import VideoWriter, open_raw, open_source, select
 from lsts_jax.errors import UserError
 from tests.data.trees import picture, write_picture
 
@@ -122,7 +122,7 @@ def test_where_no_video_can_be_written(tmp_path):
 def test_opencv_and_ffmpeg_keep_quiet(tmp_path):
     """Codecs that are tried in vain and files that are no videos leave no noise on stderr."""
     script = f"""
-from lsts_jax.data.video_io import VideoWriter, open_raw, open_source, select
+from lsts_jax.data.video.video_io import VideoWriter, open_raw, open_source, select
 from lsts_jax.errors import UserError
 import numpy as np
 with VideoWriter({str(tmp_path / "v.mp4")!r}, 10, (48, 64)) as video:

@@ -18,15 +18,13 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
 from tqdm import tqdm
 
-from lsts_jax.config import IMAGENET_VID_CLASSES
-from lsts_jax.data.imagenet_vid import WNIDS, ListedFrame, number_classes, parse_list, read_list, read_names
+from lsts_jax.data.formats.imagenet_xml import WNIDS, choose_classes, number_classes, read_names
 from lsts_jax.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -41,61 +39,6 @@ CHUNK = 64
 TRAIN_FRAMES = 15
 # DET has dogs and birds by the ten thousands; the published list has 53,639 stills in all.
 STILLS_PER_CLASS = 2000
-
-
-def open_list(root: Path, name: str, class_names: tuple[str, ...]) -> list[ListedFrame]:
-    """The frames of ROOT/ImageSets/NAME.txt. Where one of the lists above is missing it is made and, if the
-    folder can be written to, saved there for the next time. `class_names` choose the stills of
-    DET_train_30classes; empty are those of `choose_classes`.
-
-    Raises `UserError` if the list is missing and cannot be made, and for what `read_list` raises.
-    """
-    file = root / "ImageSets" / f"{name}.txt"
-    if name not in MAKERS or file.exists():
-        return read_list(file)
-    lines = MAKERS[name](root, class_names)
-    if not lines:
-        raise UserError(
-            f"{file}: no such list, and {_reason(root, name)}; put it there, or leave it out of the config"
-        )
-    frames = parse_list(lines, file)
-    _save(file, lines)
-    return frames
-
-
-def _reason(root: Path, name: str) -> str:
-    """Why a list cannot be made."""
-    if name.startswith("DET_"):
-        return (
-            f"no still in {root / 'Data/DET/train'} has an annotation in {root / 'Annotations/DET/train'} "
-            "with an object of config.data.class_names"
-        )
-    return f"no folder in {root / 'Data/VID' / name.split('_')[1]} has frames 000000.JPEG, 000001.JPEG, …"
-
-
-def _save(file: Path, lines: Sequence[str]) -> None:
-    """Writes the list, whole or not at all."""
-    part = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        file.parent.mkdir(exist_ok=True)
-        part.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        part.replace(file)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink()
-        logger.warning("%s: cannot be written (%s); every run makes it anew", file, error.strerror)
-    else:
-        logger.info("%s: no such list; made of what is below %s, %d lines", file, file.parents[1], len(lines))
-
-
-def default_lists(root: Path, names: Sequence[str]) -> tuple[str, ...]:
-    """Those that the tree has, or has the data for: VID_train_15frames is made of Data/VID/train."""
-    return tuple(
-        name
-        for name in names
-        if (root / "ImageSets" / f"{name}.txt").exists()
-        or (root / "Data").joinpath(*name.split("_")[:2]).is_dir()
-    )
 
 
 def make_train_frames(root: Path, class_names: tuple[str, ...]) -> list[str]:
@@ -221,11 +164,6 @@ def find_class_names(files: Iterable[Path]) -> tuple[str, ...]:
             "config.data.class_names = () asks for; name the classes, or other lists"
         )
     return choose_classes(found)
-
-
-def choose_classes(found: set[str]) -> tuple[str, ...]:
-    """All 30 classes of ImageNet VID if any is found by its WordNet id, else what is found, sorted."""
-    return tuple(sorted(found)) if found.isdisjoint(WNIDS) else IMAGENET_VID_CLASSES
 
 
 def read_all_names(files: Sequence[Path]) -> Iterator[set[str]]:

@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from lsts_jax.config import DataConfig
 from lsts_jax.data.dataset import Objects, Sample, Video, leads_out, number_samples
-from lsts_jax.data.pictures import read_picture
+from lsts_jax.data.video.pictures import read_picture
 from lsts_jax.errors import UserError
 
 logger = logging.getLogger(__name__)

@@ -6,13 +6,11 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lsts_jax.data import video_io  # first, because it tells FFmpeg to be quiet
-
-# isort: split
 import cv2
 from jaxtyping import UInt8
 from numpy import ndarray
 
+from lsts_jax.data.video.opencv import quiet
 from lsts_jax.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -95,7 +93,7 @@ class LiveFrames:
 
 
 def _open(target: int | str) -> cv2.VideoCapture:
-    with video_io.quiet():
+    with quiet():
         if isinstance(target, int):
             return cv2.VideoCapture(target)
         milliseconds = int(1000 * TIMEOUT)

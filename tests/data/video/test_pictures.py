@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lsts_jax.data.pictures import decode_picture, natural_order, pictures_in, read_picture
+from lsts_jax.data.video.pictures import decode_picture, natural_order, pictures_in, read_picture
 from lsts_jax.errors import UserError
 
 # 8 x 8 JPEG of cyan 0, magenta 1, yellow 1, black 0: red

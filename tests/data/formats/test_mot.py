@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from lsts_jax.config import DataConfig
-from lsts_jax.data.dataset import VideoDataset, open_dataset
-from lsts_jax.data.video_io import VideoWriter, open_source
+from lsts_jax.data.dataset import VideoDataset
+from lsts_jax.data.open import open_dataset
+from lsts_jax.data.video.video_io import VideoWriter, open_source
 from lsts_jax.errors import UserError
 from tests.data.trees import picture, write_sequence
 
@@ -80,7 +81,7 @@ def test_a_video_file_serves_any_frame_in_any_order(config, tmp_path):
 
 
 def test_a_video_shorter_than_its_header_is_named(config, tmp_path, monkeypatch):
-    from lsts_jax.data import mot
+    from lsts_jax.data.formats import mot
 
     with VideoWriter(tmp_path / "V" / "clip.mp4", 10, (48, 64)) as video:
         for t in range(6):

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsts_jax.config import DataConfig
-from lsts_jax.data.coco_vid import read_json
-from lsts_jax.data.dataset import VideoDataset, open_dataset
+from lsts_jax.data.dataset import VideoDataset
+from lsts_jax.data.formats.coco_vid import read_json
+from lsts_jax.data.open import open_dataset
 from lsts_jax.errors import UserError
 from tests.data.trees import picture, write_coco, write_picture
 

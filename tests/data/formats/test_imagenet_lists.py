@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lsts_jax.config import IMAGENET_VID_CLASSES, DataConfig
-from lsts_jax.data import imagenet_lists
-from lsts_jax.data.dataset import open_dataset
-from lsts_jax.data.imagenet_lists import open_list, spread
-from lsts_jax.data.imagenet_vid import ListedFrame, read_list
+from lsts_jax.data.formats import imagenet_tree
+from lsts_jax.data.formats.imagenet_lists import ListedFrame, open_list, read_list
+from lsts_jax.data.formats.imagenet_tree import spread
+from lsts_jax.data.open import open_dataset
 from lsts_jax.data.synthvid.dataset import render_dataset
 from lsts_jax.data.synthvid.settings import SynthVIDConfig
 from lsts_jax.errors import UserError
@@ -120,7 +120,7 @@ def test_stills_hold_one_of_the_classes(bare):
 
 
 def test_no_class_has_more_stills_than_its_share(bare, monkeypatch):
-    monkeypatch.setattr(imagenet_lists, "STILLS_PER_CLASS", 3)
+    monkeypatch.setattr(imagenet_tree, "STILLS_PER_CLASS", 3)
     for i in range(10):
         write_still(bare, f"bird{i}", "n01503061")
     write_still(bare, "bird1", "n01503061", CAT)

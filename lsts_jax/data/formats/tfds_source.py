@@ -12,9 +12,15 @@ from tqdm import tqdm
 
 from lsts_jax.config import IMAGENET_VID_CLASSES, DataConfig
 from lsts_jax.data.dataset import Objects
-from lsts_jax.data.imagenet_lists import choose_classes
-from lsts_jax.data.imagenet_vid import WNIDS, ImageNetVID, number_classes, parse_annotation, parse_names
-from lsts_jax.data.pictures import decode_picture
+from lsts_jax.data.formats.imagenet_vid import ImageNetVID
+from lsts_jax.data.formats.imagenet_xml import (
+    WNIDS,
+    choose_classes,
+    number_classes,
+    parse_annotation,
+    parse_names,
+)
+from lsts_jax.data.video.pictures import decode_picture
 from lsts_jax.errors import UserError
 
 COMMAND = "python -m lsts_jax.data.prepare"
@@ -103,7 +109,7 @@ class TFDSVideos(ImageNetVID):
         return self._source
 
     def _find_class_names(self) -> tuple[str, ...]:
-        """What `imagenet_lists.find_class_names` finds in the tree."""
+        """What `imagenet_tree.find_class_names` finds in the tree."""
         found: set[str] = set()
         for video, t in tqdm(
             dict.fromkeys(self.samples), "classes", unit="frame", delay=2.0, dynamic_ncols=True

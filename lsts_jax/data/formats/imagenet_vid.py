@@ -1,0 +1,86 @@
+"""ImageNet VID and DET in the layout of ILSVRC2015, and data sets that copy it (SynthVID).
+
+    ROOT/Data/VID/VIDEO/%06d.JPEG   ROOT/Annotations/VID/VIDEO/%06d.xml   frames counted from 0
+    ROOT/Data/DET/STILL.JPEG        ROOT/Annotations/DET/STILL.xml
+    ROOT/ImageSets/LIST.txt         a name that begins with VID_ or DET_, and lines of one of these kinds:
+
+    DET_train_30classes   still anything
+    VID_train_15frames    video 1 frame number_of_frames
+    VID_val_videos        video global_id_of_frame_0 0 number_of_frames     all frames of the video
+    VID_val_frames        video/frame global_id
+
+Lists that are missing are made from the tree where it tells what they hold: imagenet_tree.py.
+
+Global ids count from 1. Both kinds of four columns are told apart by their content: a list names whole videos
+if its third column is 0 throughout and its second column never repeats.
+"""
+
+from pathlib import Path, PurePosixPath
+
+from jaxtyping import UInt8
+from numpy import ndarray
+
+from lsts_jax.config import DataConfig
+from lsts_jax.data.dataset import Objects, Sample, Video, number_samples
+from lsts_jax.data.formats.imagenet_lists import open_list
+from lsts_jax.data.formats.imagenet_tree import find_class_names
+from lsts_jax.data.formats.imagenet_xml import number_classes, read_annotation, read_names
+from lsts_jax.data.video.pictures import read_picture
+
+
+class ImageNetVID:
+    """A `VideoDataset`: what `lists` of ImageSets name below `config.root`.
+
+    Objects whose class, a WordNet id or a name, is not in `config.class_names` are left out. Where that is
+    empty they are what the annotations of the lists name (`imagenet_tree.find_class_names`). Global ids are
+    those of the lists if they number all samples and differ, else positions.
+    """
+
+    def __init__(self, config: DataConfig, lists: tuple[str, ...]):
+        self.root = Path(config.root)
+        self.videos: list[Video] = []
+        self.samples: list[Sample] = []
+        positions: dict[tuple[str, bool], int] = {}
+        listed_ids: dict[Sample, int | None] = {}
+        for name in lists:
+            is_still = PurePosixPath(name).name.startswith("DET_")
+            for path, t, num_frames, global_id in open_list(self.root, name, config.class_names):
+                video = positions.setdefault((path, is_still), len(self.videos))
+                if video == len(self.videos):
+                    self.videos.append(Video(path, num_frames, is_still))
+                elif num_frames > self.videos[video].num_frames:
+                    self.videos[video] = Video(path, num_frames, is_still)
+                self.samples.append(Sample(video, t))
+                listed_ids[Sample(video, t)] = global_id
+        distinct = set(listed_ids.values())
+        complete = None not in distinct and len(distinct) == len(listed_ids)
+        self._global_ids = listed_ids if complete else number_samples(self.samples)
+        self.class_names = config.class_names or find_class_names(
+            self._path("Annotations", *sample, ".xml") for sample in listed_ids
+        )
+        self._class_ids = number_classes(self.class_names)
+
+    def frame(self, video: int, t: int) -> UInt8[ndarray, "H W 3"]:
+        return read_picture(self._path("Data", video, t, ".JPEG"))
+
+    def objects(self, video: int, t: int) -> Objects:
+        return read_annotation(self._path("Annotations", video, t, ".xml"), self._class_ids)
+
+    def unknown_names(self, video: int, t: int) -> list[str]:
+        """Names in the annotation of a frame that are no class."""
+        return sorted(read_names(self._path("Annotations", video, t, ".xml")) - self._class_ids.keys())
+
+    def frame_name(self, video: int, t: int) -> str:
+        return str(self._path("Data", video, t, ".JPEG"))
+
+    def global_id(self, video: int, t: int) -> int:
+        return self._global_ids[Sample(video, t)]
+
+    def _path(self, kind: str, video: int, t: int, suffix: str) -> Path:
+        return frame_file(self.root, kind, self.videos[video], t, suffix)
+
+
+def frame_file(root: Path, kind: str, video: Video, t: int, suffix: str) -> Path:
+    """Of a frame of a video, or of a still; kind is Data or Annotations."""
+    file = f"DET/{video.name}" if video.is_still else f"VID/{video.name}/{t:06d}"
+    return root / kind / f"{file}{suffix}"

@@ -1,0 +1,31 @@
+"""Opens the data set that a config names."""
+
+from pathlib import Path
+
+from lsts_jax.config import DataConfig
+from lsts_jax.data.dataset import VideoDataset
+from lsts_jax.data.formats.coco_vid import CocoVID
+from lsts_jax.data.formats.imagenet_vid import ImageNetVID
+from lsts_jax.data.formats.mot import MOTChallenge
+from lsts_jax.data.formats.tfds_source import TFDSVideos
+from lsts_jax.errors import UserError
+
+READERS = {"imagenet_vid": ImageNetVID, "coco_vid": CocoVID, "mot": MOTChallenge, "tfds": TFDSVideos}
+
+
+def open_dataset(config: DataConfig, lists: tuple[str, ...]) -> VideoDataset:
+    """The data set at `config.root`, with the samples that `lists` (`config.train_lists` or
+    `config.val_lists`) name.
+
+    Where `config.class_names` is empty, train and val lists can hold different classes: open those of
+    training first, and the others with the `class_names` found there.
+
+    Raises `UserError` naming what is missing, or the line of a list that is wrong.
+    """
+    if not Path(config.root).is_dir():
+        raise UserError(
+            f"config.data.root {config.root}: no such folder; set --config.data.root to that of the data set"
+        )
+    if not lists:
+        raise UserError("config.data.train_lists or val_lists is empty: name at least one list")
+    return READERS[config.format](config, lists)
