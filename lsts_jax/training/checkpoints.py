@@ -5,6 +5,7 @@ state. Orbax writes beside the target and renames: a killed process leaves a tem
 read.
 """
 
+import logging
 import os
 import re
 import shutil
@@ -30,18 +31,24 @@ LATEST, BEST = "checkpoints", "best"
 UNFINISHED = ".orbax-checkpoint-tmp"
 KEPT = 2
 
+logger = logging.getLogger(__name__)
+
 
 class Checkpoints:
     """The checkpoints of one run; use as a context manager, which waits for the writing to end."""
 
-    def __init__(self, workdir: Path, *, owned: bool = False):
-        """Args: owned, nobody else trains there: what a killed process left half deleted is removed."""
+    def __init__(self, workdir: Path, *, owned: bool = False, create: bool = True):
+        """Args:
+        owned: nobody else trains there: what a killed process left half deleted is removed.
+        create: make the folders; without it nothing is written, and either folder may be missing.
+        """
         workdir = Path(workdir).absolute()
         self.workdir = workdir
         handlers = {name: ocp.StandardCheckpointHandler() for name in ("variables", "training")}
         for folder, kept in ((workdir / LATEST, KEPT), (workdir / BEST, 1)):
-            with writing(folder):
-                folder.mkdir(parents=True, exist_ok=True)
+            if create:
+                with writing(folder):
+                    folder.mkdir(parents=True, exist_ok=True)
             if owned and is_first():
                 finish_deletions(folder, kept)
         wait_for_all("deletions are finished")
@@ -52,13 +59,17 @@ class Checkpoints:
         self._latest = ocp.CheckpointManager(
             workdir / LATEST,
             item_handlers=handlers,
-            options=checked(workdir / LATEST, max_to_keep=KEPT),
+            options=checked(workdir / LATEST, create=create, max_to_keep=KEPT),
         )
         self._best = ocp.CheckpointManager(
             workdir / BEST,
             item_handlers=handlers,
             options=checked(
-                workdir / BEST, max_to_keep=1, best_fn=lambda metrics: metrics["mAP"], best_mode="max"
+                workdir / BEST,
+                create=create,
+                max_to_keep=1,
+                best_fn=lambda metrics: metrics["mAP"],
+                best_mode="max",
             ),
         )
 
@@ -142,15 +153,18 @@ class Checkpoints:
             )
 
     def _find(self, which: str) -> tuple[ocp.CheckpointManager, int]:
+        for candidate in (self._latest, self._best):
+            if which.isdecimal() and int(which) in candidate.all_steps():
+                return candidate, int(which)
+        if which == "latest" and not self._latest.all_steps() and self._best.all_steps():
+            logger.warning("%s: no checkpoint; the best one is used instead", self._latest.directory)
+            which = "best"
         manager = self._best if which == "best" else self._latest
         steps = sorted(manager.all_steps())
         if not steps:
             raise UserError(f"{manager.directory}: no checkpoint; train first, or name another --workdir")
         if which in ("latest", "best"):
             return manager, manager.best_step() if which == "best" else steps[-1]
-        for candidate in (self._latest, self._best):
-            if which.isdecimal() and int(which) in candidate.all_steps():
-                return candidate, int(which)
         raise UserError(
             f"--checkpoint {which}: {manager.directory} holds steps {steps}; give latest, best or one of them"
         )
@@ -229,8 +243,8 @@ def _name(key) -> str:
 
 
 def require_checkpoints(workdir: Path) -> None:
-    """Raises `UserError` if the folder is not that of a run."""
-    if not (Path(workdir) / LATEST).is_dir():
+    """Raises `UserError` if the folder is not that of a run; a copy may lack one of the two folders."""
+    if not any((Path(workdir) / folder).is_dir() for folder in (LATEST, BEST)):
         raise UserError(f"{workdir}: no checkpoints there; train first, or name another --workdir")
 
 
@@ -246,7 +260,7 @@ def load_detector(config: Config, workdir: Path, which: str = "latest") -> tuple
     detector = build_detector(config.model, len(config.data.class_names))
     shapes = jax.eval_shape(lambda: init_variables(detector, config))
     shapes = {"params": shapes["params"], "batch_stats": shapes.get("batch_stats", {})}
-    with Checkpoints(workdir) as checkpoints:
+    with Checkpoints(workdir, create=False) as checkpoints:
         variables, step = checkpoints.restore_variables(on_own_device(shapes), which)
     if "offsets" in variables["params"]:
         window = smallest_window(variables["params"]["offsets"])

@@ -1,5 +1,6 @@
 """Checkpoints come back exactly, and what cannot come back is told in a line."""
 
+import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -54,6 +55,21 @@ def test_best_latest_and_step_select(run):
         _, variables, found = load_detector(config, workdir, which)
         assert found == step
         equal(variables["params"], states[step].params)
+
+
+@pytest.mark.parametrize(
+    ("folder", "which", "step"), [("best", "latest", 2), ("best", "2", 2), ("checkpoints", "latest", 3)]
+)
+def test_a_copy_of_a_run_with_one_of_the_folders_is_read_and_nothing_is_written(
+    run, tmp_path, folder, which, step
+):
+    workdir, config, states = run
+    shutil.copytree(workdir / folder, tmp_path / folder)
+    before = {path: path.stat().st_mtime_ns for path in [tmp_path, *tmp_path.rglob("*")]}
+    _, variables, found = load_detector(config, tmp_path, which)
+    assert found == step
+    equal(variables["params"], states[step].params)
+    assert {path: path.stat().st_mtime_ns for path in [tmp_path, *tmp_path.rglob("*")]} == before
 
 
 def test_a_detector_looks_as_far_as_its_offsets(run, tmp_path):
