@@ -11,12 +11,12 @@ Sizes are (height, width).
 The shapes below are those of one example; batches carry leading axes.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from jaxtyping import Array, Bool, Float, Float32, Int32, UInt8
-from numpy import ndarray
+from jaxtyping import Bool, Float, Float32, Int32, UInt8
 
-AnyArray = Array | ndarray
+# JAX's or NumPy's: neither is named, so that what needs no JAX starts without it.
+AnyArray = Any
 
 
 class Frame(NamedTuple):
