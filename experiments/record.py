@@ -13,6 +13,7 @@ from lsts_jax.config import Config
 from lsts_jax.config_io import load_saved_config
 from lsts_jax.data.transforms import resize_scale
 from lsts_jax.errors import UserError
+from lsts_jax.files import write_whole
 
 SCHEDULES = ("offline", "online")
 MOST_MOTION = 2000
@@ -104,6 +105,5 @@ def read_json(path: Path) -> dict:
 def write_json(path: Path, content: dict) -> None:
     """A field a line, and whole or not at all: what is there counts as finished."""
     lines = (f" {json.dumps(name)}: {json.dumps(value)}" for name, value in content.items())
-    part = path.with_name(path.name + ".part")
-    part.write_text("{\n" + ",\n".join(lines) + "\n}\n")
-    part.replace(path)
+    with write_whole(path) as part:
+        part.write_text("{\n" + ",\n".join(lines) + "\n}\n")

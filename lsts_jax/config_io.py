@@ -1,22 +1,19 @@
 """A config as JSON in the run's folder, where evaluation and prediction find it."""
 
 import json
-import os
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from lsts_jax.config import Config
-from lsts_jax.errors import UserError, writing
+from lsts_jax.errors import UserError
+from lsts_jax.files import write_whole
 
 
 def save_config(config: Config, path: Path | str) -> None:
     """Writes the config, whole or not at all: a process that dies leaves the file as it was."""
-    path = Path(path)
-    part = path.with_name(path.name + ".part")
-    with writing(path):
+    with write_whole(path) as part:
         part.write_text(json.dumps(asdict(config), indent=2) + "\n", encoding="utf-8")
-        os.replace(part, path)
 
 
 def load_saved_config(path: Path | str) -> Config:

@@ -22,6 +22,7 @@ from lsts_jax.evaluation.matching import DetectionArrays
 from lsts_jax.evaluation.scoring import Truth, read_truth, score_all
 from lsts_jax.evaluation.seq_nms import seq_nms
 from lsts_jax.evaluation.store import VideoStore
+from lsts_jax.files import write_whole
 from lsts_jax.models.detector import Detector
 from lsts_jax.parallel import is_first, own_share, wait_for_all
 from lsts_jax.streaming import READERS, VideoDetector, read_ahead
@@ -80,8 +81,10 @@ def evaluate(
     }
     wait_for_all("the store was read")
     if is_first():
-        write_text(folder / "detections.txt", found)
-        (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+        with write_whole(folder / "detections.txt") as part:
+            write_text(part, found)
+        with write_whole(folder / "metrics.json") as part:
+            part.write_text(json.dumps(metrics, indent=2) + "\n")
         store.remove()
     return Evaluated(metrics, truth, found)
 

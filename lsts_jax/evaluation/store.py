@@ -1,14 +1,13 @@
 """Detections of finished videos on disk: an evaluation that was killed goes on with the next video."""
 
 import json
-import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 
-from lsts_jax.errors import writing
 from lsts_jax.evaluation.vid_map import DetectionArrays
+from lsts_jax.files import write_whole
 
 KEY = "key.json"
 
@@ -24,17 +23,16 @@ class VideoStore:
         if opens and _read_key(folder) != key:
             self.remove()
             folder.mkdir(parents=True)
-            _replace(folder / KEY, json.dumps(key, indent=2).encode())
+            with write_whole(folder / KEY) as part:
+                part.write_text(json.dumps(key, indent=2))
 
     def __contains__(self, video: int) -> bool:
         return self._file(video).exists()
 
     def write(self, video: int, found: DetectionArrays) -> None:
         """Whole or not at all."""
-        part = self._file(video).with_suffix(".part.npz")
-        with writing(self._file(video)):
-            np.savez(part, **found._asdict())
-            os.replace(part, self._file(video))
+        with write_whole(self._file(video)) as part, part.open("wb") as file:
+            np.savez(file, **found._asdict())
 
     def read(self, video: int) -> DetectionArrays:
         with np.load(self._file(video)) as arrays:
@@ -52,10 +50,3 @@ def _read_key(folder: Path) -> dict | None:
         return json.loads((folder / KEY).read_text())
     except (OSError, ValueError):
         return None
-
-
-def _replace(file: Path, data: bytes) -> None:
-    part = file.with_suffix(".part")
-    with writing(file):
-        part.write_bytes(data)
-        os.replace(part, file)

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from lsts_jax.config import Config
 from lsts_jax.errors import Stopped, UserError, writing
+from lsts_jax.files import write_whole
 from lsts_jax.models.detector import Detector, build_detector
 from lsts_jax.parallel import (
     data_mesh,
@@ -243,12 +244,9 @@ class MetricsLog:
     def cut_back(self, step: int) -> None:
         """Forget what was logged after `step`: those steps are about to be done again."""
         if self.path.exists() and is_first():
-            replacement = self.path.with_suffix(".tmp")
-            with writing(self.path):
+            with write_whole(self.path) as part:
                 lines = self.path.read_text(errors="replace").splitlines()
-                kept = [line for line in lines if _step_of(line) <= step]
-                replacement.write_text("".join(line + "\n" for line in kept))
-                replacement.replace(self.path)
+                part.write_text("".join(line + "\n" for line in lines if _step_of(line) <= step))
 
     def has_evaluation(self, step: int) -> bool:
         lines = self.path.read_text().splitlines() if self.path.exists() else []

@@ -5,15 +5,14 @@ is there is used as it is: whoever changes the classes, or the tree, removes it.
 """
 
 import logging
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from lsts_jax.data.dataset import leads_out
 from lsts_jax.data.formats.imagenet_tree import MAKERS
-from lsts_jax.errors import UserError
+from lsts_jax.errors import UserError, writing
+from lsts_jax.files import write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -61,15 +60,13 @@ def _reason(root: Path, name: str) -> str:
 
 def _save(file: Path, lines: Sequence[str]) -> None:
     """Writes the list, whole or not at all."""
-    part = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        file.parent.mkdir(exist_ok=True)
-        part.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        part.replace(file)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink()
-        logger.warning("%s: cannot be written (%s); every run makes it anew", file, error.strerror)
+        with writing(file):
+            file.parent.mkdir(exist_ok=True)
+            with write_whole(file) as part:
+                part.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    except UserError as error:
+        logger.warning("%s; every run makes the list anew", error)
     else:
         logger.info("%s: no such list; made of what is below %s, %d lines", file, file.parents[1], len(lines))
 

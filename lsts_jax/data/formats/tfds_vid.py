@@ -30,6 +30,7 @@ from lsts_jax.data.formats.imagenet_vid import frame_file
 from lsts_jax.data.formats.imagenet_xml import parse_annotation, parse_names
 from lsts_jax.data.formats.tfds_source import NAME, VERSION
 from lsts_jax.errors import UserError
+from lsts_jax.files import write_whole
 
 # Makes about 170 shards of 0.7 GB of ImageNet VID and DET. A reader keeps open what it has read from, and a
 # process may often open no more than 1024 files.
@@ -147,6 +148,8 @@ class ImageNetVid(tfds.core.GeneratorBasedBuilder):
                 if left not in (partial, Path(self.data_dir)):
                     shutil.rmtree(left)
         partial.mkdir(exist_ok=True)
+        for left in partial.glob("*.part"):
+            left.unlink()
         return partial
 
     def _write_split(self, split: str, partial: Path, bar: tqdm) -> tfds.core.SplitInfo:
@@ -169,17 +172,16 @@ class ImageNetVid(tfds.core.GeneratorBasedBuilder):
 
     def _write_shard(self, places: Sequence[Place], file: Path, bar: tqdm) -> None:
         """Writes a shard, whole or not at all."""
-        part = file.with_name(f"{file.name}.part")
         damaged: list[str] = []
-        with closing(ArrayRecordWriter(str(part), WRITER_OPTIONS)) as writer:
-            for example, wrong in self._read_all(places):
-                writer.write(self.info.features.serialize_example(example))
-                damaged += wrong
-                bar.update()
-        if damaged:  # before the shard is in place: a file named twice is better than one not named
-            with (file.parent / DAMAGED).open("a", encoding="utf-8") as report:
-                report.writelines(f"{line}\n" for line in damaged)
-        part.rename(file)
+        with write_whole(file) as part:
+            with closing(ArrayRecordWriter(str(part), WRITER_OPTIONS)) as writer:
+                for example, wrong in self._read_all(places):
+                    writer.write(self.info.features.serialize_example(example))
+                    damaged += wrong
+                    bar.update()
+            if damaged:  # before the shard is in place: a file named twice is better than one not named
+                with (file.parent / DAMAGED).open("a", encoding="utf-8") as report:
+                    report.writelines(f"{line}\n" for line in damaged)
 
     def _read_all(self, places: Sequence[Place]) -> Iterator[tuple[Example, list[str]]]:
         """Records in the order of `places`, and what is wrong with the files of each."""

@@ -20,10 +20,10 @@ from lsts_jax.data.synthvid.render import ObjectState, is_degraded, render_frame
 from lsts_jax.data.synthvid.scene import Assets, find_assets, make_scene
 from lsts_jax.data.synthvid.settings import BENCHMARKS, RECIPES, SynthVIDConfig, check, class_names
 from lsts_jax.errors import UserError
+from lsts_jax.files import write_whole
 
 VERSION = 1  # of the renderer: the same settings give other pictures under another version
 TRUTH = "synthvid.json"
-PART = ".part"  # of a file that is being written
 VIDEOS_PER_FOLDER = 1000  # train/ILSVRC2015_VID_train_000N
 LISTED_FRAMES = 15  # of a training video, in VID_train_15frames.txt
 
@@ -240,7 +240,7 @@ def _is_complete(out: Path, header: dict[str, Any], settings: SynthVIDConfig) ->
     """Whether `out` holds the whole data set of this header; False if it holds none or part of it.
     Raises UserError if it holds something else."""
     mend = "choose another --out or delete it"
-    if out.is_dir() and all(p.suffix == PART for p in out.iterdir()):
+    if out.is_dir() and all(p.suffix == ".part" for p in out.iterdir()):
         return False
     if not out.is_dir():
         if out.exists():
@@ -278,7 +278,6 @@ def _write_text(path: Path, text: str) -> None:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    """In one move: a reader never sees half of it."""
-    part = path.with_suffix(PART)
-    _write_text(part, json.dumps(content, separators=(",", ":")))
-    os.replace(part, path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with write_whole(path) as part:
+        part.write_text(json.dumps(content, separators=(",", ":")))

@@ -1,7 +1,6 @@
 """`.safetensors`, read and written by the library of that name. Ours carry their config as metadata."""
 
 import json
-import os
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -13,6 +12,7 @@ from flax.traverse_util import flatten_dict
 from lsts_jax.config import Config
 from lsts_jax.config_io import check_fields
 from lsts_jax.errors import UserError
+from lsts_jax.files import write_whole
 from lsts_jax.training.pretrained.arrays import Stored, Weights
 
 FLOATS = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
@@ -46,12 +46,8 @@ def write_safetensors(path: Path, variables: dict, config: Config) -> None:
     from safetensors.numpy import save
 
     arrays = {name: np.ascontiguousarray(array) for name, array in flatten_dict(variables, sep="/").items()}
-    part = path.with_name(path.name + ".part")
-    try:
+    with write_whole(path) as part:
         part.write_bytes(save(arrays, {"format": "lsts_jax", "config": json.dumps(asdict(config))}))
-        os.replace(part, path)
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from error
 
 
 def _config(path: Path | str, text: str) -> Config:
