@@ -9,7 +9,8 @@
 - `file_name` is relative to the first of FOLDERS that has one of the pictures; see `find_folder`.
 - A bbox is x, y, w, h; its inclusive corners are x, y, x + w - 1, y + h - 1. mmtracking's own conversion of
   ILSVRC2015 writes w = xmax - xmin, so that its boxes come out a pixel narrower and lower than ILSVRC's.
-- Annotations with iscrowd or ignore are ignored regions.
+- Annotations with iscrowd or ignore are ignored regions; those whose category is none of the file's are
+  ignored for every class, whichever the config names.
 - frame_id may begin anywhere and have gaps: frames are counted in its order.
 - Where is_vid_train_frame (mmtracking) is true of any image of a file, only those are samples; the others can
   be reached by triplets. Elsewhere every image is a sample.
@@ -39,6 +40,7 @@ FOLDERS = ("", "Data/VID", "Data/DET", "images", "frames", "LIST", "images/LIST"
 PROBES = 20
 
 ROW = np.dtype([("image", "i8"), ("category", "i8"), ("track", "i4"), ("ignored", "?"), ("box", "f4", 4)])
+NO_CATEGORY = -(1 << 60)  # of regions that are ignored for every class; no id is so small
 COLUMNS = 8  # of an annotation: image, category, track, ignored, x, y, w, h
 
 
@@ -82,9 +84,10 @@ class CocoVID:
             image_ids.append(images.ids)
             self._class_of_category |= {key: ids.get(label, 0) for key, label in categories.items()}
             known, inverse = np.unique(table["category"], return_inverse=True)
-            table["category"] = np.array([ids.get(categories[i], 0) for i in known.tolist()], int)[inverse]
+            classes = [i if i == NO_CATEGORY else ids.get(categories[i], 0) for i in known.tolist()]
+            table["category"] = np.array(classes, int)[inverse]
             table["image"] += total
-            rows.append(table[table["category"] > 0])
+            rows.append(table[table["category"] != 0])
             total += len(images.files)
         self._files, self._sizes = np.concatenate(files), np.concatenate(sizes)
         self._image_ids = np.concatenate(image_ids)
@@ -305,9 +308,10 @@ def _rows(
     """[m] ROW, sorted by `image`. Raises ValueError."""
     if not np.isfinite(table).all():
         raise ValueError("has annotations whose numbers are not finite")
-    strangers = set(np.unique(table[:, 1]).tolist()) - set(categories)
-    if strangers:
-        raise ValueError(f"has annotations of category {min(strangers):g}, which is not in categories")
+    of_none = ~np.isin(table[:, 1], list(categories))
+    strangers = table[of_none & (table[:, 3] == 0), 1]
+    if len(strangers):
+        raise ValueError(f"has annotations of category {strangers.min():g}, which is not in categories")
     if np.abs(table[:, 2]).max(initial=0) >= 1 << 31:
         raise ValueError("has an instance_id of more than 32 bits")
     by_id = np.argsort(image_ids)
@@ -318,7 +322,8 @@ def _rows(
     kept = belongs & (table[:, 6:] > 0).all(axis=1)  # an empty box has no pixel
     table, image = table[kept], nearest[kept]
     rows = np.zeros(len(table), ROW)
-    rows["image"], rows["category"], rows["track"] = image, table[:, 1], table[:, 2]
+    rows["image"], rows["track"] = image, table[:, 2]
+    rows["category"] = np.where(of_none[kept], NO_CATEGORY, table[:, 1])
     rows["ignored"] = table[:, 3] > 0
     rows["box"] = np.concatenate([table[:, 4:6], table[:, 4:6] + table[:, 6:] - 1], axis=1)
     return rows[np.argsort(image, kind="stable")]

@@ -109,6 +109,14 @@ def test_categories_are_told_by_name(config, tmp_path):
         open_dataset(DataConfig(root=config.root, format="coco_vid", class_names=("whale",)), ("more",))
 
 
+def test_regions_of_no_category_are_ignored_for_every_class(tmp_path):
+    regions = [box(1, 0, 1, 2, 3, 4, iscrowd=1), box(1, 3, 5, 5, 2, 2, iscrowd=1), box(1, 7, 8, 8, 1, 1)]
+    dataset = open_one(tmp_path, [image("a.png")], regions, class_names=("cat",))
+    found = dataset.objects(0, 0)  # the second region is of dogs alone
+    assert found.boxes.tolist() == [[1, 2, 3, 5], [8, 8, 8, 8]] and found.ignored.tolist() == [True, False]
+    assert found.classes.tolist() == [0, 1]
+
+
 def test_frames_marked_for_training_are_the_samples(tmp_path):
     images = [
         image(f"{v}{t}.png", v, t, is_vid_train_frame=t == 1 and v == 1) for v in (1, 2) for t in range(3)
