@@ -44,7 +44,7 @@ def parse_annotation(data: bytes, name: str, class_ids: dict[str, int]) -> Objec
     Raises `UserError` beginning with `name` if it does not parse or lacks a box, and for a document type:
     entities can grow without bound, and no annotation needs them.
     """
-    root = _parse(data, name)
+    root = parse_root(data, name)
     try:
         return _objects(root, class_ids)
     except (ValueError, OverflowError) as error:
@@ -58,7 +58,7 @@ def read_names(file: Path) -> set[str]:
 
 def parse_names(data: bytes, name: str) -> set[str]:
     """The names of the objects of XML. Raises `UserError` beginning with `name`."""
-    items = _parse(data, name).iterfind("object")
+    items = parse_root(data, name).iterfind("object")
     return {text.strip() for item in items if (text := item.findtext("name"))}
 
 
@@ -70,7 +70,9 @@ def _read(file: Path) -> bytes:
         raise UserError(f"{file}: {reason}; {MEND}") from error
 
 
-def _parse(data: bytes, name: str) -> ElementTree.Element:
+def parse_root(data: bytes, name: str) -> ElementTree.Element:
+    """The root of XML. Raises `UserError` beginning with `name` if it does not parse, and for a document
+    type."""
     if b"<!DOCTYPE" in data.replace(b"\0", b""):  # in UTF-16 as well
         raise UserError(f"{name}: declares a document type, which is not read; {MEND}")
     try:

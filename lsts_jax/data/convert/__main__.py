@@ -1,0 +1,125 @@
+"""Convert a data set to COCO-VID: python -m lsts_jax.data.convert FOLDER FOLDER/train.json"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from lsts_jax import cli
+from lsts_jax.data.convert import cvat_coco, cvat_mot, kitti, visdrone, voc, yolo, youtube_vis
+from lsts_jax.data.convert.coco_files import json_files, mentions
+from lsts_jax.data.convert.coco_json import root_of, write_json
+from lsts_jax.data.convert.converted import Converted
+from lsts_jax.data.convert.table import to_text
+from lsts_jax.data.convert.tree import Tree, list_tree
+from lsts_jax.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+FORMATS = {
+    "cvat_coco": cvat_coco,
+    "cvat_mot": cvat_mot,
+    "youtube_vis": youtube_vis,
+    "yolo": yolo,
+    "visdrone": visdrone,
+    "kitti": kitti,
+    "voc": voc,
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """Convert a data set to a json of COCO-VID, for --config.data.format coco_vid. The pictures stay where
+    they are. Reads the exports of CVAT (COCO, MOT), YouTube-VIS, OVIS, YOLO, VisDrone-VID, KITTI tracking,
+    Pascal VOC."""
+
+    source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="IN")]
+    """Folder of the data set, or its annotation file if that is a json."""
+    out: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")]
+    """The json to write, in IN or in a folder above it. An earlier conversion is replaced."""
+    format: Literal["recognise", *FORMATS] = "recognise"
+    """Needed only where IN looks like two formats."""
+    videos: tuple[str, ...] = ("*",)
+    """Take only videos, and stills, with these names, * standing for anything: to part training and
+    validation."""
+
+
+def run(arguments: Sequence[str]) -> None:
+    options = cli.parse(Options, arguments)
+    tree = list_tree(options.source)
+    root = root_of(tree.folder, options.out)
+    name = recognise(tree, options.source) if options.format == "recognise" else options.format
+    converted = FORMATS[name].read(tree)
+    check_pictures(converted, tree)
+    converted = choose_videos(converted, options.videos)
+    print(f"{options.source}: {name}\n{to_text(converted)}")
+    cli.make_folder(options.out.parent)
+    write_json(converted, tree.folder, root, options.out, name)
+    list_name = options.out.absolute().relative_to(root).with_suffix("").as_posix()
+    print(f"{options.out}: use it with --config.data.format coco_vid --config.data.root {root} "
+          f"--config.data.train_lists {list_name}")  # fmt: skip
+
+
+def recognise(tree: Tree, source: Path) -> str:
+    """The format of a folder. Raises `UserError` saying what was looked for if none or several fit."""
+    found = {name: files[0] for name, module in FORMATS.items() if (files := module.find(tree))}
+    if other := _read_as_it_stands(tree):
+        raise UserError(f"{source}: {other}")
+    if not found:
+        looked_for = "; ".join(f"{module.LOOKED_FOR} ({name})" for name, module in FORMATS.items())
+        raise UserError(f"{source}: is in none of the formats; looked for: {looked_for}")
+    if len(found) > 1:
+        signs = ", ".join(f"{name} ({file})" for name, file in found.items())
+        raise UserError(
+            f"{source}: looks like {signs}; choose with --format, or name a folder that has one only"
+        )
+    return next(iter(found))
+
+
+def _read_as_it_stands(tree: Tree) -> str:
+    """What to do with a folder that needs no conversion, or cannot be converted; empty otherwise."""
+    for file in tree.annotations:
+        if f"/{file}".endswith("/gt/gt.txt") and file not in cvat_mot.find(tree):
+            return f"{file} without labels.txt is MOTChallenge, read as it is by --config.data.format mot"
+    if any(f"/{file}".find("/Annotations/VID/") >= 0 for file in tree.annotations):
+        return "is in the layout of ILSVRC, read as it is by --config.data.format imagenet_vid"
+    for file in json_files(tree):
+        if mentions(tree, file, "images", "video_id") and not mentions(tree, file, "file_names"):
+            return f"{file} is COCO-VID, read as it is by --config.data.format coco_vid"
+    if any(Path(file).name == "annotations.xml" for file in tree.annotations) and not any(
+        module.find(tree) for module in FORMATS.values()
+    ):
+        return "annotations.xml is CVAT's own; export the task as COCO 1.0 or MOT 1.1"
+    return ""
+
+
+def check_pictures(converted: Converted, tree: Tree) -> None:
+    """Raises `UserError` if there is no picture to train on."""
+    if not converted.pictures:
+        raise UserError(
+            f"{tree.folder}: has annotations, but none of their pictures; unpack the pictures beside them"
+        )
+
+
+def choose_videos(converted: Converted, patterns: Sequence[str]) -> Converted:
+    """The videos and stills whose names match. Raises `UserError` if there are none."""
+    chosen = [
+        number
+        for number, (file, video, *_) in enumerate(converted.pictures)
+        if any(fnmatchcase(video or file, pattern) for pattern in patterns)
+    ]
+    if not chosen:
+        there = ", ".join(dict.fromkeys(video or file for file, video, *_ in converted.pictures))
+        raise UserError(f"--videos {' '.join(patterns)}: fits none of the names; there are {there}")
+    chosen_ones = converted.choose(chosen)
+    if not any(not box.ignored for box in chosen_ones.boxes):
+        logger.warning("there is no object in the pictures; training on them is not possible")
+    return chosen_ones
+
+
+if __name__ == "__main__":
+    cli.main(run)

@@ -1,0 +1,85 @@
+"""What the formats of COCO's kind share: reading the json, and finding the pictures that it names."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+from lsts_jax.data.convert.coco_json import is_ours
+from lsts_jax.data.convert.converted import whole
+from lsts_jax.data.convert.tree import Tree
+from lsts_jax.errors import UserError
+
+PROBES = 50  # pictures that tell where all are
+
+
+def json_files(tree: Tree) -> list[str]:
+    """The json files of a tree that are no earlier conversion."""
+    return [file for file in tree.annotations if file.endswith(".json") and not is_ours(tree.folder / file)]
+
+
+def mentions(tree: Tree, file: str, *fields: str) -> bool:
+    """Whether a json has fields of all these names, as far as its text tells."""
+    text = tree.text(file)
+    return all(re.search(rf'"{field}"\s*:', text) for field in fields)
+
+
+def load(tree: Tree, file: str, *lists: str) -> dict[str, list[dict[str, Any]]]:
+    """These fields of a json, which are lists of objects. Raises `UserError`."""
+    path = tree.folder / file
+    try:
+        content = json.loads(tree.text(file))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: is no json ({error}); repair it") from error
+    for name in lists:
+        items = content.get(name) if isinstance(content, dict) else None
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+            raise UserError(f"{path}: has no list {name!r} of objects; repair it")
+    return {name: content[name] for name in lists}
+
+
+def names_by_id(items: list[dict[str, Any]], where: str) -> dict[int, str]:
+    """The names of the categories, in the order of their ids."""
+    names = {}
+    for number, item in enumerate(items):
+        names[whole(item.get("id"), f"{where}: categories[{number}]", "id")] = str(item.get("name"))
+    return dict(sorted(names.items()))
+
+
+def folder_of(tree: Tree, file: str, names: Sequence[str]) -> str:
+    """The prefix, such as "images/", of the pictures of these names: that of most of PROBES spread over them.
+    Of several the one that has the name of the json's split, as Train in instances_Train.json, or its folder.
+
+    Raises `UserError` if there is none, or if several have equal claims.
+    """
+    chosen = {names[i * (len(names) - 1) // max(PROBES - 1, 1)] for i in range(PROBES)} if names else set()
+    hits: dict[str, int] = {}
+    endings = {PurePosixPath(name).name for name in chosen}
+    for picture in tree.pictures:
+        if picture.rpartition("/")[2] not in endings:
+            continue
+        for name in chosen:
+            if name and f"/{picture}".endswith(f"/{name}"):
+                prefix = picture.removesuffix(name)
+                hits[prefix] = hits.get(prefix, 0) + 1
+    if not hits:
+        example = f", such as {names[0]!r}" if names else ""
+        raise UserError(
+            f"{tree.folder / file}: its pictures{example}, are not below {tree.folder}; put them there"
+        )
+    path = PurePosixPath(file)
+    split = path.stem.rpartition("_")[2].lower()
+
+    def claim(prefix: str) -> tuple[int, bool, bool]:
+        near = prefix.startswith("" if str(path.parent) == "." else f"{path.parent}/")
+        return hits[prefix], split in prefix.lower().split("/"), near
+
+    best = max(map(claim, hits))
+    first, *others = sorted(prefix for prefix in hits if claim(prefix) == best)
+    if others:
+        raise UserError(
+            f"{tree.folder / file}: its pictures are in {first or '.'} and in {others[0] or '.'}; "
+            "keep one of the two folders"
+        )
+    return first

@@ -1,0 +1,111 @@
+"""What every format becomes: pictures in videos, boxes in pictures, and counts of what was left out."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from lsts_jax.errors import UserError
+
+LARGEST = 1 << 31  # the size of numbers that the reader of COCO-VID takes
+DECIMALS = 3  # of a pixel
+
+
+class Picture(NamedTuple):
+    file: str  # relative to the folder that is converted, with slashes
+    video: str | None  # None: a still
+    frame: int  # the number of the format; the order of the frames, which can have gaps
+    size: tuple[int, int] | None  # height, width, where the format tells
+
+
+class Box(NamedTuple):
+    """The pixels x, y to x + width - 1, y + height - 1, counted from 0, corners included."""
+
+    picture: int  # position in `Converted.pictures`
+    category: str | None  # None: a region that is ignored for every category
+    sides: tuple[float, float, float, float]  # x, y, width, height
+    track: int  # -1 where unknown
+    ignored: bool
+
+
+class Converted:
+    """Filled by a reader picture by picture and box by box. `ignored` counts the boxes that became ignored
+    regions, `dropped` what is not in the result, both by reason."""
+
+    def __init__(self, categories: Iterable[str] = ()):
+        self.categories = dict.fromkeys(categories)  # in order
+        self.pictures: list[Picture] = []
+        self.boxes: list[Box] = []
+        self.ignored: Counter[str] = Counter()
+        self.dropped: Counter[str] = Counter()
+        self.notes: list[str] = []  # how the format was understood where it leaves a choice
+
+    def add_picture(
+        self, file: str, video: str | None, frame: int, size: tuple[int, int] | None = None
+    ) -> int:
+        """The position of the new picture. A size of 0 counts as unknown."""
+        known = size if size and min(size) > 0 and max(size) < LARGEST else None
+        self.pictures.append(Picture(file, video, frame, known))
+        return len(self.pictures) - 1
+
+    def add_box(
+        self,
+        picture: int | None,
+        category: str | None,
+        sides: Sequence[Any],
+        where: str,
+        *,
+        track: Any = None,
+        ignored: str = "",
+    ) -> None:
+        """Count a box and keep it, if it has an area and a picture.
+
+        Args:
+          picture: its position; None where the format has no such picture.
+          category: None only for an ignored region.
+          sides: x, y, width, height, numbers or text.
+          where: begins the message of a `UserError`, raised if those are no numbers.
+          track: a whole number, or text of one; negative or None where unknown.
+          ignored: why the box is an ignored region; empty for an object.
+        """
+        try:
+            x, y, width, height = (round(float(side), DECIMALS) for side in sides)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise UserError(f"{where}: {str(sides)[:80]} is no box of 4 finite numbers; repair it") from error
+        if not all(abs(side) < LARGEST for side in (x, y, width, height)):
+            raise UserError(f"{where}: {str(sides)[:80]} is no box in a picture; repair it")
+        number = -1 if track is None else whole(track, where, "track id")
+        if picture is None:
+            self.dropped["box of no picture"] += 1
+        elif width <= 0 or height <= 0:
+            self.dropped["box of no area"] += 1
+        else:
+            if ignored:
+                self.ignored[ignored] += 1
+            if category is not None:
+                self.categories.setdefault(category)
+            sides = (x, y, width, height)
+            self.boxes.append(Box(picture, category, sides, max(number, -1), bool(ignored)))
+
+    def choose(self, chosen: Iterable[int]) -> "Converted":
+        """The same with the pictures at these positions only."""
+        result = Converted(self.categories)
+        positions = {old: new for new, old in enumerate(chosen)}
+        result.pictures = [self.pictures[old] for old in positions]
+        result.boxes = [
+            box._replace(picture=positions[box.picture]) for box in self.boxes if box.picture in positions
+        ]
+        result.ignored, result.dropped = self.ignored.copy(), self.dropped.copy()
+        result.notes = self.notes
+        return result
+
+
+def whole(value: Any, where: str, what: str) -> int:
+    """A whole number of at most 31 bits, from a number or text. Raises `UserError`."""
+    try:
+        number = float(value)
+        if number == math.floor(number) and abs(number) < LARGEST:
+            return int(number)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise UserError(f"{where}: the {what} {str(value)[:80]!r} is no whole number below 2^31; repair it")

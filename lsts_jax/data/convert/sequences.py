@@ -1,0 +1,96 @@
+"""Which pictures are a video, and the number of each: from the names of the files."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+
+from tqdm import tqdm
+
+from lsts_jax.data.convert.converted import Converted
+from lsts_jax.data.convert.tree import Tree
+from lsts_jax.data.video.pictures import natural_order
+
+# clip_000012: the clip and the number. Roboflow appends the old suffix and a hash: clip_000012_jpg.rf.0a1b
+NUMBERED = re.compile(r"(.*?)(\d{1,15})(?:_(?:jpe?g|png|bmp|webp))?(?:\.rf\.[0-9a-zA-Z]+)?", re.DOTALL)
+
+
+def number_of(file: str) -> int | None:
+    """The number at the end of a file's name, before its suffix."""
+    found = NUMBERED.fullmatch(PurePosixPath(file).stem)
+    return int(found[2]) if found else None
+
+
+def sequence_files(tree: Tree, annotations: str, pictures: str) -> list[str]:
+    """The .txt files, one a sequence, in folders called `annotations` that have a folder called `pictures`
+    beside them."""
+    return [
+        file
+        for file in tree.annotations
+        if file.endswith(".txt")
+        and (path := PurePosixPath(file)).parent.name == annotations
+        and str(path.parents[1] / pictures) in tree.by_folder
+    ]
+
+
+def read_sequences(
+    converted: Converted, tree: Tree, annotations: str, pictures: str
+) -> Iterator[tuple[str, dict[int, int]]]:
+    """Adds the pictures of each sequence, `pictures`/NAME for `annotations`/NAME.txt, and gives its
+    annotation file and the positions of its pictures by number. Pictures of sequences without such a file are
+    dropped."""
+    folders = {}
+    for file in sequence_files(tree, annotations, pictures):
+        path = PurePosixPath(file)
+        folders[str(path.parents[1] / pictures / path.stem)] = file
+    for folder, file in tqdm(folders.items(), desc="sequences", delay=2.0, dynamic_ncols=True):
+        yield file, add_sequence(converted, tree.by_folder.get(folder, ()), folder)
+    for holder in {str(PurePosixPath(folder).parent) for folder in folders}:
+        for file in tree.by_folder[holder]:
+            if str(PurePosixPath(file).parent) not in folders:
+                converted.dropped["picture of a sequence without annotations"] += 1
+
+
+def add_sequence(converted: Converted, files: Iterable[str], video: str) -> dict[int, int]:
+    """Adds the pictures of one video; gives their positions by the number in their names. A picture without a
+    number, or with that of another picture, is dropped and counted."""
+    found: dict[int, int] = {}
+    for file in files:
+        number = number_of(file)
+        if number is None:
+            converted.dropped["picture without a number in its name"] += 1
+        elif number in found:
+            converted.dropped["picture with the number of another"] += 1
+        else:
+            found[number] = converted.add_picture(file, video, number)
+    return found
+
+
+def add_pictures(
+    converted: Converted, files: Iterable[str], sizes: Mapping[str, tuple[int, int] | None]
+) -> dict[str, int]:
+    """Adds pictures that no file groups; gives their positions by name.
+
+    Pictures of a folder whose names differ in their last number only are a video. All others are stills.
+    Where two names have one number, as 7.jpg and 07.jpg, the frames of the video are counted in natural
+    order.
+    """
+    groups: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for file in files:
+        path = PurePosixPath(file)
+        match = NUMBERED.fullmatch(path.stem)
+        groups[str(path.parent), match[1] if match else path.name].append(file)
+    videos = Counter(folder for (folder, _), members in groups.items() if len(members) > 1)
+    positions = {}
+    for (folder, prefix), members in groups.items():
+        if len(members) == 1:
+            positions[members[0]] = converted.add_picture(members[0], None, 0, sizes.get(members[0]))
+            continue
+        numbers = {file: number_of(file) for file in members}
+        if len(set(numbers.values())) < len(members):
+            ordered = natural_order(map(Path, members))
+            numbers = {path.as_posix(): place for place, path in enumerate(ordered)}
+        video = folder if videos[folder] == 1 else f"{folder}/{prefix}"
+        for file in sorted(members, key=numbers.get):
+            positions[file] = converted.add_picture(file, video, numbers[file], sizes.get(file))
+    return positions

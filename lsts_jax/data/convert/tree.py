@@ -1,0 +1,97 @@
+"""The files of the folder to convert, listed once for all formats."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from tqdm import tqdm
+
+from lsts_jax.data.video.pictures import SUFFIXES
+from lsts_jax.errors import UserError
+
+SYSTEM_FOLDERS = ("__MACOSX",)  # and those whose names begin with a dot
+
+
+@dataclass(frozen=True)
+class Tree:
+    """Paths are relative to `folder` and have slashes."""
+
+    folder: Path
+    annotations: tuple[str, ...]  # files that are no pictures; one alone where the user named it
+    pictures: tuple[str, ...]
+
+    @cached_property
+    def picture_set(self) -> frozenset[str]:
+        return frozenset(self.pictures)
+
+    @cached_property
+    def by_folder(self) -> dict[str, list[str]]:
+        """The pictures that lie in each folder, itself ("." for the top) or below."""
+        found: dict[str, list[str]] = {}
+        for file in self.pictures:
+            for parent in PurePosixPath(file).parents:
+                found.setdefault(str(parent), []).append(file)
+        return found
+
+    @cached_property
+    def by_stem(self) -> dict[str, str]:
+        """The picture at each path without suffix; of several, the first by name."""
+        return {str(PurePosixPath(file).with_suffix("")): file for file in reversed(self.pictures)}
+
+    def text(self, file: str) -> str:
+        """The text of a file, whose byte order mark is dropped. Raises `UserError` naming the file."""
+        path = self.folder / file
+        try:
+            return path.read_text(encoding="utf-8-sig")
+        except OSError as error:
+            raise UserError(f"{path}: {error.strerror}; restore it") from error
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path}: is not text in UTF-8 ({error.reason}); save it as UTF-8") from error
+
+    def rows(self, file: str, separator: str | None) -> Iterator[tuple[str, list[str]]]:
+        """The fields of each line that is not empty, with the place of the line for messages; separator None
+        stands for white space."""
+        for number, line in enumerate(self.text(file).splitlines(), start=1):
+            if line.strip():
+                yield f"{self.folder / file}, line {number}", [one.strip() for one in line.split(separator)]
+
+
+def list_tree(path: Path) -> Tree:
+    """The files below a folder or, for an annotation file, below the folder that it describes: its own, or
+    the one above a folder called annotations. Hidden files and folders are left out.
+
+    Raises `UserError` if there is no such path, or for a picture whose name no json can hold.
+    """
+    if not path.exists():
+        raise UserError(f"{path}: no such folder; name the folder of the data set, or its annotation file")
+    folder = path
+    if path.is_file():
+        folder = path.parent.parent if path.parent.name.lower() == "annotations" else path.parent
+    annotations, pictures = [], []
+    for file in tqdm(_walk(folder), desc=f"files of {folder}", unit="file", delay=2.0, dynamic_ncols=True):
+        (pictures if file.lower().endswith(SUFFIXES) else annotations).append(file)
+    for file in pictures:
+        try:
+            file.encode()
+        except UnicodeEncodeError as error:
+            raise UserError(f"{folder / repr(file)}: the name is not UTF-8; rename the picture") from error
+    if path.is_file():
+        annotations = [path.relative_to(folder).as_posix()]
+    return Tree(folder, tuple(sorted(annotations)), tuple(sorted(pictures)))
+
+
+def _walk(folder: Path) -> Iterator[str]:
+    """Files below a folder, links followed, each folder once."""
+    seen = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(one for one in folders if not one.startswith(".") and one not in SYSTEM_FOLDERS)
+        inside = Path(place).relative_to(folder).as_posix()
+        prefix = "" if inside == "." else f"{inside}/"
+        yield from (prefix + one for one in files if not one.startswith("."))

@@ -1,0 +1,133 @@
+"""Pascal VOC: an XML file a picture.
+
+    JPEGImages/clip_000001.jpg      or images/..., or beside the XML
+    Annotations/clip_000001.xml     size; object: name, bndbox, difficult
+
+Folders below these are kept. Pictures of a folder whose names differ in their last number only are a video,
+all others stills; those without an XML file are kept, without objects. Difficult objects are ignored regions,
+as VOC's metric has them; truncated and occluded are not used. The track is an object's trackid or track_id,
+also among CVAT's attributes. VOC counts pixels from 1, with both corners included, but not all tools follow:
+see `_shift`.
+"""
+
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+from xml.etree.ElementTree import Element
+
+from tqdm import tqdm
+
+from lsts_jax.data.convert.converted import Converted, whole
+from lsts_jax.data.convert.sequences import add_pictures
+from lsts_jax.data.convert.tree import Tree
+from lsts_jax.data.formats.imagenet_xml import parse_root
+from lsts_jax.errors import UserError
+
+LOOKED_FOR = "an XML file a picture, Annotations/NAME.xml for JPEGImages/NAME.jpg"
+PICTURES = ("JPEGImages", "images", "Images")
+TRACK = ("trackid", "track_id")
+
+
+class Object(NamedTuple):
+    picture: str | None
+    name: str
+    corners: tuple[float, float, float, float]
+    track: str | None
+    difficult: bool
+    where: str
+
+
+def find(tree: Tree) -> list[str]:
+    """Files beside pictures or in a folder Annotations; CVAT's own annotations.xml is none."""
+    return [
+        file
+        for file in tree.annotations
+        if file.lower().endswith(".xml")
+        and (any(name in tree.by_stem for name in _stems(file)) or "annotations/" in f"/{file}".lower())
+        and PurePosixPath(file).name != "annotations.xml"
+    ]
+
+
+def read(tree: Tree) -> Converted:
+    converted = Converted()
+    sizes: dict[str, tuple[int, int] | None] = {}
+    objects: list[Object] = []
+    for file in tqdm(find(tree), desc="XML files", unit="file", delay=2.0, dynamic_ncols=True):
+        where = str(tree.folder / file)
+        root = parse_root((tree.folder / file).read_bytes(), where)
+        picture = _picture_of(tree, file, root.findtext("filename") or "")
+        if picture is None:
+            converted.dropped["XML file without a picture"] += 1
+        elif picture in sizes:
+            raise UserError(f"{where}: {picture} has another XML file; keep one")
+        else:
+            sides = (root.findtext(f"size/{side}") or 0 for side in ("height", "width"))
+            sizes[picture] = tuple(whole(side, where, "size") for side in sides)
+        objects += [_object(item, picture, where) for item in root.iterfind("object")]
+    positions = add_pictures(converted, tree.pictures, sizes)
+    converted.categories = dict.fromkeys(sorted({one.name for one in objects}))
+    origin, extent = _shift([one.corners for one in objects])
+    converted.notes.append(
+        f"corners counted from {origin}, {'included' if extent else 'not on whole pixels'}"
+    )
+    for one in objects:
+        x1, y1, x2, y2 = one.corners
+        sides = (x1 - origin, y1 - origin, x2 - x1 + extent, y2 - y1 + extent)
+        position = None if one.picture is None else positions[one.picture]
+        ignored = "difficult" if one.difficult else ""
+        converted.add_box(position, one.name, sides, one.where, track=one.track, ignored=ignored)
+    return converted
+
+
+def _shift(corners: list[tuple[float, float, float, float]]) -> tuple[int, int]:
+    """From which number pixels count, and what is added to the difference of two corners.
+
+    Corners that are no whole numbers are points between pixels, from 0. Whole ones are pixels: counted from
+    1, as VOC does, unless there is a 0.
+    """
+    if any(side != round(side) for box in corners for side in box if abs(side) < 1 << 31):
+        return 0, 0
+    return (0 if any(min(x1, y1) < 1 for x1, y1, _, _ in corners) else 1), 1
+
+
+def _object(item: Element, picture: str | None, where: str) -> Object:
+    name = (item.findtext("name") or "").strip()
+    try:
+        corners = tuple(
+            float(item.findtext(f"bndbox/{side}") or "") for side in ("xmin", "ymin", "xmax", "ymax")
+        )
+    except ValueError as error:
+        raise UserError(f"{where}: an object has no bndbox of 4 numbers; repair it") from error
+    if not name:
+        raise UserError(f"{where}: an object has no name; repair it")
+    tracks = [item.findtext(field) for field in TRACK]
+    tracks += [
+        one.findtext("value")
+        for one in item.iterfind("attributes/attribute")
+        if one.findtext("name") in TRACK
+    ]
+    track = next((text for text in tracks if text and text.strip()), None)
+    return Object(picture, name, corners, track, (item.findtext("difficult") or "").strip() == "1", where)
+
+
+def _picture_of(tree: Tree, file: str, filename: str) -> str | None:
+    """The picture of an XML file: of the same name, or else of the name that it gives."""
+    path = PurePosixPath(file)
+    for stem in [
+        *_stems(file),
+        *_stems(str(path.with_name(Path(filename.replace("\\", "/")).stem or path.stem))),
+    ]:
+        if stem in tree.by_stem:
+            return tree.by_stem[stem]
+    return None
+
+
+def _stems(file: str) -> list[str]:
+    """Paths without suffix at which the picture of an XML file can be."""
+    stem = PurePosixPath(file).with_suffix("")
+    places = [place for place, part in enumerate(stem.parts[:-1]) if part.lower() == "annotations"]
+    elsewhere = [
+        str(PurePosixPath(*stem.parts[:place], folder, *stem.parts[place + 1 :]))
+        for place in places
+        for folder in (*PICTURES, "")
+    ]
+    return [str(stem), *elsewhere]

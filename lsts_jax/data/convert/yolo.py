@@ -1,0 +1,117 @@
+"""YOLO: a text file a picture, an object a line, in shares of the picture's sides.
+
+    images/train/clip_000000.jpg    labels/train/clip_000000.txt    or train/images and train/labels,
+    data.yaml                       names of the classes            or the text beside the picture
+
+    class x y width height                  the centre and the sides of a box
+    class x y width height track            as CVAT and Ultralytics write tracks
+    class x1 y1 x2 y2 x3 y3 ... [track]     a polygon, whose box is taken
+
+Classes are counted from 0. Their names come from a yaml with `names`, else from classes.txt, else from a file
+.names. Pictures of a folder whose names differ in their last number only are a video, all others stills;
+those without a text file are kept, without objects. Where the yaml has `kpt_shape`, points after the box are
+not used.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import PurePosixPath
+
+from tqdm import tqdm
+
+from lsts_jax.data.convert.converted import Converted, whole
+from lsts_jax.data.convert.sequences import add_pictures
+from lsts_jax.data.convert.tree import Tree
+from lsts_jax.data.convert.yolo_names import read_names
+from lsts_jax.data.threads import prepare_threads
+from lsts_jax.data.video.pictures import read_picture
+from lsts_jax.errors import UserError
+
+LOOKED_FOR = "labels/NAME.txt for images/NAME.jpg, or NAME.txt beside NAME.jpg"
+THREADS = 8
+Size = tuple[int, int]
+
+
+def find(tree: Tree) -> list[str]:
+    return sorted(_labels(tree).values())
+
+
+def read(tree: Tree) -> Converted:
+    names, points = read_names(tree)
+    labels = _labels(tree)
+    converted = Converted(names)
+    sizes = _read_sizes(tree, list(labels))
+    damaged = {file for file, size in sizes.items() if size is None}
+    converted.dropped["picture that cannot be read"] += len(damaged)
+    positions = add_pictures(converted, [file for file in tree.pictures if file not in damaged], sizes)
+    for picture, file in labels.items():
+        for where, row in tree.rows(file, None):
+            name, sides, track = parse_row(row, names, points, sizes[picture] or (1, 1), where)
+            converted.add_box(positions.get(picture), name, sides, where, track=track)
+    matched = set(labels.values())
+    lonely = [file for file in tree.annotations if "/labels/" in f"/{file}" and file.endswith(".txt")]
+    converted.dropped["text file without a picture"] += len(set(lonely) - matched)
+    return converted
+
+
+def _labels(tree: Tree) -> dict[str, str]:
+    """The text file of each picture that has one."""
+    texts = {file for file in tree.annotations if file.endswith(".txt")}
+    found = {}
+    for picture in tree.pictures:
+        stem = PurePosixPath(picture).with_suffix("")
+        head, images, tail = f"/{stem}".rpartition("/images/")
+        moved = f"{head}/labels/{tail}".removeprefix("/") if images else ""
+        for file in (f"{moved}.txt", f"{stem}.txt"):
+            if file in texts:
+                found[picture] = file
+                break
+    return found
+
+
+def parse_row(
+    row: Sequence[str], names: Sequence[str], points: bool, size: Size, where: str
+) -> tuple[str, tuple[float, ...], str | None]:
+    """Name, x, y, width, height in pixels, and the track, of a line. Raises `UserError`."""
+    number = whole(row[0], where, "class")
+    if not 0 <= number < len(names):
+        raise UserError(
+            f"{where}: class {number} is not one of the {len(names)} that have names; add its name"
+        )
+    try:
+        values = [float(value) for value in row[1:]]
+    except ValueError as error:
+        raise UserError(f"{where}: {' '.join(row)[:80]!r} has text for a number; repair it") from error
+    track = None
+    if points:
+        values = values[:4]
+    elif len(row) == 7 and row[-1].isdecimal() and values[-1] > 1:  # box, confidence, track
+        values, track = values[:4], row[-1]
+    elif len(row) > 5 and len(row) % 2 == 0:  # what follows a box or pairs is the track, or a confidence
+        track = row[-1] if row[-1].lstrip("-").isdecimal() else None
+        values = values[:-1]
+    if len(values) < 4 or len(values) % 2:
+        raise UserError(f"{where}: has {len(row)} columns, not class, x, y, width, height; repair it")
+    if len(values) == 4:
+        x, y, w, h = values
+        left, top = x - w / 2, y - h / 2
+    else:
+        left, top = min(values[::2]), min(values[1::2])
+        w, h = max(values[::2]) - left, max(values[1::2]) - top
+    height, width = size
+    return names[number], (left * width, top * height, w * width, h * height), track
+
+
+def _read_sizes(tree: Tree, files: Sequence[str]) -> dict[str, Size | None]:
+    """Height and width of pictures, None where one cannot be read."""
+
+    def size(file: str) -> Size | None:
+        try:
+            return read_picture(tree.folder / file).shape[:2]
+        except UserError:
+            return None
+
+    prepare_threads()
+    with ThreadPoolExecutor(THREADS) as pool:
+        found = tqdm(pool.map(size, files), "pictures", len(files), delay=2.0, dynamic_ncols=True)
+        return dict(zip(files, found, strict=True))

@@ -1,0 +1,40 @@
+"""The names of the classes of a data set in the format of YOLO."""
+
+import yaml
+
+from lsts_jax.data.convert.tree import Tree
+from lsts_jax.errors import UserError
+
+
+def read_names(tree: Tree) -> tuple[list[str], bool]:
+    """The names of the classes in order, and whether points follow the boxes. Raises `UserError` if no file
+    has them."""
+    for file in tree.annotations:
+        if file.endswith((".yaml", ".yml")):
+            try:
+                content = yaml.load(tree.text(file), yaml.BaseLoader)  # all scalars as text
+            except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
+                reason = " ".join(str(error).split())[:200]
+                raise UserError(f"{tree.folder / file}: is no yaml ({reason}); repair it") from error
+            if isinstance(content, dict) and content.get("names"):
+                return _names_of(content["names"], str(tree.folder / file)), "kpt_shape" in content
+    for ending in ("/classes.txt", ".names"):
+        for file in tree.annotations:
+            if f"/{file}".endswith(ending):
+                lines = [line.strip() for line in tree.text(file).splitlines()]
+                while lines and not lines[-1]:
+                    lines.pop()
+                return lines, False
+    raise UserError(
+        f"{tree.folder}: has text of YOLO but no names of the classes (data.yaml, classes.txt, obj.names); "
+        "write them into classes.txt, one a line"
+    )
+
+
+def _names_of(names: object, where: str) -> list[str]:
+    """A list, or a dict by number from 0."""
+    if isinstance(names, list):
+        return [str(name) for name in names]
+    if isinstance(names, dict) and sorted(map(str, names)) == sorted(map(str, range(len(names)))):
+        return [str(name) for _, name in sorted(names.items(), key=lambda pair: int(pair[0]))]
+    raise UserError(f"{where}: names is no list, and no table of the numbers 0, 1, 2, ...; repair it")

@@ -1,0 +1,101 @@
+"""Every format of docs/data.md: its commands run on a small tree of that shape, and the reader of COCO-VID
+gives the boxes that were worked out by hand."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from lsts_jax import cli
+from lsts_jax.config import DataConfig
+from lsts_jax.data import check
+from lsts_jax.data.convert.__main__ import run
+from lsts_jax.data.open import open_dataset
+from tests.data.convert.trees import TREES, Seen
+
+ROOT = Path(__file__).resolve().parents[3]
+COMMANDS = dict(
+    re.findall(
+        r"^    python -m lsts_jax\.data\.convert (data/\S+ .*)\n    python -m lsts_jax\.data\.check (.*)$",
+        (ROOT / "docs/data.md").read_text(),
+        re.MULTILINE,
+    )
+)
+
+
+def seen(config: DataConfig, name: str = "train") -> dict[str, list[list[Seen]]]:
+    """All that the reader gives of a list."""
+    dataset = open_dataset(config, (name,))
+
+    def objects(video, t):
+        found = dataset.objects(video, t)
+        names = ["" if ignored else dataset.class_names[c - 1]
+                 for c, ignored in zip(found.classes, found.ignored, strict=True)]  # fmt: skip
+        return [*map(Seen, names, map(tuple, found.boxes.tolist()), found.track_ids.tolist())]
+
+    return {
+        video.name: [objects(v, t) for t in range(video.num_frames)] for v, video in enumerate(dataset.videos)
+    }
+
+
+def config_of(root: Path) -> DataConfig:
+    return DataConfig(root=str(root), format="coco_vid", class_names=())
+
+
+def test_every_format_has_its_commands():
+    assert [command.split()[0] for command in COMMANDS] == [f"data/{name}" for name in TREES]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=list(TREES))
+def test_the_boxes_of_the_format_are_read(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    folder = Path(command.split()[0])
+    wanted = TREES[folder.name](folder)
+    before = sorted(folder.rglob("*"))
+    run(shlex.split(command))
+    assert sorted(folder.rglob("*")) == sorted([*before, folder / "train.json"])
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"data/{folder.name}: {folder.name}\n")
+    assert f"--config.data.root {tmp_path / folder} --config.data.train_lists train" in printed
+
+    config = cli.parse(check.Options, shlex.split(COMMANDS[command])).config.data
+    assert seen(config) == wanted
+    (report,) = check.check(config)
+    assert not report.fatal and report.facts["damaged frames"] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "ignored", "dropped"),
+    [
+        ("cvat_coco", {"iscrowd": 1}, {"box of no area": 1, "box of no picture": 1}),
+        ("cvat_mot", {"not ignored = 0": 1}, {"box of no area": 1, "box of no picture": 1}),
+        ("youtube_vis", {"iscrowd": 1}, {"box of no picture": 1, "picture that is not there": 1}),
+        ("yolo", {}, {"box of no area": 1, "text file without a picture": 1}),
+        (
+            "visdrone",
+            {"category ignored regions": 1, "category others": 1, "score 0": 1},
+            {"box of no area": 1, "box of no picture": 1, "picture of a sequence without annotations": 1},
+        ),
+        ("kitti", {"DontCare": 1}, {"box of no area": 1, "box of no picture": 1}),
+        ("voc", {"difficult": 1}, {"box of no picture": 1, "XML file without a picture": 1}),
+    ],
+)
+def test_nothing_is_dropped_without_a_word(name, ignored, dropped, tmp_path, capsys):
+    wanted = TREES[name](tmp_path)
+    run([str(tmp_path), str(tmp_path / "train.json")])
+    rows = dict(re.findall(r"^ *(.*?)  +([\d,]+)$", capsys.readouterr().out, re.MULTILINE))
+    told = ignored | dropped | {"ignored regions": sum(ignored.values()), "dropped": sum(dropped.values())}
+    told["objects"] = sum(bool(one.name) for frames in wanted.values() for frame in frames for one in frame)
+    assert {reason: int(rows[reason]) for reason in told} == told
+
+
+def test_regions_of_no_category_are_ignored_for_every_class(tmp_path):
+    TREES["visdrone"](tmp_path)
+    run([str(tmp_path), str(tmp_path / "train.json")])
+    dataset = open_dataset(
+        DataConfig(root=str(tmp_path), format="coco_vid", class_names=("car", "bus")), ("train",)
+    )
+    assert dataset.objects(0, 1).ignored.tolist() == [False, True, True]
+    assert dataset.objects(0, 0).ignored.tolist() == [False]  # the other is of pedestrians
