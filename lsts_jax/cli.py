@@ -141,15 +141,16 @@ class Hosts:
 
 
 def prepare_jax(hosts: Hosts = Hosts()) -> None:
-    """Keep compiled programs between runs, in JAX_COMPILATION_CACHE_DIR or the user's cache folder, and join
-    the other processes of a run, if there are. Of those the first alone reports what is not an error.
+    """Keep compiled programs between runs, in JAX_COMPILATION_CACHE_DIR or the user's cache folder if there is
+    one, and join the other processes of a run, if there are. Of those the first alone reports what is not an
+    error.
 
     Raises `UserError` if they cannot be found.
     """
     import jax  # here: --help and mistakes should not wait for it
 
-    if not jax.config.jax_compilation_cache_dir:
-        jax.config.update("jax_compilation_cache_dir", str(Path.home() / ".cache" / "lsts_jax" / "xla"))
+    if not jax.config.jax_compilation_cache_dir and (folder := cache_folder()):
+        jax.config.update("jax_compilation_cache_dir", str(folder))
     given = (hosts.coordinator, hosts.count, hosts.index)
     if given.count(None) not in (0, 3):
         raise UserError("--hosts: give all of --hosts.coordinator, --hosts.count and --hosts.index")
@@ -163,6 +164,14 @@ def prepare_jax(hosts: Hosts = Hosts()) -> None:
             ) from error
         if jax.process_index() > 0:
             _be_quiet()
+
+
+def cache_folder() -> Path | None:
+    """The user's cache folder for compiled programs; None for a user without a home, as in containers."""
+    try:
+        return Path.home() / ".cache" / "lsts_jax" / "xla"
+    except RuntimeError:  # HOME is unset, and the user has no account
+        return None
 
 
 def _be_quiet() -> None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, replace
 
+import jax
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -272,3 +273,19 @@ def test_saving_again_replaces(folder):
     save_config(Config(), folder / "config.json")
     save_config(replace(Config(), seed=3), folder / "config.json")
     assert load_saved_config(folder / "config.json").seed == 3
+
+
+def test_a_user_without_home_and_account_has_no_cache(monkeypatch):
+    def nobody(uid):
+        raise KeyError(uid)
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    assert cli.cache_folder() is None
+    before = jax.config.jax_compilation_cache_dir
+    try:
+        jax.config.update("jax_compilation_cache_dir", None)
+        cli.prepare_jax()
+        assert jax.config.jax_compilation_cache_dir is None
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)
