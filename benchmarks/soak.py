@@ -139,8 +139,8 @@ def _untrained(folder: Path) -> Path:
     from lsts_jax.cli import load_config
     from lsts_jax.config_io import save_config
     from lsts_jax.models.detector import build_detector
-    from lsts_jax.training.checkpoints import Checkpoints
     from lsts_jax.training.optimizer import build_optimizer
+    from lsts_jax.training.saving import Checkpoints
     from lsts_jax.training.state import init_state, init_variables
 
     config, workdir = load_config(CONFIG), folder / "untrained"

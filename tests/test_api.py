@@ -11,8 +11,8 @@ from lsts_jax.config_io import save_config
 from lsts_jax.data.transforms import to_frame
 from lsts_jax.errors import UserError
 from lsts_jax.streaming import VideoDetector
-from lsts_jax.training.checkpoints import Checkpoints
 from lsts_jax.training.optimizer import build_optimizer
+from lsts_jax.training.saving import Checkpoints
 from lsts_jax.training.state import init_state
 from tests.data.trees import write_picture
 from tests.tiny import CLASS_NAMES, tiny_config, tiny_detector

@@ -27,8 +27,8 @@ from lsts_jax.config import Config
 from lsts_jax.config_io import check_fields, save_config
 from lsts_jax.data.synthvid import SynthVIDConfig, render_dataset
 from lsts_jax.errors import Stopped, UserError
-from lsts_jax.training.checkpoints import Checkpoints
 from lsts_jax.training.optimizer import build_optimizer
+from lsts_jax.training.saving import Checkpoints
 from lsts_jax.training.state import init_state
 from tests.tiny import tiny_config, tiny_detector
 from train import Options as TrainOptions

@@ -24,8 +24,8 @@ from lsts_jax.data.video.video_io import open_source, select
 from lsts_jax.errors import UserError
 from lsts_jax.export import write_export
 from lsts_jax.export.__main__ import run
-from lsts_jax.training.checkpoints import Checkpoints
 from lsts_jax.training.optimizer import build_optimizer
+from lsts_jax.training.saving import Checkpoints
 from lsts_jax.training.state import init_state
 from tests.data.trees import write_picture
 from tests.tiny import CLASS_NAMES, tiny_config, tiny_detector

@@ -30,10 +30,10 @@ from lsts_jax.parallel import (
     whole_copy,
 )
 from lsts_jax.structs import Triplet
-from lsts_jax.training.checkpoints import Checkpoints
 from lsts_jax.training.interruption import Interruption, only_process
 from lsts_jax.training.optimizer import build_optimizer, learning_rate
 from lsts_jax.training.pretrained import load_pretrained
+from lsts_jax.training.saving import Checkpoints
 from lsts_jax.training.state import TrainState, init_state, init_variables, variables_of
 from lsts_jax.training.step import Metrics, train_step
 
@@ -98,7 +98,7 @@ def train(config: Config, workdir: Path, loader: Loader, evaluate: Evaluate) -> 
     with (
         only_process(workdir) if is_first() else nullcontext(),
         Interruption() as interruption,
-        Checkpoints(workdir, owned=True) as checkpoints,
+        Checkpoints(workdir) as checkpoints,
         MetricsLog(workdir) as log,
     ):
         detector, optimizer, state = restore_or_init(config, loader.steps_per_epoch, checkpoints, mesh)

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from lsts_jax.errors import UserError
-from lsts_jax.training.checkpoints import Checkpoints
+from lsts_jax.training.checkpoints import read_variables
 from lsts_jax.training.checksums import CHECKSUMS, find_damage, write_checksums
+from lsts_jax.training.saving import Checkpoints
 from lsts_jax.training.state import TrainState, variables_of
 
 # A file of each kind that Orbax writes, and what the flipped byte is to it.
@@ -75,9 +76,9 @@ def test_a_flipped_byte_is_told_and_the_older_one_is_there(workdir, kind):
         assert "damaged" in message and "--checkpoint 1" in message and "\n" not in message
         # Of damaged checksums any file may be the first that does not fit.
         assert str(file if kind != "checksums" else file.parent) in message
-        found, step = checkpoints.restore_variables(variables_of(state), "1")
-        assert step == 1
-        np.testing.assert_array_equal(found["params"]["w"], small_state(1).params["w"])
+    found, step = read_variables(workdir, variables_of(state), "1")
+    assert step == 1
+    np.testing.assert_array_equal(found["params"]["w"], small_state(1).params["w"])
     shutil.rmtree(workdir / "checkpoints" / "2")  # as the message says
     with Checkpoints(workdir) as checkpoints:
         assert int(checkpoints.restore(state).step) == 1
@@ -98,8 +99,7 @@ def test_only_what_is_asked_for_is_looked_at(workdir):
     """The optimizer's arrays do not matter to whoever detects."""
     flip(largest(workdir / "checkpoints" / "2", "training/ocdbt.process_0/d/*"))
     state = small_state(7)
-    with Checkpoints(workdir) as checkpoints:
-        found, _ = checkpoints.restore_variables(variables_of(state))
+    found, _ = read_variables(workdir, variables_of(state))
     np.testing.assert_array_equal(found["params"]["w"], small_state(2).params["w"])
 
 
@@ -110,8 +110,8 @@ def test_a_copy_that_is_not_whole_is_told(workdir, cut):
         file.unlink()
     else:
         file.write_bytes(file.read_bytes()[:-1])
-    with Checkpoints(workdir) as checkpoints, pytest.raises(UserError, match=file.name):
-        checkpoints.restore_variables(variables_of(small_state(7)), "best")
+    with pytest.raises(UserError, match=file.name):
+        read_variables(workdir, variables_of(small_state(7)), "best")
 
 
 @pytest.mark.parametrize("damage", [b"", b"{\xff", b"{}", b"[1, 2"])
@@ -135,8 +135,7 @@ def test_the_best_is_not_the_last_where_that_was_to_be_removed(workdir):
     shutil.copytree(best / "1", best / "9")
     (best / "9" / "metrics" / "metrics").write_text('{"mAP": 0.1}')
     write_checksums(best / "9")
-    with Checkpoints(workdir) as checkpoints:
-        assert checkpoints.restore_variables(variables_of(small_state(7)), "best")[1] == 1
+    assert read_variables(workdir, variables_of(small_state(7)), "best")[1] == 1
 
 
 def test_checkpoints_from_before_there_were_checksums_are_read(workdir):
@@ -161,18 +160,18 @@ def test_what_a_killed_process_left_half_deleted_is_removed_by_the_next_training
     for step, lost in (("0", "variables"), ("2", "metrics")):
         remains.append(shutil.copytree(workdir / "best" / "1", workdir / "best" / step))
         shutil.rmtree(remains[-1] / lost)
-    with Checkpoints(workdir, owned=True) as checkpoints:
+    with Checkpoints(workdir) as checkpoints:
         assert not any(folder.exists() for folder in remains)
         assert int(checkpoints.restore(small_state(0)).step) == 2
-        assert checkpoints.restore_variables(variables_of(small_state(0)), "best")[1] == 1
-        assert checkpoints.restore_variables(variables_of(small_state(0)), "1")[1] == 1
+        assert read_variables(workdir, variables_of(small_state(0)), "best")[1] == 1
+        assert read_variables(workdir, variables_of(small_state(0)), "1")[1] == 1
 
 
 def test_a_damaged_checkpoint_is_no_half_deleted_one(workdir):
     """Where there are not too many, a missing file is damage, and nothing is removed."""
     (workdir / "checkpoints" / "2" / "training" / "_METADATA").unlink()
     with (
-        Checkpoints(workdir, owned=True) as checkpoints,
+        Checkpoints(workdir) as checkpoints,
         pytest.raises(UserError, match="_METADATA: damaged"),
     ):
         checkpoints.restore(small_state(0))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lsts_jax.training.checkpoints import Checkpoints
+from lsts_jax.training.saving import Checkpoints
 from tests.faults.conftest import ROOT
 from tests.faults.test_damage import small_state
 
@@ -17,7 +17,7 @@ SAVES = """
 import resource, sys
 from lsts_jax import cli
 from lsts_jax.errors import UserError
-from lsts_jax.training.checkpoints import Checkpoints
+from lsts_jax.training.saving import Checkpoints
 from tests.faults.test_damage import small_state
 
 def run(arguments):

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lsts_jax.training.checkpoints import KEPT, UNFINISHED
 from lsts_jax.training.checksums import CHECKSUMS, find_damage
+from lsts_jax.training.saving import KEPT, UNFINISHED
 from tests.faults.arrays import read_arrays
 
 SEED = 20

@@ -12,8 +12,9 @@ import pytest
 
 from lsts_jax.errors import UserError
 from lsts_jax.models.detector import build_detector
-from lsts_jax.training.checkpoints import Checkpoints, load_detector
+from lsts_jax.training.checkpoints import load_detector
 from lsts_jax.training.optimizer import build_optimizer
+from lsts_jax.training.saving import Checkpoints
 from lsts_jax.training.state import init_state, init_variables
 from tests.tiny import tiny_config, tiny_detector
 
@@ -94,7 +95,7 @@ def test_a_detector_looks_as_far_as_its_offsets(run, tmp_path):
 @pytest.mark.parametrize("which", ["1", "17", "newest"])
 def test_a_checkpoint_that_is_not_there(run, which):
     workdir, config, _ = run
-    with pytest.raises(UserError, match="give latest, best or one of them"):
+    with pytest.raises(UserError, match=r"--checkpoint \w+: there is none; .*checkpoints has \[2, 3\]"):
         load_detector(config, workdir, which)
 
 

@@ -1,6 +1,7 @@
 """The folder of a run of ours, as weights to start from and as a place to leave weights."""
 
 import re
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,10 @@ from flax.traverse_util import flatten_dict
 from lsts_jax.config import Config
 from lsts_jax.config_io import load_saved_config, save_config
 from lsts_jax.errors import UserError
-from lsts_jax.training.checkpoints import LATEST, checked, load_detector
+from lsts_jax.training.checkpoints import LATEST, load_detector
 from lsts_jax.training.pretrained.arrays import Weights, in_memory
 from lsts_jax.training.pretrained.naming import SAME, Naming
+from lsts_jax.training.saving import CheckedSaver
 
 SETTINGS = ("norm", "stride_on", "pixel_mean", "pixel_std")
 
@@ -45,8 +47,8 @@ def require_no_run(workdir: Path) -> None:
 def write_run(workdir: Path, variables: dict, config: Config) -> None:
     """config.json and a checkpoint of step 0 that has `variables` and nothing else."""
     save_config(config, workdir / "config.json")
-    handlers = {"variables": ocp.StandardCheckpointHandler()}
     folder = (workdir / LATEST).absolute()
-    with ocp.CheckpointManager(folder, item_handlers=handlers, options=checked(folder)) as manager:
-        manager.save(0, args=ocp.args.Composite(variables=ocp.args.StandardSave(variables)))
-        manager.wait_until_finished()
+    folder.mkdir(exist_ok=True)
+    with closing(CheckedSaver()) as saver:
+        saver.save(folder / "0", variables=ocp.args.StandardSave(variables))
+        saver.wait()
