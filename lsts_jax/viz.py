@@ -12,6 +12,7 @@ from numpy import ndarray
 
 FONT = cv2.FONT_HERSHEY_DUPLEX
 BLACK = (0, 0, 0)
+FAR = 10_000  # pixels: boxes farther out are drawn there
 
 Colour = tuple[int, int, int]
 Rectangle = tuple[int, int, int, int]  # x1, y1, x2, y2, inclusive
@@ -71,6 +72,26 @@ def draw_detections(
     for label in reversed(labels):
         _draw_label(picture, label)
     return picture
+
+
+def draw_outline(
+    picture: UInt8[ndarray, "H W 3"], box: Float[ndarray, "4"], colour: Colour, width: int
+) -> None:
+    """Draws the border of a box into the picture: `width` pixels, half of them on either side."""
+    corners = np.rint(box).clip(-FAR, FAR).astype(int).tolist()
+    _frame(picture, corners, width // 2, width - width // 2, colour)
+
+
+def draw_note(
+    picture: UInt8[ndarray, "H W 3"], box: Float[ndarray, "4"], text: str, ink: Colour, ground: Colour
+) -> None:
+    """Writes a small text above a box into the picture, or as near to that as the picture's edges let it."""
+    font = cv2.FONT_HERSHEY_SIMPLEX, 0.5
+    (width, height), below = cv2.getTextSize(text, *font, 1)
+    x = int(np.clip(box[0], 0, max(0, picture.shape[1] - width - 2)))
+    y = int(np.clip(box[1] - below, height + 2, picture.shape[0] - below))
+    cv2.rectangle(picture, (x, y - height - 2), (x + width + 2, y + below - 1), ground, cv2.FILLED)
+    cv2.putText(picture, text, (x + 1, y), *font, ink, 1, cv2.LINE_AA)
 
 
 def contact_sheet(

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsts_jax.config import IMAGENET_VID_CLASSES
-from lsts_jax.viz import class_colour, contact_sheet, draw_detections
+from lsts_jax.viz import class_colour, contact_sheet, draw_detections, draw_outline
 
 SIZES = [(128, 192), (480, 640), (1080, 1920)]
 
@@ -168,3 +168,12 @@ def test_contact_sheet_fits_other_sizes_and_captions():
     assert (sheet[2 + head : -2, 84 : 84 + 30] == 255).all()
     caption = (sheet[: head + 2] < 128).all(axis=-1)
     assert caption[:, 2:82].any() and caption[:, 84:164].any() and not caption[:, 82:84].any()
+
+
+def test_an_outline_lies_half_on_either_side_of_the_border():
+    picture = np.zeros((40, 60, 3), np.uint8)
+    draw_outline(picture, np.float32([9.6, 10, 30, 25]), (0, 200, 0), 3)
+    rows, columns = np.nonzero(picture[..., 1])
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (9, 26, 9, 31)
+    assert np.flatnonzero(picture[20, :, 1]).tolist() == [9, 10, 11, 29, 30, 31]
+    draw_outline(picture, np.float32([-1e9, -1e9, 1e9, 1e9]), (0, 200, 0), 3)  # is outside, and no error

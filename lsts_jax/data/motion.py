@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Float64, Int, Int32
 from numpy import ndarray
 
+from lsts_jax.data.boxes import iou
 from lsts_jax.data.matlab import read_cells
 from lsts_jax.errors import UserError
 
@@ -38,7 +39,7 @@ def motion_iou(
         # a track has each frame once, so that its frames within reach are at most so many places away
         near = (k[step:] == k[:-step]) & (k[step:] >= 0) & (np.abs(f[step:] - f[:-step]) <= REACH)
         near &= f[step:] != f[:-step]
-        overlap = _iou(b[:-step][near], b[step:][near])
+        overlap = iou(b[:-step][near], b[step:][near])
         for places in (np.flatnonzero(near), np.flatnonzero(near) + step):
             np.add.at(total, order[places], overlap)
             np.add.at(count, order[places], 1)
@@ -94,10 +95,3 @@ def _motion_cells(path: Path) -> ndarray:
 def in_ranges(values: Float[ndarray, "n"]) -> dict[str, ndarray]:
     """Which objects are slow, medium and fast."""
     return {name: (values >= low) & (values <= high) for name, (low, high) in RANGES.items()}
-
-
-def _iou(a: Float[ndarray, "n 4"], b: Float[ndarray, "n 4"]) -> Float[ndarray, "n"]:
-    low, high = np.maximum(a[:, :2], b[:, :2]), np.minimum(a[:, 2:], b[:, 2:])
-    common = np.maximum(high - low + 1, 0).prod(axis=1)
-    area = lambda boxes: (boxes[:, 2:] - boxes[:, :2] + 1).prod(axis=1)
-    return common / (area(a) + area(b) - common)

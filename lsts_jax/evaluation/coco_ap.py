@@ -4,8 +4,9 @@ import numpy as np
 from jaxtyping import Float, Float64
 from numpy import ndarray
 
+from lsts_jax.data.boxes import area, sides
 from lsts_jax.errors import UserError
-from lsts_jax.evaluation.matching import Annotations, DetectionArrays, area, check, sides
+from lsts_jax.evaluation.matching import Annotations, DetectionArrays, check
 
 
 def coco_ap(annotations: Annotations, detections: DetectionArrays, num_classes: int) -> dict[str, float]:

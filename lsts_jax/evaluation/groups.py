@@ -4,8 +4,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int32
 from numpy import ndarray
 
+from lsts_jax.data.boxes import area
 from lsts_jax.data.motion import in_ranges
-from lsts_jax.evaluation.matching import Annotations, DetectionArrays, Matches, area
+from lsts_jax.evaluation.matching import Annotations, DetectionArrays, Matches
 from lsts_jax.evaluation.vid_map import blame, score
 
 SMALL, LARGE = 32**2, 96**2  # pixels of the original picture, COCO's

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64, Int32, Int64
 from numpy import ndarray
 
+from lsts_jax.data.boxes import area, intersection, sides
 from lsts_jax.errors import UserError
 
 PAIRS_AT_ONCE = 1 << 19
@@ -157,10 +158,10 @@ def touching(
         boxes = np.repeat(detections.boxes[detection].astype(np.float64), each, axis=0)
         others = annotations.boxes[target].astype(np.float64)
         detection = np.repeat(detection, each)
-        common = np.minimum(boxes[:, 2:], others[:, 2:]) - np.maximum(boxes[:, :2], others[:, :2]) + 1
-        touch = (common > 0).all(axis=1)
+        common = intersection(boxes, others)
+        touch = common > 0
         areas = area(boxes[touch]), area(others[touch])
-        yield Pairs(detection[touch], target[touch], common[touch].prod(axis=1), *areas)
+        yield Pairs(detection[touch], target[touch], common[touch], *areas)
 
 
 def object_thresholds(
@@ -178,17 +179,6 @@ def best_of_detection(pairs: Pairs, values: Float64[ndarray, "p"]) -> Float64[nd
         return values
     starts = np.flatnonzero(is_first(pairs.detection))
     return np.repeat(np.maximum.reduceat(values, starts), np.diff(starts, append=len(values)))
-
-
-def sides(boxes: Float[ndarray, "n 4"]) -> tuple[Float64[ndarray, "n"], Float64[ndarray, "n"]]:
-    """Width and height of boxes with inclusive corners."""
-    boxes = boxes.astype(np.float64)
-    return boxes[:, 2] - boxes[:, 0] + 1, boxes[:, 3] - boxes[:, 1] + 1
-
-
-def area(boxes: Float[ndarray, "n 4"]) -> Float64[ndarray, "n"]:
-    width, height = sides(boxes)
-    return width * height
 
 
 def ranges(start: Int64[ndarray, "k"], count: Int64[ndarray, "k"]) -> Int64[ndarray, "s"]:

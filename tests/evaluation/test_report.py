@@ -14,10 +14,11 @@ import pytest
 from lsts_jax.data.dataset import Objects, Sample, Video
 from lsts_jax.data.loader import read_frame
 from lsts_jax.errors import UserError
-from lsts_jax.evaluation import report
+from lsts_jax.evaluation.compare import compare
 from lsts_jax.evaluation.inside import Example, Learned, look_inside
 from lsts_jax.evaluation.matching import match
-from lsts_jax.evaluation.report import Run, operating_point, write_report
+from lsts_jax.evaluation.report import Run, clips, numbers, pictures, write_report
+from lsts_jax.evaluation.report.learned import panels
 from lsts_jax.evaluation.scoring import read_truth, score_all
 from lsts_jax.evaluation.vid_map import PrecisionRecall
 from lsts_jax.video import on_keyframe, start
@@ -109,7 +110,11 @@ def test_a_comparison_with_pictures(tmp_path):
     boxes = found_by(dataset, 0).boxes + shifts
     bad = run_of("before", found_by(dataset, 0)._replace(boxes=boxes.astype(np.float32)), truth)
     path = tmp_path / "report.html"
-    write_report(path, title="A <test>", dataset=dataset, truth=truth, run=good, baseline=bad)
+    names = tuple(video.name for video in dataset.videos)
+    both = bad.detections, good.detections
+    compared = compare(truth.annotations, *both, NAMES, truth.video_of_frame, names, resamples=20)
+    about = {"dataset": dataset, "truth": truth, "run": good, "baseline": bad, "compared": compared}
+    write_report(path, title="A <test>", **about)
     page = Page(path)
     for tag, attributes in page.tags:
         assert tag not in ("link", "iframe", "object", "embed"), tag
@@ -131,15 +136,15 @@ def test_a_comparison_with_pictures(tmp_path):
         *(f"frame {t}: 1 true, 0 false, 0 not found" for t in (1, 2, 4, 5, 6)),
         *(f"frame {t}: 0 true, 1 false, 1 not found" for t in (1, 2, 4, 5, 6)),
     }
-    scale = report.SIDE / CANVAS[1]
+    scale = pictures.SIDE / CANVAS[1]
     left, middle = round((5 + 4) * scale), round(30 * scale)
     green, red = (
         images[f"frame 4: {text}"]
         for text in ("1 true, 0 false, 0 not found", "0 true, 1 false, 1 not found")
     )
     assert green.shape == (320, 480, 3)
-    assert np.abs(green[middle, left].astype(int) - report.GREEN).max() < 60
-    assert np.abs(red[middle, left + round(30 * scale)].astype(int) - report.RED).max() < 60
+    assert np.abs(green[middle, left].astype(int) - pictures.GREEN).max() < 60
+    assert np.abs(red[middle, left + round(30 * scale)].astype(int) - pictures.RED).max() < 60
     assert red[middle, left].min() > 180  # what is annotated is white
 
 
@@ -158,11 +163,11 @@ def test_detections_alone_open_no_picture(tmp_path):
 
 
 def test_best_and_worst_are_told_apart():
-    clips = [report._Clip(str(i), np.array([i], np.int32)) for i in range(5)]
+    five = [clips.Clip(str(i), np.array([i], np.int32)) for i in range(5)]
     f1 = np.array([0.5, np.nan, 0.9, 0.1, 0.7])
-    assert report._telling(clips, [f1]) == {"Best": [(2, 0.9), (4, 0.7)], "Worst": [(3, 0.1), (0, 0.5)]}
+    assert clips.telling_clips(five, [f1]) == {"Best": [(2, 0.9), (4, 0.7)], "Worst": [(3, 0.1), (0, 0.5)]}
     other = np.array([0.6, 0.2, 0.5, 0.1, 0.6])
-    assert report._telling(clips, [f1, other]) == {
+    assert clips.telling_clips(five, [f1, other]) == {
         "Won": [(2, 0.9, 0.5), (4, 0.7, 0.6)],
         "Lost": [(0, 0.5, 0.6)],
     }
@@ -181,16 +186,16 @@ def test_operating_point_by_hand():
     )
     # The last one does not count. F1: 2/4, 4/5, 4/6, and both of score 0.5 together 6/8.
     matches = match(annotations, detections, 1)
-    assert operating_point(annotations, detections, matches) == pytest.approx((0.8, 1, 2 / 3))
+    assert numbers.operating_point(annotations, detections, matches) == pytest.approx((0.8, 1, 2 / 3))
     none = detect((0, 1, 0.9, far))
-    assert operating_point(annotations, none, match(annotations, none, 1))[1:] == (0, 0)
+    assert numbers.operating_point(annotations, none, match(annotations, none, 1))[1:] == (0, 0)
 
 
 def test_a_curve_keeps_its_ends():
     recall = np.arange(1, 1001) / 1000
-    path = report._path(PrecisionRecall(recall, 1 - recall / 2, recall, 1000))
+    path = numbers.curve_path(PrecisionRecall(recall, 1 - recall / 2, recall, 1000))
     points = np.array([point.split() for point in path[1:].split("L")], float)
-    assert len(points) == report.POINTS
+    assert len(points) == numbers.POINTS
     np.testing.assert_allclose(points[[0, -1]], [[0.1, 0.05], [100, 50]], atol=0.051)
 
 
@@ -198,8 +203,8 @@ def test_pairs_of_classes_and_shares():
     big = (0, 0, 99, 99)
     annotations = annotate(*((frame, 1 + (frame == 4), big) for frame in range(5)))
     detections = detect(*((frame, number, 0.9, big) for frame, number in enumerate((1, 2, 2, 3, 2))))
-    side = report._examine(annotations, Run("", detections, {}), NAMES)
-    shown = report._confusion(annotations, side, NAMES)
+    side = numbers.examine(annotations, Run("", detections, {}), NAMES)
+    shown = numbers.confusions_shown(annotations, side, NAMES)
     assert shown["pairs"] == [("disc", "square", 2, 0.5), ("disc", NAMES[2], 1, 0.25)]
     assert shown["matrix"][0] == [(1, 0.25), (2, 0.5), (1, 0.25), (0, 0)]
     assert [row[-1] for row in shown["matrix"]] == [(0, 0)] * 4
@@ -268,26 +273,26 @@ def test_an_example_is_drawn_where_it_is():
     offsets = np.array([[1, 0], [0, 1.0], [-1, 0]], np.float32)
     affinity = np.array([0.64, 0.36, 0.0], np.float32)
     example = Example(0, 2, 1, box, np.array([110.0, 70.0]), 20.0, affinity, 1.9, memory, 1 - memory)
-    panels = report._panels(Marked(videos=1), example, offsets)
-    cut = decode(panels["cuts"][1])
-    x, y = np.rint(panels["point"]).astype(int)
+    shown = panels(Marked(videos=1), example, offsets)
+    cut = decode(shown["cuts"][1])
+    x, y = np.rint(shown["point"]).astype(int)
     assert cut[y, x].min() > 230
-    x, y, radius, weight = panels["circles"][0]
+    x, y, radius, weight = shown["circles"][0]
     assert weight == np.float32(0.64)
     assert (
         cut[round(y), round(x)].tolist()[0] > 200
         and cut[round(y), round(x)].max(initial=0, where=[False, True, True]) < 60
     )
-    assert [row[2] / radius for row in panels["circles"][1:]] == pytest.approx([0.75, 0])
-    side = cut.shape[1] / (panels["box"][2] / 49)  # of the cut-out, in original pixels
-    assert panels["box"][:2] == pytest.approx(panels["point"] - np.array([20, 20]) * cut.shape[1] / side)
-    heat = decode(panels["maps"][0][0]).astype(int)
+    assert [row[2] / radius for row in shown["circles"][1:]] == pytest.approx([0.75, 0])
+    side = cut.shape[1] / (shown["box"][2] / 49)  # of the cut-out, in original pixels
+    assert shown["box"][:2] == pytest.approx(shown["point"] - np.array([20, 20]) * cut.shape[1] / side)
+    heat = decode(shown["maps"][0][0]).astype(int)
     assert heat.shape == (320, 480, 3)
     yellow = heat[..., 0] - heat[..., 2] > 60
     rows, columns = np.nonzero(yellow)
     assert (rows.min(), rows.max()) == pytest.approx((120, 159), abs=4)
     assert (columns.min(), columns.max()) == pytest.approx((200, 239), abs=4)
-    assert panels["maps"][1][1:] == pytest.approx((95 / 96, 0, 1))
+    assert shown["maps"][1][1:] == pytest.approx((95 / 96, 0, 1))
 
 
 def test_the_learned_part_of_the_page(tmp_path, setting):
