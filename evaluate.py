@@ -121,7 +121,7 @@ def score_files(options: Options) -> None:
         return
     found = read(options.detections)
     folder = cli.make_folder(options.workdir / "scored")
-    metrics = score_all(truth, found, names).metrics
+    metrics = score_all(truth, found, names)
     metrics |= {"frames": len(set(dataset.samples)), "detections": len(found.frame)}
     write_json(folder / "metrics.json", metrics)
     print(table(metrics))
@@ -150,8 +150,7 @@ def compare_files(options: Options, dataset, truth, a, b) -> None:
         from lsts_jax.evaluation.report import Run, write_report
 
         baseline, run = (
-            Run(name, side, score_all(truth, side, names).metrics)
-            for name, side in zip(sides, (a, b), strict=True)
+            Run(name, side, score_all(truth, side, names)) for name, side in zip(sides, (a, b), strict=True)
         )
         about = {"title": f"{sides[1]} against {sides[0]}", "dataset": dataset, "truth": truth, "run": run}
         write_report(folder / "report.html", **about, baseline=baseline, compared=found)

@@ -29,7 +29,6 @@ from lsts_jax.evaluation.matching import (
     Pairs,
     best_of_detection,
     is_first,
-    object_thresholds,
     rank,
     touching,
 )
@@ -49,25 +48,17 @@ class Errors(NamedTuple):
     missed: Bool[ndarray, "n"]
 
 
-def find_errors(
-    annotations: Annotations,
-    detections: DetectionArrays,
-    matches: Matches,
-    *,
-    iou_threshold: float = 0.5,
-    pixel_tolerance: int = 10,
-) -> Errors:
-    """Sorts the false detections and the missed objects; threshold and tolerance are those of `match`."""
+def find_errors(annotations: Annotations, detections: DetectionArrays, matches: Matches) -> Errors:
+    """Sorts the false detections and the missed objects."""
     false = np.flatnonzero((matches.taken < 0) & ~matches.hidden)
     kind, about = np.full(len(matches.taken), -1, np.int8), np.full(len(matches.taken), -1, np.int32)
     kind[false] = BACKGROUND
-    thresholds = object_thresholds(annotations.boxes, iou_threshold, pixel_tolerance)
     wrong = DetectionArrays(*(column[false] for column in detections))
     for pairs in touching(annotations, wrong, np.flatnonzero(~annotations.ignored)):
         pairs = pairs._replace(detection=false[pairs.detection])
         iou = pairs.iou
         own = detections.classes[pairs.detection] == annotations.classes[pairs.target]
-        near, enough = iou >= NEAR, iou >= thresholds[pairs.target]
+        near, enough = iou >= NEAR, iou >= matches.wanted_iou[pairs.target]
         placed = np.isin(pairs.detection, pairs.detection[own & enough])
         kind[pairs.detection[near]] = BOTH
         for number, chosen in (  # what applies first comes last

@@ -40,6 +40,7 @@ class Matches(NamedTuple):
     ties: Int64[ndarray, "t 2"]  # detection and object: others that it overlaps as much as `nearest`
     hidden: Bool[ndarray, "m"]  # half of it or more lies in an ignored region, and it takes no object
     ranked: list[Int32[ndarray, "_"]]  # of each class: its detections in falling score
+    wanted_iou: Float64[ndarray, "n"]  # what each object asks for
 
 
 class Pairs(NamedTuple):
@@ -75,7 +76,9 @@ def match(
     """
     check(annotations, detections, num_classes)
     objects = np.flatnonzero(~annotations.ignored)
-    thresholds = object_thresholds(annotations.boxes, iou_threshold, pixel_tolerance)
+    width, height = sides(annotations.boxes)
+    tolerant = width * height / ((width + pixel_tolerance) * (height + pixel_tolerance))
+    wanted_iou = np.minimum(iou_threshold, tolerant)
     count = len(detections.frame)
     taken, nearest = np.full(count, -1, np.int32), np.full(count, -1, np.int32)
     ties = [np.zeros((0, 2), np.int64)]
@@ -85,7 +88,7 @@ def match(
         first = is_first(pairs.detection[top])
         nearest[pairs.detection[top[first]]] = pairs.target[top[first]]
         ties.append(np.stack([pairs.detection[top[~first]], pairs.target[top[~first]]], axis=1))
-        enough = iou >= thresholds[pairs.target]
+        enough = iou >= wanted_iou[pairs.target]
         enough &= detections.classes[pairs.detection] == annotations.classes[pairs.target]
         found, wanted = pairs.detection[enough], pairs.target[enough]
         order = np.lexsort((wanted, -iou[enough], found, -detections.scores[found]))
@@ -94,7 +97,8 @@ def match(
     for pairs in touching(annotations, detections, np.flatnonzero(annotations.ignored)):
         hidden[pairs.detection[pairs.intersection >= 0.5 * pairs.area]] = True
     hidden &= taken < 0
-    return Matches(taken, nearest, np.concatenate(ties), hidden, rank(detections, num_classes))
+    ranked = rank(detections, num_classes)
+    return Matches(taken, nearest, np.concatenate(ties), hidden, ranked, wanted_iou)
 
 
 def _take(taken: Int32[ndarray, "m"], detection: Int64[ndarray, "p"], target: Int64[ndarray, "p"]) -> None:
@@ -162,15 +166,6 @@ def touching(
         touch = common > 0
         areas = area(boxes[touch]), area(others[touch])
         yield Pairs(detection[touch], target[touch], common[touch], *areas)
-
-
-def object_thresholds(
-    boxes: Float[ndarray, "n 4"], iou_threshold: float, pixel_tolerance: int
-) -> Float64[ndarray, "n"]:
-    """The IoU that each object asks for."""
-    width, height = sides(boxes)
-    tolerant = width * height / ((width + pixel_tolerance) * (height + pixel_tolerance))
-    return np.minimum(iou_threshold, tolerant)
 
 
 def best_of_detection(pairs: Pairs, values: Float64[ndarray, "p"]) -> Float64[ndarray, "p"]:

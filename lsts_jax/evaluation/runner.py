@@ -73,7 +73,7 @@ def evaluate(
     videos = [store.read(video) for video in sorted({video for video, _ in dataset.samples})]
     found = DetectionArrays(*map(np.concatenate, zip(*videos, strict=True)))
     found = refine(found, truth, config, len(dataset.class_names))
-    metrics = score_all(truth, found, dataset.class_names).metrics | {
+    metrics = score_all(truth, found, dataset.class_names) | {
         "frames": len(set(dataset.samples)),
         "measured_frames": frames,
         "seconds": seconds,

@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int32
@@ -12,8 +12,8 @@ from tqdm import tqdm
 from lsts_jax.data.dataset import Objects, VideoDataset
 from lsts_jax.data.motion import motion_iou, read_motion_iou
 from lsts_jax.evaluation.groups import groups_of, scores_by_group
-from lsts_jax.evaluation.matching import Annotations, DetectionArrays, Matches, match
-from lsts_jax.evaluation.vid_map import VidMap, score
+from lsts_jax.evaluation.matching import Annotations, DetectionArrays, match
+from lsts_jax.evaluation.vid_map import score
 
 
 class Truth(NamedTuple):
@@ -71,14 +71,9 @@ def _groups(values: Int32[ndarray, "n"]) -> list[ndarray]:
     return np.split(order, np.flatnonzero(np.diff(values[order])) + 1)
 
 
-class Scores(NamedTuple):
-    metrics: dict  # the part of metrics.json that is about detections
-    matches: Matches
-    official: VidMap
-
-
-def score_all(truth: Truth, found: DetectionArrays, class_names: tuple[str, ...]) -> Scores:
-    """The official metric, the same by motion, size, length of track and degradation, and COCO's AP.
+def score_all(truth: Truth, found: DetectionArrays, class_names: tuple[str, ...]) -> dict[str, Any]:
+    """The part of metrics.json that is about detections: the official metric, the same by motion, size, track
+    length and degradation, and COCO's AP.
 
     COCO's are left out where its library is not installed.
     """
@@ -92,4 +87,4 @@ def score_all(truth: Truth, found: DetectionArrays, class_names: tuple[str, ...]
         from lsts_jax.evaluation.coco_ap import coco_ap
 
         metrics["COCO"] = coco_ap(annotations, found, len(class_names))
-    return Scores(metrics | {"AP": official.AP}, matches, official)
+    return metrics | {"AP": official.AP}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lsts_jax.evaluation.vid_map import DetectionArrays
+from lsts_jax.evaluation.matching import DetectionArrays
 from lsts_jax.files import write_whole
 
 KEY = "key.json"

@@ -15,9 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from lsts_jax.evaluation.matching import Annotations, DetectionArrays, Matches, is_first, match
-
-__all__ = ["Annotations", "DetectionArrays", "PrecisionRecall", "VidMap", "blame", "score", "vid_map"]
+from lsts_jax.evaluation.matching import Annotations, DetectionArrays, Matches, is_first
 
 
 class PrecisionRecall(NamedTuple):
@@ -37,35 +35,6 @@ class VidMap(NamedTuple):
     curves: dict[str, PrecisionRecall]
 
 
-def vid_map(
-    annotations: Annotations,
-    detections: DetectionArrays,
-    class_names: tuple[str, ...],
-    *,
-    iou_threshold: float = 0.5,
-    pixel_tolerance: int = 10,
-    in_range: Bool[ndarray, "n"] | None = None,
-) -> VidMap:
-    """Scores the detections of a data set by ImageNet VID's metric.
-
-    A detection that takes no object and of which an ignored region of its frame covers half or more counts
-    neither as true nor as false. `iou_threshold` and `pixel_tolerance`: see `match`, which several scores of
-    the same detections can share. `in_range` restricts the score to some of the objects by FGFA's rules for
-    slow, medium and fast ones, which are `blame`'s.
-
-    Raises `UserError` as `match` does.
-    """
-    matches = match(
-        annotations,
-        detections,
-        len(class_names),
-        iou_threshold=iou_threshold,
-        pixel_tolerance=pixel_tolerance,
-    )
-    weights = None if in_range is None else blame(annotations, detections, matches, in_range)
-    return score(annotations, detections, matches, class_names, in_range=in_range, weights=weights)
-
-
 def score(
     annotations: Annotations,
     detections: DetectionArrays,
@@ -75,7 +44,10 @@ def score(
     in_range: Bool[ndarray, "n"] | None = None,
     weights: Float[ndarray, "m"] | None = None,
 ) -> VidMap:
-    """Average precision of detections that are matched.
+    """ImageNet VID's average precision of detections that are matched.
+
+    A detection that takes no object and of which an ignored region of its frame covers half or more counts
+    neither as true nor as false. For slow, medium and fast objects by FGFA's rules `weights` are `blame`'s.
 
     Args:
       in_range: the objects to be found; a detection that takes another counts neither way. All by default.

@@ -6,7 +6,8 @@ from scipy.io import savemat
 
 from lsts_jax.data.motion import in_ranges, motion_iou, read_motion_iou
 from lsts_jax.errors import UserError
-from lsts_jax.evaluation.vid_map import Annotations, DetectionArrays, vid_map
+from lsts_jax.evaluation.matching import Annotations, DetectionArrays
+from tests.evaluation.metric import vid_map
 
 
 def square(x, size=10):

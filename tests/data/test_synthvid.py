@@ -561,12 +561,12 @@ def test_scores_of_degraded_and_of_clean_objects(marked, small):
         np.ones(clean.sum(), np.float32),
         truth.annotations.boxes[clean],
     )
-    metrics = score_all(truth, found, data.class_names).metrics
+    metrics = score_all(truth, found, data.class_names)
     assert metrics["mAP by degraded"] == {"degraded": 0.0, "clean": pytest.approx(1.0)}
     data = open_dataset(DataConfig(root=str(small), class_names=()), ("VID_val_videos",))
     truth = read_truth(data)
     assert truth.degraded is None
-    assert "mAP by degraded" not in score_all(truth, found, data.class_names).metrics
+    assert "mAP by degraded" not in score_all(truth, found, data.class_names)
 
 
 # --- benchmarks -----------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import pytest
 
 from lsts_jax.evaluation.compare import _rank, average_precision, compare, table
 from lsts_jax.evaluation.matching import Annotations, DetectionArrays, match
-from lsts_jax.evaluation.vid_map import vid_map
+from tests.evaluation.metric import vid_map
 
 NAMES = ("ant", "bee")
 VIDEOS, FRAMES = 10, 4

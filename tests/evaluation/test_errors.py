@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from lsts_jax.evaluation import matching
 from lsts_jax.evaluation.errors import KINDS, confusion, costs, find_errors
 from lsts_jax.evaluation.matching import match
-from lsts_jax.evaluation.vid_map import vid_map
+from tests.evaluation.metric import vid_map
 from tests.evaluation.test_vid_map import annotate, annotation, detect, detection
 
 NAMES = ("ant", "bee")
@@ -188,7 +188,7 @@ def test_agrees_with_nested_loops_and_mended_data(rows, detection_rows, threshol
     kept, matching.PAIRS_AT_ONCE = matching.PAIRS_AT_ONCE, pairs_at_once
     try:
         matches = match(annotations, detections, len(names), iou_threshold=threshold)
-        errors = find_errors(annotations, detections, matches, iou_threshold=threshold)
+        errors = find_errors(annotations, detections, matches)
     finally:
         matching.PAIRS_AT_ONCE = kept
     for i in range(len(detections.frame)):

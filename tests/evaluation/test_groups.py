@@ -5,7 +5,7 @@ import pytest
 
 from lsts_jax.evaluation.groups import by_size, by_track_length, groups_of, scores_by_group
 from lsts_jax.evaluation.matching import Annotations, DetectionArrays, match
-from lsts_jax.evaluation.vid_map import vid_map
+from tests.evaluation.metric import vid_map
 
 
 def square(x, size):

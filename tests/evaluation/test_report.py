@@ -92,7 +92,7 @@ def found_by(dataset, shift, score=0.9):
 
 
 def run_of(name, detections, truth, **metrics):
-    return Run(name, detections, score_all(truth, detections, NAMES).metrics | metrics)
+    return Run(name, detections, score_all(truth, detections, NAMES) | metrics)
 
 
 @pytest.fixture(scope="module")

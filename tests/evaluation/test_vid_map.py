@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from lsts_jax.errors import UserError
 from lsts_jax.evaluation import matching
-from lsts_jax.evaluation.vid_map import Annotations, DetectionArrays, vid_map
+from lsts_jax.evaluation.matching import Annotations, DetectionArrays
+from tests.evaluation.metric import vid_map
 
 
 def annotate(*rows):
