@@ -7,6 +7,8 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from jaxtyping import Bool, Float32, Int32, UInt8
 from numpy import ndarray
 
+from lsts_jax.data.counts import Counts
+
 
 class Video(NamedTuple):
     """A video, or a still: a video of one frame."""
@@ -44,6 +46,7 @@ class VideoDataset(Protocol):
     class_names: tuple[str, ...]  # those of the config or, where it names none, all that the data has
     videos: Sequence[Video]
     samples: Sequence[Sample]  # the frames that the lists name, in their order; all others can be read too
+    counts: Counts | None  # of the annotations in the files; None where only reading every frame tells
 
     def frame(self, video: int, t: int) -> UInt8[ndarray, "H W 3"]:
         """The picture, RGB."""

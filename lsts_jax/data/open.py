@@ -1,5 +1,6 @@
 """Opens the data set that a config names."""
 
+import logging
 from pathlib import Path
 
 from lsts_jax.config import DataConfig
@@ -9,6 +10,8 @@ from lsts_jax.data.formats.imagenet_vid import ImageNetVID
 from lsts_jax.data.formats.mot import MOTChallenge
 from lsts_jax.data.formats.tfds_source import TFDSVideos
 from lsts_jax.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 READERS = {"imagenet_vid": ImageNetVID, "coco_vid": CocoVID, "mot": MOTChallenge, "tfds": TFDSVideos}
 
@@ -22,6 +25,14 @@ def open_dataset(config: DataConfig, lists: tuple[str, ...]) -> VideoDataset:
 
     Raises `UserError` naming what is missing, or the line of a list that is wrong.
     """
+    dataset = read_dataset(config, lists)
+    if dataset.counts and (losses := dataset.counts.losses()):
+        logger.warning("%s; python -m lsts_jax.data.check tells more", losses)
+    return dataset
+
+
+def read_dataset(config: DataConfig, lists: tuple[str, ...]) -> VideoDataset:
+    """As `open_dataset`, without a warning about annotations that cannot be used."""
     if not Path(config.root).is_dir():
         raise UserError(
             f"config.data.root {config.root}: no such folder; set --config.data.root to that of the data set"

@@ -60,6 +60,8 @@ class CocoVID:
     Objects whose category is not in `config.class_names` are left out. A video that two files name is two.
     """
 
+    counts = None
+
     def __init__(self, config: DataConfig, lists: tuple[str, ...]):
         self.root = Path(config.root)
         contents = [read_json(_find_json(self.root, name)) for name in lists]

@@ -8,10 +8,11 @@ import pytest
 
 from lsts_jax.config import DataConfig
 from lsts_jax.data.dataset import VideoDataset
+from lsts_jax.data.formats import mot_frames
 from lsts_jax.data.open import open_dataset
 from lsts_jax.data.video.video_io import VideoWriter, open_source
 from lsts_jax.errors import UserError
-from tests.data.trees import picture, write_sequence
+from tests.data.trees import picture, write_picture, write_sequence
 
 MOT15 = """1,7,1,1,10,20,1,-1,-1,-1
 3,7,11.5,5,10,20,1,-1,-1,-1
@@ -81,17 +82,17 @@ def test_a_video_file_serves_any_frame_in_any_order(config, tmp_path):
 
 
 def test_a_video_shorter_than_its_header_is_named(config, tmp_path, monkeypatch):
-    from lsts_jax.data.formats import mot
-
     with VideoWriter(tmp_path / "V" / "clip.mp4", 10, (48, 64)) as video:
         for t in range(6):
             video.write(picture(t))
     (tmp_path / "V/gt").mkdir()
     (tmp_path / "V/gt/gt.txt").touch()
-    monkeypatch.setattr(mot, "open_source", lambda path: replace(open_source(path), num_frames=9))
+    monkeypatch.setattr(mot_frames, "open_source", lambda path: replace(open_source(path), num_frames=9))
     dataset = open_dataset(config, ("V:2-8",))
-    with pytest.raises(UserError, match=r"clip\.mp4: ends after 6 frames, before frame 7"):
-        dataset.frame(0, 0)
+    assert dataset.frame(0, 3).shape == (48, 64, 3)
+    for t in (4, 5):
+        with pytest.raises(UserError, match=rf"clip\.mp4, frame {2 + t}: .*the video ends before it"):
+            dataset.frame(0, t)
 
 
 @pytest.mark.parametrize(
@@ -110,11 +111,21 @@ def test_a_wrong_name_is_named(config, name, message):
 
 
 @pytest.mark.parametrize(
-    "line", ["1,2,3,4,5,6", "0,1,1,1,9,9,1,-1,-1,-1", "1,1,x,1,9,9,1,-1,-1,-1", "1,1,nan,1,9,9,1,1,1", "a"]
+    "line, wrong",
+    [
+        ("1,2,3,4,5,6", "'1,2,3,4,5,6' is not frame, id"),
+        ("0,1,1,1,9,9,1,-1,-1,-1", "no picture carries the number 0"),
+        ("-1,1,1,1,9,9,1,-1,-1,-1", "'{line}' has a frame or an id that is no"),
+        ("1.5,1,1,1,9,9,1,-1,-1,-1", "'{line}' has a frame or an id that is no"),
+        ("1,0.5,1,1,9,9,1,-1,-1,-1", "'{line}' has a frame or an id that is no"),
+        ("1,1,x,1,9,9,1,-1,-1,-1", "'1,1,x,"),
+        ("1,1,nan,1,9,9,1,1,1", "'1,1,nan,"),
+        ("a", "'a' is not frame, id"),
+    ],
 )
-def test_a_wrong_row_is_named(config, tmp_path, line):
+def test_a_wrong_row_is_named(config, tmp_path, line, wrong):
     (tmp_path / "S1/gt/gt.txt").write_text(MOT15 + line)
-    with pytest.raises(UserError, match=rf"gt\.txt, line 6: '{line}'"):
+    with pytest.raises(UserError, match=r"gt\.txt, line 6: " + wrong.format(line=line)):
         open_dataset(config, ("S1",))
 
 
@@ -124,7 +135,7 @@ def test_what_is_missing_is_named(config, tmp_path):
     write_sequence(tmp_path / "test", 2, "")
     (tmp_path / "test/gt/gt.txt").unlink()
     for name, message in [
-        ("empty", "has 0 frames"),
+        ("empty", "empty/img1: there are no pictures"),
         ("none", "no folder img1 and 0 video files"),
         ("test", r"gt\.txt: no such file"),
     ]:
@@ -155,3 +166,144 @@ def test_the_class_can_be_left_to_the_reader(tmp_path):
     write_sequence(tmp_path / "s", 2, "1,1,5,5,10,10,1,-1,-1,-1\n")
     config = DataConfig(root=str(tmp_path), format="mot", class_names=())
     assert open_dataset(config, ("s",)).class_names == ("person",)
+
+
+def write_numbered(folder, numbers, rows, *, name="{:06d}.png", columns="1,1,1", labels=()):
+    """Pictures of these numbers, and a row each for frames, whose x from 1 is ten times the frame."""
+    for number in numbers:
+        write_picture(folder / "img1" / name.format(number), picture(10 * number))
+    (folder / "gt").mkdir(parents=True)
+    text = "".join(f"{frame},1,{10 * frame},20,30,40,{columns}\n" for frame in rows)
+    (folder / "gt/gt.txt").write_text(text)
+    if labels:
+        (folder / "gt/labels.txt").write_text("\n".join(labels))
+    return DataConfig(root=str(folder.parent), format="mot", class_names=(), train_lists=("S",), val_lists=())
+
+
+@pytest.mark.parametrize(
+    "numbers, rows, name",
+    [
+        ((1, 2, 4, 5, 6), (1, 2, 4, 5, 6), "{:06d}.png"),  # one was taken out
+        ((1, 3, 5, 7), range(1, 8), "{:06d}.png"),  # every second, rows of all
+        ((11, 12, 13), (11, 13), "{:06d}.png"),  # an excerpt
+        ((0, 1, 2), (0, 1, 2), "{:06d}.png"),
+        ((1, 2, 3), range(1, 6), "{:06d}.png"),  # rows beyond the end
+        ((2, 10, 9), (2, 9, 10), "cam2_{}.png"),
+    ],
+)
+def test_a_row_belongs_to_the_picture_that_carries_its_number(tmp_path, caplog, numbers, rows, name):
+    dataset = open_dataset(write_numbered(tmp_path / "S", numbers, rows, name=name), ("S", "S:1-3"))
+    for video, start in ((0, 0), (1, 1)):
+        for t in range(dataset.videos[video].num_frames):
+            number = sorted(numbers)[start + t]
+            assert dataset.frame_name(video, t).endswith(name.format(number))
+            assert dataset.frame(video, t)[0, 0, 0] == 10 * number
+            boxes = dataset.objects(video, t).boxes
+            assert boxes[:, 0].tolist() == ([10 * number - 1] if number in rows else [])
+    strangers = len(set(rows) - set(numbers))
+    assert dataset.counts.lost.total() == strangers and dataset.counts.read.total() == len(rows) - strangers
+    warnings = [record.getMessage() for record in caplog.records if "of no picture" in record.getMessage()]
+    assert len(warnings) == (strangers > 0)
+    assert all(
+        f"{strangers} of {len(rows)}" in warning and "gt.txt, line " in warning for warning in warnings
+    )
+
+
+@pytest.mark.parametrize(
+    "numbers, rows, name, message",
+    [
+        (range(6), range(1, 7), "{:06d}.png", r"gt\.txt, line 6: no picture carries the number 6"),
+        (range(1, 7), range(6), "{:06d}.png", "frames 0 to 5, pictures are numbered 1 to 6: number both"),
+        (range(11, 15), range(1, 5), "{:06d}.png", "numbered 11 to 14"),
+        ((1, 2), (1, 2), "{}_left1.png", "carry the same number"),
+        ((1,), (1,), "left.png", "carries no number"),
+    ],
+)
+def test_numbers_that_do_not_fit_are_refused(tmp_path, numbers, rows, name, message):
+    config = write_numbered(tmp_path / "S", numbers, rows, name=name)
+    with pytest.raises(UserError, match=message):
+        open_dataset(config, ("S",))
+
+
+def test_a_row_of_a_video_belongs_to_its_frame(tmp_path, monkeypatch):
+    """Frames count from 1; one that cannot be decoded shifts none of the others."""
+    config = write_numbered(tmp_path / "S", (), (1, 3, 6, 9))
+    with VideoWriter(tmp_path / "S" / "clip.mp4", 10, (48, 64)) as video:
+        for t in range(6):
+            video.write(picture(40 * t))
+    (tmp_path / "S/._clip.mp4").write_bytes(b"of a desktop")
+    source = open_source(tmp_path / "S" / "clip.mp4")
+    damaged = replace(source, read=lambda: (frame for frame in source.read() if frame[0] not in (0, 3)))
+    monkeypatch.setattr(mot_frames, "open_source", lambda path: damaged)
+    dataset = open_dataset(config, ("S",))
+    assert dataset.counts.lost == {"of no picture": 1}
+    assert [len(dataset.objects(0, t).boxes) for t in range(6)] == [1, 0, 1, 0, 0, 1]
+    for t in (1, 2, 4, 5):
+        assert abs(dataset.frame(0, t)[..., 0].mean() - 40 * t) < 7
+    for t in (0, 3):
+        with pytest.raises(UserError, match=f"frame {t}: cannot be decoded"):
+            dataset.frame(0, t)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_text_of_editors_is_read(tmp_path, encoding):
+    config = write_numbered(tmp_path / "S", (1, 2), (1, 2), columns="1,2,1", labels=("cat", "dog"))
+    for file in (tmp_path / "S/gt").iterdir():
+        file.write_text(file.read_text().replace("\n", "\r\n"), encoding=encoding)
+    dataset = open_dataset(config, ("S",))
+    assert dataset.class_names == ("cat", "dog") and dataset.objects(0, 1).classes.tolist() == [2]
+
+
+def test_classes_of_cvat(tmp_path):
+    """Corners count from 0; pictures whose names are more than a number are counted from 1."""
+    config = write_numbered(
+        tmp_path / "S", range(4), (1, 2, 3), name="frame_{:06d}.PNG", labels=("car", "bus", "person")
+    )
+    rows = [
+        "1,1,10,20,30,40,1,1,0.9",
+        "2,2,10,20,30,40,1,2,1",
+        "2,3,1,2,3,4,1,3,1,0",
+        "4,1,10,20,30,40,0,1,1",
+    ]
+    (tmp_path / "S/gt/gt.txt").write_text("\n".join(rows))
+    dataset = open_dataset(config, ("S",))
+    assert dataset.class_names == ("car", "bus", "person")
+    assert [dataset.objects(0, t).classes.tolist() for t in range(4)] == [[1], [2, 3], [], [0]]
+    assert dataset.objects(0, 1).boxes.tolist() == [[10, 20, 39, 59], [1, 2, 3, 5]]
+    assert dataset.counts.read == {"car": 1, "bus": 1, "person": 1} and dataset.counts.ignored == {
+        "conf 0": 1
+    }
+    some = open_dataset(replace(config, class_names=("person", "bus")), ("S",))
+    assert [some.objects(0, t).classes.tolist() for t in range(4)] == [[], [2, 1], [], []]
+    assert some.counts.dropped == {"class car": 2}
+    with pytest.raises(
+        UserError, match=r"labels\.txt is in config\.data\.class_names.*there: car, bus, person"
+    ):
+        open_dataset(replace(config, class_names=("whale",)), ("S",))
+    (tmp_path / "S/gt/gt.txt").write_text("1,1,10,20,30,40,1,4,1")
+    with pytest.raises(UserError, match=r"gt\.txt, line 1: class 4 is not in labels\.txt"):
+        open_dataset(config, ("S",))
+
+
+def test_columns_of_visdrone_are_refused(tmp_path):
+    config = write_numbered(tmp_path / "S", (1, 2), (1, 2), columns="1,4,0,1")
+    with pytest.raises(UserError, match=r"VisDrone's category.*lsts_jax\.data\.convert"):
+        open_dataset(config, ("S",))
+
+
+def test_a_box_of_no_area_is_lost_with_a_word(tmp_path, caplog):
+    config = write_numbered(tmp_path / "S", (1, 2), (1,))
+    with (tmp_path / "S/gt/gt.txt").open("a") as file:
+        file.write("2,1,10,20,0,40,1,1,1\n2,2,10,20,-3,-4,1,1,1\n")
+    dataset = open_dataset(config, ("S",))
+    assert dataset.counts.lost == {"of no area": 2} and not len(dataset.objects(0, 1).boxes)
+    assert "2 of 3 annotations cannot be used" in caplog.text and "gt.txt, line 2" in caplog.text
+
+
+def test_a_damaged_first_picture_is_no_end(tmp_path):
+    config = write_numbered(tmp_path / "S", (1, 2), (1, 2))
+    (tmp_path / "S/img1/000001.png").write_bytes(b"")
+    dataset = open_dataset(config, ("S",))
+    assert dataset.objects(0, 1).size == (48, 64)
+    with pytest.raises(UserError, match=r"000001\.png"):
+        dataset.frame(0, 0)

@@ -1,0 +1,163 @@
+"""The frames of a sequence, each with the number that rows of gt.txt call it by."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock
+
+import cv2
+import numpy as np
+from jaxtyping import Int64, UInt8
+from numpy import ndarray
+
+from lsts_jax.data.formats.mot_rows import Rows
+from lsts_jax.data.video.pictures import decode_picture, natural_order, pictures_in, read_picture
+from lsts_jax.data.video.video_io import VIDEO_SUFFIXES, open_source
+from lsts_jax.errors import UserError
+
+JPEG_QUALITY = 95
+
+
+class PictureFrames:
+    """Frames that are picture files, in the order of their numbers."""
+
+    def __init__(self, files: Sequence[Path], numbers: Sequence[int], size: tuple[int, int]):
+        self.files, self.numbers, self.size = files, numbers, size
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def read(self, t: int) -> UInt8[ndarray, "H W 3"]:
+        return read_picture(self.files[t])
+
+    def name(self, t: int) -> str:
+        return str(self.files[t])
+
+    def cut(self, start: int, stop: int) -> "PictureFrames":
+        return PictureFrames(self.files[start:stop], self.numbers[start:stop], self.size)
+
+
+class VideoFrames:
+    """Frames start..stop - 1 of a video file, in any order; their numbers count from 1.
+
+    Seeking in a video is slow where keyframes are far apart, and not exact in every container. The file is
+    therefore decoded once, at the first use in a process, and its frames are kept as JPEG of quality 95 in
+    memory: a fifth of the bytes of PNG, encoded in a twentieth of the time, and what img1 would hold.
+    """
+
+    def __init__(self, file: Path, start: int, stop: int, size: tuple[int, int]):
+        self.file, self.start, self.stop, self.size = file, start, stop, size
+        self.numbers = range(start + 1, stop + 1)
+        self._encoded: dict[int, bytes] | None = None
+        self._lock = Lock()
+
+    def __reduce__(self):
+        return VideoFrames, (self.file, self.start, self.stop, self.size)
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def read(self, t: int) -> UInt8[ndarray, "H W 3"]:
+        with self._lock:
+            if self._encoded is None:
+                self._encoded = self._encode()
+        if t not in self._encoded:
+            raise UserError(
+                f"{self.name(t)}: cannot be decoded, or the video ends before it; restore the file or name "
+                "a range without it in the list"
+            )
+        return decode_picture(self._encoded[t], self.name(t))
+
+    def name(self, t: int) -> str:
+        return f"{self.file}, frame {self.start + t}"
+
+    def cut(self, start: int, stop: int) -> "VideoFrames":
+        return VideoFrames(self.file, self.start + start, self.start + stop, self.size)
+
+    def _encode(self) -> dict[int, bytes]:
+        """JPEG files by frame; those that cannot be decoded are left out."""
+        encoded = {}
+        for number, image in open_source(self.file):
+            if number >= self.stop:
+                break
+            if number >= self.start:
+                bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+                data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
+                encoded[number - self.start] = data.tobytes()
+        return encoded
+
+
+def open_frames(folder: Path, *, of_cvat: bool) -> PictureFrames | VideoFrames:
+    """All frames of a sequence. CVAT takes the number from a name that is nothing but one, and otherwise
+    counts the pictures from 1.
+
+    Raises `UserError` if there are none, or if it is not clear which number each picture carries.
+    """
+    if (folder / "img1").is_dir():
+        files = pictures_in(folder / "img1")
+        if not files:
+            raise UserError(f"{folder / 'img1'}: there are no pictures; put them there")
+        if of_cvat and not all(re.fullmatch("[0-9]+", file.stem) for file in files):
+            numbered = dict(enumerate(natural_order(files), start=1))
+        else:
+            numbered = number_pictures(files)
+        return PictureFrames(list(numbered.values()), list(numbered), _size(list(numbered.values())))
+    files = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in VIDEO_SUFFIXES]
+    files = [file for file in files if not file.name.startswith(".")]
+    if len(files) != 1:
+        raise UserError(
+            f"{folder}: holds no folder img1 and {len(files)} video files; a sequence has pictures in img1 "
+            "or one video file"
+        )
+    source = open_source(files[0])
+    return VideoFrames(files[0], 0, source.num_frames or sum(1 for _ in source), source.size)
+
+
+def number_pictures(files: Sequence[Path]) -> dict[int, Path]:
+    """Pictures by the last number in their names, in its order. Raises `UserError` where two carry the same,
+    or one none."""
+    numbered: dict[int, Path] = {}
+    for file in files:
+        digits = re.findall("[0-9]+", file.stem)
+        if not digits or len(digits[-1]) > 15:
+            raise UserError(
+                f"{file}: carries no number, by which rows of gt.txt find their picture; name it after its "
+                "frame, such as 000001.jpg"
+            )
+        other = numbered.setdefault(int(digits[-1]), file)
+        if other != file:
+            raise UserError(
+                f"{other} and {file.name} carry the same number at the end of their names, by which rows of "
+                "gt.txt find their picture; rename or remove one"
+            )
+    return dict(sorted(numbered.items()))
+
+
+def pair(rows: Rows, numbers: Sequence[int], file: Path) -> Int64[ndarray, "n"]:
+    """Position of the frame that carries each row's number, -1 where none does; `numbers` are those of the
+    frames in rising order.
+
+    Raises `UserError` naming the file and a line if no row has a frame, or if all would have one were they
+    counted from one more or less.
+    """
+    known = np.array(numbers, np.int64)
+    found = np.isin(rows.frames, known)
+    off_by_one = any(np.isin(rows.frames + shift, known).all() for shift in (-1, 1))
+    if not found.all() and (off_by_one or not found.any()):
+        first = np.argmin(found)
+        raise UserError(
+            f"{file}, line {rows.lines[first]}: no picture carries the number {rows.frames[first]}; rows are "
+            f"of frames {rows.frames.min()} to {rows.frames.max()}, pictures are numbered {known[0]} to "
+            f"{known[-1]}: number both alike"
+        )
+    return np.where(found, np.searchsorted(known, rows.frames), -1)
+
+
+def _size(files: Sequence[Path]) -> tuple[int, int]:
+    """Of the first picture that can be read. Raises `UserError` if none can."""
+    for file in files:
+        try:
+            return read_picture(file).shape[:2]
+        except UserError as error:
+            last = error
+    raise last
