@@ -1,6 +1,7 @@
 """Convert a data set to COCO-VID: python -m lsts_jax.data.convert FOLDER FOLDER/train.json"""
 
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -11,7 +12,6 @@ import tyro
 
 from lsts_jax import cli
 from lsts_jax.data.convert import cvat_coco, cvat_mot, kitti, visdrone, voc, yolo, youtube_vis
-from lsts_jax.data.convert.coco_files import json_files, mentions
 from lsts_jax.data.convert.coco_json import root_of, write_json
 from lsts_jax.data.convert.converted import Converted
 from lsts_jax.data.convert.table import to_text
@@ -53,13 +53,15 @@ def run(arguments: Sequence[str]) -> None:
     tree = list_tree(options.source)
     root = root_of(tree.folder, options.out)
     name = recognise(tree, options.source) if options.format == "recognise" else options.format
+    if not FORMATS[name].find(tree):
+        raise UserError(f"--format {name}: {options.source} has no {FORMATS[name].LOOKED_FOR}")
     converted = FORMATS[name].read(tree)
     check_pictures(converted, tree)
     converted = choose_videos(converted, options.videos)
     print(f"{options.source}: {name}\n{to_text(converted)}")
     cli.make_folder(options.out.parent)
     write_json(converted, tree.folder, root, options.out, name)
-    list_name = options.out.absolute().relative_to(root).with_suffix("").as_posix()
+    list_name = Path(os.path.abspath(options.out)).relative_to(root).with_suffix("").as_posix()
     print(f"{options.out}: use it with --config.data.format coco_vid --config.data.root {root} "
           f"--config.data.train_lists {list_name}")  # fmt: skip
 
@@ -87,8 +89,8 @@ def _read_as_it_stands(tree: Tree) -> str:
             return f"{file} without labels.txt is MOTChallenge, read as it is by --config.data.format mot"
     if any(f"/{file}".find("/Annotations/VID/") >= 0 for file in tree.annotations):
         return "is in the layout of ILSVRC, read as it is by --config.data.format imagenet_vid"
-    for file in json_files(tree):
-        if mentions(tree, file, "images", "video_id") and not mentions(tree, file, "file_names"):
+    for file, fields in tree.json_fields.items():
+        if {"images", "video_id"} <= fields and "file_names" not in fields:
             return f"{file} is COCO-VID, read as it is by --config.data.format coco_vid"
     if any(Path(file).name == "annotations.xml" for file in tree.annotations) and not any(
         module.find(tree) for module in FORMATS.values()

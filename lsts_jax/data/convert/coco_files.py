@@ -1,12 +1,10 @@
 """What the formats of COCO's kind share: reading the json, and finding the pictures that it names."""
 
 import json
-import re
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from lsts_jax.data.convert.coco_json import is_ours
 from lsts_jax.data.convert.converted import whole
 from lsts_jax.data.convert.tree import Tree
 from lsts_jax.errors import UserError
@@ -14,15 +12,15 @@ from lsts_jax.errors import UserError
 PROBES = 50  # pictures that tell where all are
 
 
-def json_files(tree: Tree) -> list[str]:
-    """The json files of a tree that are no earlier conversion."""
-    return [file for file in tree.annotations if file.endswith(".json") and not is_ours(tree.folder / file)]
-
-
-def mentions(tree: Tree, file: str, *fields: str) -> bool:
-    """Whether a json has fields of all these names, as far as its text tells."""
-    text = tree.text(file)
-    return all(re.search(rf'"{field}"\s*:', text) for field in fields)
+def one_of(files: Sequence[str], tree: Tree) -> str:
+    """The only json of a format. Raises `UserError` if there are several: they are splits, and training and
+    validation belong into files of their own."""
+    first, *others = files
+    if others:
+        raise UserError(
+            f"{tree.folder}: has {', '.join(files)}; name the one to convert, instead of the folder"
+        )
+    return first
 
 
 def load(tree: Tree, file: str, *lists: str) -> dict[str, list[dict[str, Any]]]:
@@ -40,10 +38,13 @@ def load(tree: Tree, file: str, *lists: str) -> dict[str, list[dict[str, Any]]]:
 
 
 def names_by_id(items: list[dict[str, Any]], where: str) -> dict[int, str]:
-    """The names of the categories, in the order of their ids."""
+    """The names of the categories, in the order of their ids. Raises `UserError`."""
     names = {}
     for number, item in enumerate(items):
-        names[whole(item.get("id"), f"{where}: categories[{number}]", "id")] = str(item.get("name"))
+        place = f"{where}: categories[{number}]"
+        if not isinstance(item.get("name"), str) or not item["name"]:
+            raise UserError(f"{place} has no name; repair it")
+        names[whole(item.get("id"), place, "id")] = item["name"]
     return dict(sorted(names.items()))
 
 

@@ -1,6 +1,7 @@
 """Writes what was converted as a json of COCO-VID, which `data/formats/coco_vid.py` reads."""
 
 import json
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,12 @@ NO_CATEGORY = 0  # of regions that are ignored for every class; others count fro
 
 
 def is_ours(file: Path) -> bool:
-    """Whether the file is an earlier conversion."""
-    with file.open("rb") as opened:
-        return opened.read(len(OURS)) == OURS.encode()
+    """Whether the file is an earlier conversion. Raises `UserError` if it cannot be read."""
+    try:
+        with file.open("rb") as opened:
+            return opened.read(len(OURS)) == OURS.encode()
+    except OSError as error:
+        raise UserError(f"{file}: {error.strerror}; restore it, or take it away") from error
 
 
 def root_of(folder: Path, out: Path) -> Path:
@@ -27,7 +31,7 @@ def root_of(folder: Path, out: Path) -> Path:
     """
     if out.suffix != ".json":
         raise UserError(f"{out}: the result is a json file; name it NAME.json")
-    folder, file = folder.absolute(), out.absolute()
+    folder, file = (Path(os.path.abspath(path)) for path in (folder, out))  # without its ".."
     if not (folder.is_relative_to(file.parent) or file.is_relative_to(folder)):
         raise UserError(
             f"{out}: file names in it are relative to one folder that holds it and the pictures; "
@@ -41,7 +45,7 @@ def root_of(folder: Path, out: Path) -> Path:
 def write_json(converted: Converted, folder: Path, root: Path, out: Path, source: str) -> None:
     """Writes `out` whole or not at all. `folder` is what file names in `converted` are relative to, and below
     `root`, what those of the json are relative to; `source` is the name of the format."""
-    inside = folder.absolute().relative_to(root).as_posix()
+    inside = Path(os.path.abspath(folder)).relative_to(root).as_posix()
     prefix = "" if inside == "." else f"{inside}/"
     videos = {
         name: i for i, name in enumerate(dict.fromkeys(one.video for one in converted.pictures)) if name
@@ -80,7 +84,7 @@ def _annotations(converted: Converted, categories: dict[str, int]) -> Iterator[d
             "bbox": box.sides,
             "area": area,
         }
-        found["iscrowd"] = int(box.ignored)
+        found["iscrowd"] = int(bool(box.ignored))
         yield found if box.track < 0 else found | {"instance_id": box.track}
 
 

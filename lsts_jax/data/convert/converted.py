@@ -1,10 +1,10 @@
 """What every format becomes: pictures in videos, boxes in pictures, and counts of what was left out."""
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from lsts_jax.data.counts import Counts
 from lsts_jax.errors import UserError
 
 LARGEST = 1 << 31  # the size of numbers that the reader of COCO-VID takes
@@ -25,19 +25,18 @@ class Box(NamedTuple):
     category: str | None  # None: a region that is ignored for every category
     sides: tuple[float, float, float, float]  # x, y, width, height
     track: int  # -1 where unknown
-    ignored: bool
+    ignored: str  # why it is an ignored region; empty for an object
 
 
 class Converted:
-    """Filled by a reader picture by picture and box by box. `ignored` counts the boxes that became ignored
-    regions, `dropped` what is not in the result, both by reason."""
+    """Filled by a reader picture by picture and box by box. `counts` has what is not in the result, boxes and
+    pictures."""
 
     def __init__(self, categories: Iterable[str] = ()):
         self.categories = dict.fromkeys(categories)  # in order
         self.pictures: list[Picture] = []
         self.boxes: list[Box] = []
-        self.ignored: Counter[str] = Counter()
-        self.dropped: Counter[str] = Counter()
+        self.counts = Counts()
         self.notes: list[str] = []  # how the format was understood where it leaves a choice
 
     def add_picture(
@@ -76,28 +75,39 @@ class Converted:
             raise UserError(f"{where}: {str(sides)[:80]} is no box in a picture; repair it")
         number = -1 if track is None else whole(track, where, "track id")
         if picture is None:
-            self.dropped["box of no picture"] += 1
+            self.counts.lose("box of no picture", where)
         elif width <= 0 or height <= 0:
-            self.dropped["box of no area"] += 1
+            self.counts.lose("box of no area", where)
         else:
-            if ignored:
-                self.ignored[ignored] += 1
             if category is not None:
                 self.categories.setdefault(category)
             sides = (x, y, width, height)
-            self.boxes.append(Box(picture, category, sides, max(number, -1), bool(ignored)))
+            self.boxes.append(Box(picture, category, sides, max(number, -1), ignored))
 
     def choose(self, chosen: Iterable[int]) -> "Converted":
-        """The same with the pictures at these positions only."""
+        """The same with the pictures at these positions only; the others are counted as dropped."""
         result = Converted(self.categories)
         positions = {old: new for new, old in enumerate(chosen)}
         result.pictures = [self.pictures[old] for old in positions]
         result.boxes = [
             box._replace(picture=positions[box.picture]) for box in self.boxes if box.picture in positions
         ]
-        result.ignored, result.dropped = self.ignored.copy(), self.dropped.copy()
         result.notes = self.notes
+        result.counts.add(self.counts)
+        if others := len(self.pictures) - len(positions):
+            result.counts.dropped["picture of a video that was not chosen"] += others
         return result
+
+    def all_counts(self) -> Counts:
+        """What became of everything: objects by category and ignored regions by reason as well."""
+        found = Counts()
+        found.add(self.counts)
+        for box in self.boxes:
+            if box.ignored:
+                found.ignored[box.ignored] += 1
+            else:
+                found.read[box.category] += 1
+        return found
 
 
 def whole(value: Any, where: str, what: str) -> int:

@@ -13,35 +13,33 @@ from typing import Any
 
 from tqdm import tqdm
 
-from lsts_jax.data.convert.coco_files import folder_of, json_files, load, mentions, names_by_id
+from lsts_jax.data.convert.coco_files import folder_of, load, names_by_id, one_of
 from lsts_jax.data.convert.converted import Converted, whole
 from lsts_jax.data.convert.masks import box_of
 from lsts_jax.data.convert.sequences import add_pictures
 from lsts_jax.data.convert.tree import Tree
 from lsts_jax.errors import UserError
 
-LOOKED_FOR = "a json with images that have no video_id"
+LOOKED_FOR = "json with images that have no video_id"
 
 
 def find(tree: Tree) -> list[str]:
+    wanted = {"images", "annotations", "categories"}
     return [
-        file
-        for file in json_files(tree)
-        if mentions(tree, file, "images", "annotations", "categories")
-        and not mentions(tree, file, "video_id")
+        file for file, fields in tree.json_fields.items() if wanted <= fields and "video_id" not in fields
     ]
 
 
 def read(tree: Tree) -> Converted:
     converted = Converted()
-    for file in find(tree):
-        content = load(tree, file, "images", "annotations", "categories")
-        where = str(tree.folder / file)
-        categories = names_by_id(content["categories"], where)
-        converted.categories |= dict.fromkeys(categories.values())
-        pictures = _add_images(converted, tree, file, content["images"])
-        for item in tqdm(content["annotations"], desc="boxes", delay=2.0, dynamic_ncols=True):
-            _add_box(converted, pictures, categories, item, f"{where}: annotation {str(item.get('id'))[:20]}")
+    file = one_of(find(tree), tree)
+    content = load(tree, file, "images", "annotations", "categories")
+    where = str(tree.folder / file)
+    categories = names_by_id(content["categories"], where)
+    converted.categories |= dict.fromkeys(categories.values())
+    pictures = _add_images(converted, tree, file, content["images"])
+    for item in tqdm(content["annotations"], desc="boxes", delay=2.0, dynamic_ncols=True):
+        _add_box(converted, pictures, categories, item, f"{where}: annotation {str(item.get('id'))[:20]}")
     return converted
 
 
@@ -63,9 +61,10 @@ def _add_images(
         paths[key] = path
         size = (whole(item.get(side) or 0, f"{where}[{number}]", side) for side in ("height", "width"))
         sizes[path] = tuple(size)
+    missing = [path for path in paths.values() if path not in tree.picture_set]
+    converted.counts.lose("picture that is not there", next(iter(missing), ""), len(missing))
     there = [path for path in paths.values() if path in tree.picture_set]
-    converted.dropped["picture that is not there"] += len(paths) - len(there)
-    positions = add_pictures(converted, there, sizes)
+    positions = add_pictures(converted, tree, there, sizes)
     return {key: positions.get(path) for key, path in paths.items()}
 
 

@@ -37,7 +37,8 @@ def read(tree: Tree) -> Converted:
         folder = PurePosixPath(file).parents[1]
         names = [line.strip() for line in tree.text(f"{folder}/gt/labels.txt").splitlines() if line.strip()]
         converted.categories |= dict.fromkeys(names)
-        pictures = _add_pictures(converted, tree.by_folder.get(str(folder / "img1"), []), str(folder))
+        files = tree.by_folder.get(str(folder / "img1"), [])
+        pictures = _add_pictures(converted, files, tree.name_of(str(folder)))
         for where, row in tree.rows(file, ","):
             _add_row(converted, pictures, names, row, where)
     return converted

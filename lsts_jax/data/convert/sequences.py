@@ -48,7 +48,7 @@ def read_sequences(
     for holder in {str(PurePosixPath(folder).parent) for folder in folders}:
         for file in tree.by_folder[holder]:
             if str(PurePosixPath(file).parent) not in folders:
-                converted.dropped["picture of a sequence without annotations"] += 1
+                converted.counts.lose("picture of a sequence without annotations", file)
 
 
 def add_sequence(converted: Converted, files: Iterable[str], video: str) -> dict[int, int]:
@@ -58,16 +58,29 @@ def add_sequence(converted: Converted, files: Iterable[str], video: str) -> dict
     for file in files:
         number = number_of(file)
         if number is None:
-            converted.dropped["picture without a number in its name"] += 1
+            converted.counts.lose("picture without a number in its name", file)
         elif number in found:
-            converted.dropped["picture with the number of another"] += 1
+            converted.counts.lose("picture with the number of another", file)
         else:
             found[number] = converted.add_picture(file, video, number)
     return found
 
 
+def with_neighbours(converted: Converted, tree: Tree, annotated: Iterable[str]) -> list[str]:
+    """Annotated pictures and the others of their folders, which have no objects. Pictures of folders in which
+    nothing is annotated are dropped."""
+    folders = {str(PurePosixPath(file).parent) for file in annotated}
+    chosen = []
+    for file in tree.pictures:
+        if str(PurePosixPath(file).parent) in folders:
+            chosen.append(file)
+        else:
+            converted.counts.lose("picture of a folder without annotations", file)
+    return chosen
+
+
 def add_pictures(
-    converted: Converted, files: Iterable[str], sizes: Mapping[str, tuple[int, int] | None]
+    converted: Converted, tree: Tree, files: Iterable[str], sizes: Mapping[str, tuple[int, int] | None]
 ) -> dict[str, int]:
     """Adds pictures that no file groups; gives their positions by name.
 
@@ -90,7 +103,7 @@ def add_pictures(
         if len(set(numbers.values())) < len(members):
             ordered = natural_order(map(Path, members))
             numbers = {path.as_posix(): place for place, path in enumerate(ordered)}
-        video = folder if videos[folder] == 1 else f"{folder}/{prefix}"
+        video = tree.name_of(folder) if videos[folder] == 1 else str(PurePosixPath(folder, prefix))
         for file in sorted(members, key=numbers.get):
             positions[file] = converted.add_picture(file, video, numbers[file], sizes.get(file))
     return positions

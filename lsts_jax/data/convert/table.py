@@ -1,33 +1,26 @@
 """The table of a conversion, for the terminal."""
 
-from collections import Counter
-
 from lsts_jax.data.convert.converted import Converted
 
 
 def to_text(converted: Converted) -> str:
-    """A table: what was read, what became an ignored region, what was dropped and why."""
-    videos = len({one.video for one in converted.pictures} - {None})
+    """What was read, what became an ignored region, what was left out and why, and where that begins."""
+    objects = [box for box in converted.boxes if not box.ignored]
+    tracks = {(converted.pictures[box.picture].video, box.track) for box in objects if box.track >= 0}
     stills = sum(one.video is None for one in converted.pictures)
-    objects = Counter(box.category for box in converted.boxes if not box.ignored)
-    tracks = {
-        (converted.pictures[box.picture].video, box.track)
-        for box in converted.boxes
-        if box.track >= 0 and not box.ignored
-    }
-    rows = {
-        "videos": videos,
+    facts = {
+        "videos": len({one.video for one in converted.pictures} - {None}),
         "pictures of videos": len(converted.pictures) - stills,
         "stills": stills,
         "pictures without a box": len(converted.pictures) - len({box.picture for box in converted.boxes}),
-        "objects": objects.total(),
-        **{f"    {name}": objects[name] for name in converted.categories},
-        "objects without a track": sum(not box.ignored and box.track < 0 for box in converted.boxes),
         "tracks": len(tracks),
-        "ignored regions": converted.ignored.total(),
-        **{f"    {reason}": number for reason, number in (+converted.ignored).most_common()},
-        "dropped": converted.dropped.total(),
-        **{f"    {reason}": number for reason, number in (+converted.dropped).most_common()},
+        "objects without a track": sum(box.track < 0 for box in objects),
     }
-    lines = [f"{name:<44}{number:>12,}" for name, number in rows.items()]
+    lines = [f"{name:<52}{number:>12,}" for name, number in facts.items()]
+    counts = converted.all_counts()
+    for what, reason, number in counts.rows():
+        first = f"   first: {counts.first[reason]}" if what == "lost" else ""
+        lines.append(f"{what:<10}{reason:<42}{number:>12,}{first}")
+    if empty := [name for name in converted.categories if name not in counts.read]:
+        lines.append(f"categories without an object: {', '.join(empty)}")
     return "\n".join(lines + converted.notes)

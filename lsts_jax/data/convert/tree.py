@@ -1,6 +1,7 @@
 """The files of the folder to convert, listed once for all formats."""
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,9 +9,12 @@ from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
+from lsts_jax.data.convert.coco_json import is_ours
+from lsts_jax.data.formats.text import read_text
 from lsts_jax.data.video.pictures import SUFFIXES
 from lsts_jax.errors import UserError
 
+JSON_FIELDS = ("images", "annotations", "categories", "videos", "file_names", "video_id")
 SYSTEM_FOLDERS = ("__MACOSX",)  # and those whose names begin with a dot
 
 
@@ -35,20 +39,41 @@ class Tree:
                 found.setdefault(str(parent), []).append(file)
         return found
 
+    def name_of(self, folder: str) -> str:
+        """The name of a video whose pictures are in a folder: its path, for the top that of the whole."""
+        return self.folder.resolve().name or "video" if folder == "." else folder
+
     @cached_property
     def by_stem(self) -> dict[str, str]:
         """The picture at each path without suffix; of several, the first by name."""
         return {str(PurePosixPath(file).with_suffix("")): file for file in reversed(self.pictures)}
 
+    @cached_property
+    def json_fields(self) -> dict[str, frozenset[str]]:
+        """Which of JSON_FIELDS each json has, as far as its text tells; without earlier conversions."""
+        files = [one for one in self.annotations if one.endswith(".json") and not is_ours(self.folder / one)]
+        texts = ((file, self.text(file)) for file in files)
+        return {
+            file: frozenset(field for field in JSON_FIELDS if re.search(rf'"{field}"\s*:', text))
+            for file, text in texts
+        }
+
+    def data(self, file: str) -> bytes:
+        """The bytes of a file. Raises `UserError` naming the file."""
+        try:
+            return (self.folder / file).read_bytes()
+        except OSError as error:
+            raise UserError(f"{self.folder / file}: {error.strerror}; restore it, or take it away") from error
+
     def text(self, file: str) -> str:
         """The text of a file, whose byte order mark is dropped. Raises `UserError` naming the file."""
         path = self.folder / file
         try:
-            return path.read_text(encoding="utf-8-sig")
+            return read_text(path)
         except OSError as error:
-            raise UserError(f"{path}: {error.strerror}; restore it") from error
-        except UnicodeDecodeError as error:
-            raise UserError(f"{path}: is not text in UTF-8 ({error.reason}); save it as UTF-8") from error
+            raise UserError(f"{path}: {error.strerror}; restore it, or take it away") from error
+        except ValueError as error:
+            raise UserError(f"{path}: is not text ({error}); save it as UTF-8") from error
 
     def rows(self, file: str, separator: str | None) -> Iterator[tuple[str, list[str]]]:
         """The fields of each line that is not empty, with the place of the line for messages; separator None

@@ -17,12 +17,12 @@ from xml.etree.ElementTree import Element
 from tqdm import tqdm
 
 from lsts_jax.data.convert.converted import Converted, whole
-from lsts_jax.data.convert.sequences import add_pictures
+from lsts_jax.data.convert.sequences import add_pictures, with_neighbours
 from lsts_jax.data.convert.tree import Tree
 from lsts_jax.data.formats.imagenet_xml import parse_root
 from lsts_jax.errors import UserError
 
-LOOKED_FOR = "an XML file a picture, Annotations/NAME.xml for JPEGImages/NAME.jpg"
+LOOKED_FOR = "Annotations/NAME.xml for JPEGImages/NAME.jpg, or NAME.xml beside NAME.jpg"
 PICTURES = ("JPEGImages", "images", "Images")
 TRACK = ("trackid", "track_id")
 
@@ -53,22 +53,21 @@ def read(tree: Tree) -> Converted:
     objects: list[Object] = []
     for file in tqdm(find(tree), desc="XML files", unit="file", delay=2.0, dynamic_ncols=True):
         where = str(tree.folder / file)
-        root = parse_root((tree.folder / file).read_bytes(), where)
+        root = parse_root(tree.data(file), where)
         picture = _picture_of(tree, file, root.findtext("filename") or "")
         if picture is None:
-            converted.dropped["XML file without a picture"] += 1
+            converted.counts.lose("XML file without a picture", where)
         elif picture in sizes:
             raise UserError(f"{where}: {picture} has another XML file; keep one")
         else:
             sides = (root.findtext(f"size/{side}") or 0 for side in ("height", "width"))
             sizes[picture] = tuple(whole(side, where, "size") for side in sides)
         objects += [_object(item, picture, where) for item in root.iterfind("object")]
-    positions = add_pictures(converted, tree.pictures, sizes)
+    positions = add_pictures(converted, tree, with_neighbours(converted, tree, sizes), sizes)
     converted.categories = dict.fromkeys(sorted({one.name for one in objects}))
     origin, extent = _shift([one.corners for one in objects])
-    converted.notes.append(
-        f"corners counted from {origin}, {'included' if extent else 'not on whole pixels'}"
-    )
+    if objects:
+        converted.notes.append(f"corners from {origin}, {'included' if extent else 'not on whole pixels'}")
     for one in objects:
         x1, y1, x2, y2 = one.corners
         sides = (x1 - origin, y1 - origin, x2 - x1 + extent, y2 - y1 + extent)

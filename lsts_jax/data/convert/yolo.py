@@ -20,7 +20,7 @@ from pathlib import PurePosixPath
 from tqdm import tqdm
 
 from lsts_jax.data.convert.converted import Converted, whole
-from lsts_jax.data.convert.sequences import add_pictures
+from lsts_jax.data.convert.sequences import add_pictures, with_neighbours
 from lsts_jax.data.convert.tree import Tree
 from lsts_jax.data.convert.yolo_names import read_names
 from lsts_jax.data.threads import prepare_threads
@@ -42,15 +42,18 @@ def read(tree: Tree) -> Converted:
     converted = Converted(names)
     sizes = _read_sizes(tree, list(labels))
     damaged = {file for file, size in sizes.items() if size is None}
-    converted.dropped["picture that cannot be read"] += len(damaged)
-    positions = add_pictures(converted, [file for file in tree.pictures if file not in damaged], sizes)
+    for file in sorted(damaged):
+        converted.counts.lose("picture that cannot be read", file)
+    pictures = [file for file in with_neighbours(converted, tree, labels) if file not in damaged]
+    positions = add_pictures(converted, tree, pictures, sizes)
     for picture, file in labels.items():
         for where, row in tree.rows(file, None):
             name, sides, track = parse_row(row, names, points, sizes[picture] or (1, 1), where)
             converted.add_box(positions.get(picture), name, sides, where, track=track)
     matched = set(labels.values())
-    lonely = [file for file in tree.annotations if "/labels/" in f"/{file}" and file.endswith(".txt")]
-    converted.dropped["text file without a picture"] += len(set(lonely) - matched)
+    for file in tree.annotations:
+        if "/labels/" in f"/{file}" and file.endswith(".txt") and file not in matched:
+            converted.counts.lose("text file without a picture", file)
     return converted
 
 

@@ -13,31 +13,30 @@ from typing import Any
 
 from tqdm import tqdm
 
-from lsts_jax.data.convert.coco_files import folder_of, json_files, load, mentions, names_by_id
+from lsts_jax.data.convert.coco_files import folder_of, load, names_by_id, one_of
 from lsts_jax.data.convert.converted import Converted, whole
 from lsts_jax.data.convert.masks import box_of
 from lsts_jax.data.convert.tree import Tree
 from lsts_jax.errors import UserError
 
-LOOKED_FOR = "a json with file_names in its videos"
+LOOKED_FOR = "json with file_names in its videos"
 
 
 def find(tree: Tree) -> list[str]:
-    return [file for file in json_files(tree) if mentions(tree, file, "videos", "file_names", "annotations")]
+    wanted = {"videos", "file_names", "annotations"}
+    return [file for file, fields in tree.json_fields.items() if wanted <= fields]
 
 
 def read(tree: Tree) -> Converted:
     converted = Converted()
-    for file in find(tree):
-        content = load(tree, file, "videos", "annotations", "categories")
-        where = str(tree.folder / file)
-        categories = names_by_id(content["categories"], where)
-        converted.categories |= dict.fromkeys(categories.values())
-        videos = _add_videos(converted, tree, file, content["videos"])
-        for item in tqdm(content["annotations"], desc="objects", delay=2.0, dynamic_ncols=True):
-            _add_object(
-                converted, videos, categories, item, f"{where}: annotation {str(item.get('id'))[:20]}"
-            )
+    file = one_of(find(tree), tree)
+    content = load(tree, file, "videos", "annotations", "categories")
+    where = str(tree.folder / file)
+    categories = names_by_id(content["categories"], where)
+    converted.categories |= dict.fromkeys(categories.values())
+    videos = _add_videos(converted, tree, file, content["videos"])
+    for item in tqdm(content["annotations"], desc="objects", delay=2.0, dynamic_ncols=True):
+        _add_object(converted, videos, categories, item, f"{where}: annotation {str(item.get('id'))[:20]}")
     return converted
 
 
@@ -67,7 +66,8 @@ def _add_videos(
             converted.add_picture(path, video, frame, size) if path in tree.picture_set else None
             for frame, path in enumerate(paths)
         ]
-        converted.dropped["picture that is not there"] += videos[key].count(None)
+        missing = [path for path in paths if path not in tree.picture_set]
+        converted.counts.lose("picture that is not there", next(iter(missing), ""), len(missing))
     return videos
 
 

@@ -3,6 +3,7 @@ gives the boxes that were worked out by hand."""
 
 import re
 import shlex
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -67,7 +68,7 @@ def test_the_boxes_of_the_format_are_read(command, tmp_path, monkeypatch, capsys
 
 
 @pytest.mark.parametrize(
-    ("name", "ignored", "dropped"),
+    ("name", "ignored", "lost"),
     [
         ("cvat_coco", {"iscrowd": 1}, {"box of no area": 1, "box of no picture": 1}),
         ("cvat_mot", {"not ignored = 0": 1}, {"box of no area": 1, "box of no picture": 1}),
@@ -82,13 +83,15 @@ def test_the_boxes_of_the_format_are_read(command, tmp_path, monkeypatch, capsys
         ("voc", {"difficult": 1}, {"box of no picture": 1, "XML file without a picture": 1}),
     ],
 )
-def test_nothing_is_dropped_without_a_word(name, ignored, dropped, tmp_path, capsys):
+def test_nothing_is_left_out_without_a_word(name, ignored, lost, tmp_path, capsys):
     wanted = TREES[name](tmp_path)
     run([str(tmp_path), str(tmp_path / "train.json")])
-    rows = dict(re.findall(r"^ *(.*?)  +([\d,]+)$", capsys.readouterr().out, re.MULTILINE))
-    told = ignored | dropped | {"ignored regions": sum(ignored.values()), "dropped": sum(dropped.values())}
-    told["objects"] = sum(bool(one.name) for frames in wanted.values() for frame in frames for one in frame)
-    assert {reason: int(rows[reason]) for reason in told} == told
+    printed = re.findall(r"^(\w+) +(.*?)  +(\d+)(?:   first: .*)?$", capsys.readouterr().out, re.MULTILINE)
+    rows = [(what, reason, int(number)) for what, reason, number in printed]
+    assert {reason: number for what, reason, number in rows if what == "ignored"} == ignored
+    assert {reason: number for what, reason, number in rows if what == "lost"} == lost
+    objects = Counter(one.name for frames in wanted.values() for frame in frames for one in frame if one.name)
+    assert {reason: number for what, reason, number in rows if what == "read"} == objects
 
 
 def test_regions_of_no_category_are_ignored_for_every_class(tmp_path):

@@ -83,7 +83,7 @@ def cvat_mot(folder: Path) -> Wanted:
         "4,3,60,40,0,8,1,1,1.0",
     )
     return {
-        ".": [
+        folder.name: [
             [Seen("car", (0, 3, 9, 22), 1)],
             [Seen("car", (1.25, 3, 10.25, 22), 1), Seen("", (30, 30, 33, 34), -1)],
             [Seen("person", (60, 40, 63, 47), 2)],

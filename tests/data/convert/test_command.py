@@ -1,0 +1,204 @@
+"""python -m lsts_jax.data.convert: recognising formats, where the result may lie, what is not overwritten."""
+
+import json
+import os
+import shutil
+
+import pytest
+
+from lsts_jax.data.convert import __main__ as command
+from lsts_jax.data.convert.__main__ import run
+from lsts_jax.errors import UserError
+from tests.data.convert.test_formats import config_of, seen
+from tests.data.convert.trees import TREES, Seen, pictures, text
+from tests.data.trees import write_coco, write_imagenet, write_sequence
+
+
+def convert(source, out, *options):
+    run([str(source), str(out), *options])
+
+
+def test_training_and_validation_are_parted_by_names(tmp_path):
+    TREES["youtube_vis"](tmp_path)
+    convert(tmp_path, tmp_path / "train.json", "--videos", "*/0043*")
+    convert(tmp_path, tmp_path / "val.json", "--videos", "*/aa")
+    assert [*seen(config_of(tmp_path))] == ["JPEGImages/0043f083b5"]
+    assert [*seen(config_of(tmp_path), "val")] == ["JPEGImages/aa"]
+    with pytest.raises(UserError, match=r"--videos x: fits none of the names; there are JPEGImages/0043"):
+        convert(tmp_path, tmp_path / "none.json", "--videos", "x")
+
+
+def test_the_result_can_lie_above_several_data_sets(tmp_path, monkeypatch):
+    """Splits in folders of their own have one root, also by relative paths."""
+    wanted = TREES["visdrone"](tmp_path / "VID-train")
+    shutil.copytree(tmp_path / "VID-train", tmp_path / "VID-val")
+    (tmp_path / "VID-val" / "deep").mkdir()
+    monkeypatch.chdir(tmp_path / "VID-val" / "deep")
+    convert("..", "../../lists/../val.json")
+    convert("../../VID-train", "../../train.json")
+    assert list(seen(config_of(tmp_path)).values()) == list(wanted.values())
+    assert list(seen(config_of(tmp_path), "val").values()) == list(wanted.values())
+
+
+def test_the_result_can_lie_deep_in_the_data_set(tmp_path):
+    wanted = TREES["voc"](tmp_path)
+    convert(tmp_path, tmp_path / "lists/a/train.json")
+    assert seen(config_of(tmp_path), "lists/a/train") == wanted
+
+
+@pytest.mark.parametrize("out", ["../other/train.json", "train.txt", "."])
+def test_a_place_without_a_common_root_is_refused(tmp_path, out):
+    TREES["kitti"](tmp_path / "data")
+    with pytest.raises(UserError, match=r"name a file in .*data|name it NAME\.json"):
+        convert(tmp_path / "data", tmp_path / "data" / out)
+    assert not (tmp_path / "other").exists()
+
+
+def test_only_an_earlier_conversion_is_replaced(tmp_path):
+    TREES["cvat_coco"](tmp_path)
+    out = tmp_path / "annotations/instances_default.json"
+    before = out.read_bytes()
+    with pytest.raises(UserError, match=r"instances_default\.json: is there and is no earlier conversion"):
+        convert(tmp_path, out)
+    assert out.read_bytes() == before
+    link = tmp_path / "link.json"
+    link.symlink_to(out)
+    with pytest.raises(UserError, match=r"link\.json: is there and is no earlier"):
+        convert(tmp_path, link)
+    link.unlink()
+    convert(tmp_path, tmp_path / "train.json")
+    first = (tmp_path / "train.json").read_bytes()
+    convert(tmp_path, tmp_path / "train.json")  # its own result is no second json of the format
+    assert (tmp_path / "train.json").read_bytes() == first
+
+
+def test_a_failed_conversion_leaves_the_earlier_one(tmp_path, monkeypatch):
+    TREES["kitti"](tmp_path)
+    out = tmp_path / "train.json"
+    convert(tmp_path, out)
+    before, files = out.read_bytes(), sorted(tmp_path.rglob("*"))
+    monkeypatch.setattr(json, "dumps", lambda item: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        convert(tmp_path, out)
+    assert out.read_bytes() == before and sorted(tmp_path.rglob("*")) == files
+
+
+def test_the_json_alone_names_the_data_set(tmp_path):
+    wanted = TREES["cvat_coco"](tmp_path)
+    other = tmp_path / "annotations/instances_other.json"
+    shutil.copy(tmp_path / "annotations/instances_default.json", other)
+    with pytest.raises(UserError, match=r"has .*default\.json, .*other\.json; name the one"):
+        convert(tmp_path, tmp_path / "train.json")
+    convert(other, tmp_path / "train.json")
+    assert seen(config_of(tmp_path)) == wanted
+
+
+def test_pictures_of_the_split_are_taken(tmp_path):
+    for split in ("Train", "Val"):
+        TREES["cvat_coco"](tmp_path / split)
+        shutil.move(tmp_path / split / "images", tmp_path / "images" / split)
+        place = tmp_path / f"annotations/instances_{split}.json"
+        place.parent.mkdir(exist_ok=True)
+        shutil.move(tmp_path / split / "annotations/instances_default.json", place)
+    convert(tmp_path / "annotations/instances_Val.json", tmp_path / "val.json")
+    assert [*seen(config_of(tmp_path), "val")] == ["images/Val"]
+    convert_same = tmp_path / "annotations/instances_default.json"
+    shutil.copy(tmp_path / "annotations/instances_Val.json", convert_same)
+    with pytest.raises(UserError, match=r"its pictures are in images/Train/ and in images/Val/"):
+        convert(convert_same, tmp_path / "train.json")
+
+
+def test_hidden_files_are_no_data(tmp_path):
+    wanted = TREES["voc"](tmp_path)
+    for file in [*tmp_path.rglob("*.jpg"), *tmp_path.rglob("*.xml")]:
+        file.with_name(f"._{file.name}").write_bytes(b"\0\5\26\7")
+    shutil.copytree(tmp_path / "JPEGImages", tmp_path / "__MACOSX/JPEGImages")
+    convert(tmp_path, tmp_path / "train.json")
+    assert seen(config_of(tmp_path)) == wanted
+
+
+def test_two_formats_in_a_folder_are_told_apart_by_the_option(tmp_path):
+    wanted = TREES["kitti"](tmp_path)
+    TREES["visdrone"](tmp_path)
+    with pytest.raises(UserError, match=r"looks like visdrone \(.*\), kitti \(.*\); choose with --format"):
+        convert(tmp_path, tmp_path / "train.json")
+    convert(tmp_path, tmp_path / "train.json", "--format", "kitti")
+    assert seen(config_of(tmp_path)) == wanted
+    with pytest.raises(UserError, match=r"--format voc: .* has no Annotations"):
+        convert(tmp_path, tmp_path / "train.json", "--format", "voc")
+
+
+def test_an_unknown_folder_is_told_what_was_looked_for(tmp_path):
+    pictures(tmp_path, "a.png")
+    with pytest.raises(UserError) as caught:
+        convert(tmp_path, tmp_path / "train.json")
+    assert all(module.LOOKED_FOR in str(caught.value) for module in command.FORMATS.values())
+    with pytest.raises(UserError, match="nowhere: no such folder"):
+        convert(tmp_path / "nowhere", tmp_path / "train.json")
+
+
+def test_what_is_read_as_it_is_needs_no_conversion(tmp_path):
+    write_coco(tmp_path / "coco", "train", [{"file_name": "a.png", "video_id": 1, "frame_id": 0}], [])
+    write_sequence(tmp_path / "mot/S1", 2, "1,1,1,1,5,5,1,-1,-1,-1\n")
+    write_imagenet(tmp_path / "imagenet")
+    text(tmp_path / "cvat/annotations.xml", "<annotations/>")
+    for name, told in {
+        "coco": "train.json is COCO-VID, read as it is by --config.data.format coco_vid",
+        "mot": "S1/gt/gt.txt without labels.txt is MOTChallenge",
+        "imagenet": "--config.data.format imagenet_vid",
+        "cvat": "export the task as COCO 1.0 or MOT 1.1",
+    }.items():
+        with pytest.raises(UserError, match=told):
+            convert(tmp_path / name, tmp_path / name / "out.json")
+
+
+def test_annotations_without_pictures_are_told(tmp_path):
+    TREES["cvat_mot"](tmp_path)
+    shutil.rmtree(tmp_path / "img1")
+    with pytest.raises(UserError, match="has annotations, but none of their pictures"):
+        convert(tmp_path, tmp_path / "train.json")
+    assert not (tmp_path / "train.json").exists()
+
+
+def test_links_are_followed_once(tmp_path):
+    TREES["yolo"](tmp_path / "real")
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for name in ("images", "labels", "data.yaml"):
+        (folder / name).symlink_to(tmp_path / "real" / name)
+    (folder / "images/train/again").symlink_to(folder)
+    convert(folder, folder / "train.json")
+    assert len(seen(config_of(folder))) == 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are Unicode there")
+def test_a_name_that_is_no_text_is_told(tmp_path):
+    TREES["kitti"](tmp_path)
+    (tmp_path / "training/image_02/0000" / os.fsdecode(b"\xff000002.png")).touch()
+    with pytest.raises(UserError, match=r"the name is not UTF-8; rename the picture"):
+        convert(tmp_path, tmp_path / "train.json")
+
+
+def test_a_warning_where_there_is_nothing_to_learn(tmp_path, caplog):
+    TREES["voc"](tmp_path)
+    for file in (tmp_path / "Annotations/yard").iterdir():
+        text(file, "<annotation/>")
+    convert(tmp_path, tmp_path / "train.json")
+    assert "there is no object in the pictures" in caplog.text
+
+
+def test_stills_and_videos_by_their_names(tmp_path):
+    names = ["a_1.jpg", "a_2.jpg", "b-07_jpg.rf.3f2a.jpg", "b-8_jpg.rf.77aa.jpg", "dog.jpg", "cat2.jpg"]
+    pictures(tmp_path, *names, "sub/1.png", "sub/01.png", "sub/2.png")
+    for name in [*names, "sub/1.png"]:
+        text((tmp_path / name).with_suffix(".txt"), "0 0.5 0.5 0.5 0.5")
+    text(tmp_path / "classes.txt", "thing")
+    convert(tmp_path, tmp_path / "train.json")
+    box = [Seen("thing", (16, 12, 47, 35), -1)]
+    assert seen(config_of(tmp_path)) == {
+        "a_": [box, box],
+        "b-": [box, box],
+        "cat2": [box],
+        "dog": [box],
+        "sub": [[], box, []],
+    }
