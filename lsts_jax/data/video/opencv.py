@@ -1,14 +1,18 @@
-"""OpenCV, told to leave the reporting to this package."""
+"""OpenCV's captures of files, cameras and streams, with the reporting left to this package."""
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 # FFmpeg reports to stderr by itself unless told so before OpenCV first uses it; what cannot be read or
 # written is said here, once.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 import cv2
+
+TIMEOUT = 10.0  # seconds without a frame after which a connection counts as lost
 
 
 @contextmanager
@@ -21,3 +25,34 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         log.setLogLevel(level)
+
+
+def open_capture(target: int | str | Path) -> cv2.VideoCapture:
+    """Capture of a camera (index), an address (text) or a file (path), which may have failed to open."""
+    with quiet():
+        if isinstance(target, Path):
+            # bytes, because a name that is no UTF-8 makes OpenCV crash
+            return cv2.VideoCapture(os.fsencode(target))
+        if isinstance(target, int):
+            return cv2.VideoCapture(target)
+        milliseconds = int(1000 * TIMEOUT)
+        limits = cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, milliseconds, cv2.CAP_PROP_READ_TIMEOUT_MSEC, milliseconds
+        return cv2.VideoCapture(target, cv2.CAP_FFMPEG, limits)
+
+
+def frame_rate(capture: cv2.VideoCapture) -> float | None:
+    """Frames a second by the header; None where it has none."""
+    fps = capture.get(cv2.CAP_PROP_FPS)
+    return fps if math.isfinite(fps) and fps > 0 else None
+
+
+def frame_count(capture: cv2.VideoCapture) -> int:
+    """Frames by the header; 0 where it has none."""
+    count = capture.get(cv2.CAP_PROP_FRAME_COUNT)
+    return int(count) if math.isfinite(count) and count > 0 else 0
+
+
+def codec_of(capture: cv2.VideoCapture) -> str:
+    """Four characters that name the codec, such as AV01; empty where they are unknown."""
+    code = int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF
+    return code.to_bytes(4, "little").decode("latin-1").strip("\0 ") if code else ""

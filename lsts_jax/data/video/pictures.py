@@ -1,7 +1,8 @@
 """Picture files: decoding to RGB, and the order in which people number them."""
 
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import cv2
@@ -15,28 +16,33 @@ from lsts_jax.errors import UserError
 MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
 
-FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
 
 
-def read_picture(path: Path) -> UInt8[ndarray, "H W 3"]:
-    """The RGB pixels of a file. Raises `UserError` naming it."""
+def read_picture(path: Path, *, as_stored: bool = False) -> UInt8[ndarray, "H W 3"]:
+    """The RGB pixels of a file, as `decode_picture` has them. Raises `UserError` naming it."""
     try:
         data = path.read_bytes()
     except OSError as error:
         reason = "no such picture" if isinstance(error, FileNotFoundError) else error.strerror
         raise UserError(f"{path}: {reason}; restore it or take it out of the list") from error
-    return decode_picture(data, str(path))
+    return decode_picture(data, str(path), as_stored=as_stored)
 
 
-def decode_picture(data: bytes, name: str) -> UInt8[ndarray, "H W 3"]:
-    """The RGB pixels of an encoded picture, whose grey or CMYK becomes RGB and whose EXIF rotation is
-    ignored (authors). Raises `UserError` beginning with `name`, also for a JPEG that is cut off: OpenCV
-    before 5 fills up what is missing with grey."""
+def decode_picture(data: bytes, name: str, *, as_stored: bool = False) -> UInt8[ndarray, "H W 3"]:
+    """The RGB pixels of an encoded picture, whose grey or CMYK becomes RGB.
+
+    The picture is upright as people see it: its EXIF orientation is followed. `as_stored` ignores it, as the
+    authors do, whose boxes for ImageNet are those of the stored pixels.
+
+    Raises `UserError` beginning with `name`, also for a JPEG that is cut off: OpenCV before 5 fills up what is
+    missing with grey.
+    """
     if data.startswith(b"\xff\xd8") and not _is_complete(data):
         raise UserError(f"{name}: is cut off; restore it or take it out of the list")
+    flags = cv2.IMREAD_COLOR_RGB | (cv2.IMREAD_IGNORE_ORIENTATION if as_stored else 0)
     try:
-        rgb = cv2.imdecode(np.frombuffer(data, np.uint8), FLAGS)
+        rgb = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:  # no bytes, or more pixels than OpenCV allows
         rgb = None
     if rgb is None:
@@ -61,9 +67,35 @@ def natural_order(paths: Iterable[Path]) -> list[Path]:
     return sorted(paths, key=lambda path: (_pieces(path.name), path.name, path))
 
 
+def is_hidden(path: Path) -> bool:
+    """Whether a name begins with a dot: what desktops and editors leave behind is no data."""
+    return path.name.startswith(".")
+
+
+def files_in(folder: Path, suffixes: Sequence[str]) -> list[Path]:
+    """The files of a folder with one of these suffixes, in natural order; hidden ones are left out."""
+    return natural_order(
+        path for path in folder.iterdir() if path.suffix.lower() in suffixes and not is_hidden(path)
+    )
+
+
 def pictures_in(folder: Path) -> list[Path]:
-    """The picture files of a folder in natural order."""
-    return natural_order(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    """The picture files of a folder in natural order; hidden ones are left out."""
+    return files_in(folder, SUFFIXES)
+
+
+def is_animated(file: Path) -> bool:
+    """Whether a PNG or WebP file says in its first kilobytes that it holds several pictures."""
+    with file.open("rb") as stream:
+        head = stream.read(1 << 12)
+    if head.startswith(b"RIFF"):
+        return head[8:16] == b"WEBPVP8X" and bool(head[20] & 2)
+    return head.startswith(b"\x89PNG") and b"acTL" in head.partition(b"IDAT")[0]
+
+
+def printable(name: str) -> str:
+    """A file's name in UTF-8, in which bytes that are none are written as \\xNN."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _pieces(name: str) -> list[str | int]:

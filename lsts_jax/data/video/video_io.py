@@ -1,108 +1,129 @@
-"""Video in and out: a file or a folder of pictures as a sequence of frames, and frames as an mp4.
-
-Frames are RGB uint8 arrays [H W 3], sizes (height, width).
-"""
+"""Opening a source of video by the text that names it."""
 
 import glob
 import logging
-import math
+import os
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
 from functools import partial
 from io import BufferedIOBase
 from itertools import count
 from pathlib import Path
 
-import cv2
 import numpy as np
-from jaxtyping import UInt8
-from numpy import ndarray
 
+from lsts_jax.data.video.address import ADDRESSES, is_finite
 from lsts_jax.data.video.live_source import LiveFrames
-from lsts_jax.data.video.opencv import quiet
-from lsts_jax.data.video.pictures import SUFFIXES, natural_order, pictures_in, read_picture
+from lsts_jax.data.video.opencv import open_capture
+from lsts_jax.data.video.picture_files import open_pictures
+from lsts_jax.data.video.pictures import SUFFIXES, files_in, is_hidden, natural_order, pictures_in
+from lsts_jax.data.video.source import DEFAULT_FPS, SourceFrame, VideoSource
+from lsts_jax.data.video.video_file import open_video
 from lsts_jax.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-VIDEO_SUFFIXES = (".avi", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".ts")
-STREAMS = ("http://", "https://", "rtsp://")
-# H.264, which browsers play, where this build of OpenCV can write it; MPEG-4 part 2 everywhere else.
-CODECS = ("avc1", "mp4v")
+VIDEO_SUFFIXES = (
+    *(".avi", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".ts"),
+    *(".mts", ".m2ts", ".flv", ".3gp", ".ogv"),
+)
+ANIMATIONS = (".gif", ".apng")  # videos, where a person would take them for pictures
+CAMERA = re.compile(r"/dev/video(\d+)|(\d+)")
 
 
-@dataclass(frozen=True)
-class VideoSource:
-    """Numbered frames in order; can be iterated over more than once."""
-
-    name: str
-    size: tuple[int, int]  # height, width of the first frame
-    fps: float | None  # None where unknown, as for pictures
-    num_frames: int | None  # as the header has it, which may be wrong; None where it has none
-    read: Callable[[], Iterator[tuple[int, UInt8[ndarray, "H W 3"]]]]
-    is_live: bool = False  # comes at its own pace, once, and may never end
-
-    def __iter__(self) -> Iterator[tuple[int, UInt8[ndarray, "H W 3"]]]:
-        """(number, frame); a picture that cannot be decoded is left out with a warning."""
-        return self.read()
+def sources_in(text: str) -> list[str]:
+    """The sources that a text names: the videos of a folder or a pattern one by one, after its pictures, which
+    are one source. Anything else, also what does not exist, is one source."""
+    path = Path(text)
+    if _is_camera(text) or text.startswith(ADDRESSES) or path.is_file():
+        return [text]
+    if path.is_dir():
+        videos = files_in(path, VIDEO_SUFFIXES + ANIMATIONS)
+        pictures = pictures_in(path) if videos else []
+    else:
+        found = matches(text)
+        videos = [file for file in found if file.suffix.lower() in VIDEO_SUFFIXES + ANIMATIONS]
+        pictures = [file for file in found if file.suffix.lower() in SUFFIXES]
+    return ([text] if pictures or not videos else []) + [str(file) for file in videos]
 
 
 def open_source(path: Path | str) -> VideoSource:
-    """A video file, a folder of pictures, a glob pattern of pictures (`frames/*.jpg`), a single picture, the
-    index of a camera (`0`), or the address of a stream (`http://`, `https://`, `rtsp://`).
+    """A video file, a folder of pictures, a glob pattern of pictures (`frames/*.jpg`), a single picture, a
+    camera (`0` or `/dev/video0`), or an address (`http://`, `https://`, `rtsp://`) of a video or a stream.
 
-    Pictures come in natural order: frame2 before frame10.
+    Pictures come in natural order: frame2 before frame10. Hidden files are left out.
 
     Raises `UserError` if there is nothing at `path`, or no frame in it that can be decoded.
     """
-    if str(path).isdecimal() and not Path(path).exists():
-        return _open_live(f"camera{path}", int(path))
-    if str(path).startswith(STREAMS):
-        return _open_live(re.sub(r"\W+", "_", str(path).partition("://")[2]).strip("_"), str(path))
-    path = Path(path)
+    text, path = str(path), Path(path)
+    if _is_camera(text):
+        index = int(re.sub(r"\D", "", text))
+        return _open_live(f"camera{index}", index)
+    if text.startswith(ADDRESSES):
+        return _open_address(text)
     if path.is_dir():
-        return _open_pictures(str(path), pictures_in(path))
+        return open_pictures(text, pictures_in(path)) if pictures_in(path) else _refuse_folder(path)
     if path.is_file():
-        return _open_pictures(str(path), [path]) if path.suffix.lower() in SUFFIXES else _open_video(path)
-    if glob.has_magic(str(path)):
-        found = (Path(file) for file in glob.glob(str(path), recursive=True))
-        return _open_pictures(
-            str(path), natural_order(file for file in found if file.suffix.lower() in SUFFIXES)
-        )
+        return open_pictures(text, [path]) if path.suffix.lower() in SUFFIXES else open_video(path)
+    if glob.has_magic(text):
+        return open_pictures(text, [file for file in matches(text) if file.suffix.lower() in SUFFIXES])
     raise UserError(f"{path}: no such file or folder; name a video file or a folder of pictures")
+
+
+def matches(pattern: str) -> list[Path]:
+    """The files that a glob pattern matches, in natural order. Brackets in folders that exist are no pattern,
+    nor are those of a pattern that would match nothing."""
+    parts = Path(pattern).parts
+    known = 0
+    while known < len(parts) and Path(*parts[: known + 1]).exists():
+        known += 1
+    folder, rest = glob.escape(str(Path(*parts[:known]))) if known else "", parts[known:]
+    for one in (rest, [part.replace("[", "[[]") for part in rest]):
+        found = glob.glob(os.path.join(folder, *one), recursive=True)
+        if found:
+            break
+    return natural_order(path for path in map(Path, found) if path.is_file() and not is_hidden(path))
 
 
 def open_raw(stream: BufferedIOBase, size: tuple[int, int], fps: float | None = None) -> VideoSource:
     """Frames as bytes, red, green, blue, row by row, as `ffmpeg -f rawvideo -pix_fmt rgb24 -` writes them."""
-    return VideoSource("stdin", size, fps, None, partial(_read_raw, stream, size))
+    return VideoSource("stdin", size, fps, None, partial(_read_raw, stream, size, fps or DEFAULT_FPS))
 
 
-def select(source: VideoSource, *, start: int, end: int | None, stride: int) -> VideoSource:
-    """Frames start, start + stride, … before `end`, which keep their numbers."""
-
-    def read():
-        for number, image in source:
-            if end is not None and number >= end:
-                return
-            if number >= start and (number - start) % stride == 0:
-                yield number, image
-
-    count = source.num_frames
-    if end is not None:
-        count = end if count is None else min(count, end)
-    count = None if count is None else max(0, -(-(count - start) // stride))
-    return replace(source, num_frames=count, read=read)
+def _is_camera(text: str) -> bool:
+    return bool(CAMERA.fullmatch(text)) and not Path(text).is_file() and not Path(text).is_dir()
 
 
 def _open_live(name: str, target: int | str) -> VideoSource:
-    frames = LiveFrames(target)
-    fps = frames.fps if math.isfinite(frames.fps) and 0 < frames.fps <= 1000 else None
-    return VideoSource(name, frames.size, fps, None, partial(iter, frames), is_live=True)
+    frames = LiveFrames(target, open_capture(target))
+    return VideoSource(name, frames.size, frames.fps, None, partial(iter, frames), is_live=True)
 
 
-def _read_raw(stream: BufferedIOBase, size: tuple[int, int]) -> Iterator[tuple[int, UInt8[ndarray, "H W 3"]]]:
+def _open_address(address: str) -> VideoSource:
+    capture = open_capture(address)
+    if is_finite(address, capture):
+        return open_video(address, capture)
+    name = re.sub(r"\W+", "_", address.partition("://")[2]).strip("_")
+    frames = LiveFrames(address, capture)
+    return VideoSource(name, frames.size, frames.fps, None, partial(iter, frames), is_live=True)
+
+
+def _refuse_folder(folder: Path) -> None:
+    """Raises the `UserError` about a folder without pictures that says what to name instead."""
+    if videos := files_in(folder, VIDEO_SUFFIXES + ANIMATIONS):
+        raise UserError(f"{folder}: holds {len(videos)} videos and no pictures; name one, such as {videos[0]}")
+    folders = [path for path in natural_order(folder.iterdir()) if path.is_dir() and not is_hidden(path)]
+    if inner := [path for path in folders if pictures_in(path)]:
+        raise UserError(
+            f"{folder}: there are no pictures in it, but in {len(inner)} of its folders; name one, such as "
+            f"{inner[0]}"
+        )
+    raise UserError(
+        f"{folder}: there are no pictures ({', '.join(SUFFIXES)}) and no videos; name a folder that has some"
+    )
+
+
+def _read_raw(stream: BufferedIOBase, size: tuple[int, int], fps: float) -> Iterator[SourceFrame]:
     height, width = size
     for number in count():
         data = stream.read(height * width * 3)
@@ -110,102 +131,4 @@ def _read_raw(stream: BufferedIOBase, size: tuple[int, int]) -> Iterator[tuple[i
             if data:
                 logger.warning("stdin: frame %d is cut short and left out; is %dx%d its size?", number, *size)
             return
-        yield number, np.frombuffer(data, np.uint8).reshape(height, width, 3)
-
-
-def _open_pictures(name: str, files: Sequence[Path]) -> VideoSource:
-    if not files:
-        raise UserError(f"{name}: there are no pictures ({', '.join(SUFFIXES)}); name a folder that has some")
-    for file in files:
-        try:
-            size = read_picture(file).shape[:2]
-        except UserError:
-            continue
-        return VideoSource(name, size, None, len(files), partial(_read_pictures, files))
-    raise UserError(f"{name}: none of the {len(files)} pictures can be decoded; name another folder")
-
-
-def _read_pictures(files: Sequence[Path]) -> Iterator[tuple[int, UInt8[ndarray, "H W 3"]]]:
-    for number, file in enumerate(files):
-        try:
-            image = read_picture(file)
-        except UserError as error:
-            logger.warning("frame %d is left out: %s", number, error)
-        else:
-            yield number, image
-
-
-def _open_video(path: Path) -> VideoSource:
-    with _capture(path) as video:
-        fps = video.get(cv2.CAP_PROP_FPS)
-        num_frames = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
-        found, image = video.read()
-    if not found:
-        raise UserError(f"{path}: not one frame can be decoded; is it a video, and is it complete?")
-    return VideoSource(
-        str(path),
-        image.shape[:2],
-        fps if math.isfinite(fps) and 0 < fps <= 1000 else None,
-        num_frames if num_frames > 0 else None,
-        partial(_read_video, path),
-    )
-
-
-def _read_video(path: Path) -> Iterator[tuple[int, UInt8[ndarray, "H W 3"]]]:
-    with _capture(path) as video:
-        promised = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
-        number = 0
-        while (frame := video.read())[0]:
-            yield number, cv2.cvtColor(frame[1], cv2.COLOR_BGR2RGB)
-            number += 1
-    if number < 0.98 * promised - 1:  # some headers only estimate
-        logger.warning("%s: ends after %d frames; its header promises %d", path, number, promised)
-
-
-@contextmanager
-def _capture(path: Path) -> Iterator[cv2.VideoCapture]:
-    with quiet():
-        video = cv2.VideoCapture(str(path))
-    try:
-        yield video
-    finally:
-        video.release()
-
-
-class VideoWriter:
-    """Writes an mp4 file; a context manager.
-
-    Sides are even in mp4: the last row or column of an odd side is written twice.
-
-    Raises `UserError` if the file cannot be written.
-    """
-
-    def __init__(self, path: Path | str, fps: float | int, size: tuple[int, int]):
-        self.path, self.size = Path(path), size
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"{self.path.parent}: {error.strerror}; name another folder") from error
-        padded = (size[1] + size[1] % 2, size[0] + size[0] % 2)
-        for codec in CODECS:
-            with quiet():
-                self._writer = cv2.VideoWriter(
-                    str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), fps, padded
-                )
-            if self._writer.isOpened():
-                return
-        raise UserError(f"{path}: cannot be written; name an .mp4 file in a folder that you may write to")
-
-    def __enter__(self) -> "VideoWriter":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._writer.release()
-
-    def write(self, image: UInt8[ndarray, "H W 3"]) -> None:
-        """Appends an RGB frame. Raises ValueError if it has not the size of the video."""
-        if image.shape[:2] != self.size:
-            raise ValueError(f"{self.path}: a frame of {image.shape[:2]} in a video of {self.size}")
-        height, width = self.size
-        bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-        self._writer.write(np.pad(bgr, ((0, height % 2), (0, width % 2), (0, 0)), "edge"))
+        yield SourceFrame(number, number / fps, np.frombuffer(data, np.uint8).reshape(height, width, 3))

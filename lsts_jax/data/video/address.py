@@ -1,0 +1,32 @@
+"""Whether an address is that of a file, which ends, or that of a stream, which may not."""
+
+from urllib.request import urlopen
+
+import cv2
+
+from lsts_jax.data.video.opencv import TIMEOUT, frame_count
+
+ADDRESSES = ("http://", "https://", "rtsp://")
+PLAYLIST, END_OF_PLAYLIST = b"#EXTM3U", b"#EXT-X-ENDLIST"
+LONGEST_PLAYLIST = 1 << 20  # bytes
+
+
+def is_finite(address: str, capture: cv2.VideoCapture) -> bool:
+    """Whether what `capture` reads from `address` ends: it has a number of frames, or the server says how
+    many bytes it has, or a playlist its end."""
+    if not capture.isOpened():
+        return False
+    return frame_count(capture) > 0 or (address.startswith("http") and _has_end(address))
+
+
+def _has_end(address: str) -> bool:
+    try:
+        with urlopen(address, timeout=TIMEOUT) as answer:
+            has_length = answer.headers.get("Content-Length") is not None
+            is_stream = answer.headers.get_content_maintype() == "multipart"
+            if is_stream or not has_length:
+                return False
+            begin = answer.read(len(PLAYLIST))
+            return begin != PLAYLIST or END_OF_PLAYLIST in answer.read(LONGEST_PLAYLIST)
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,82 @@
+"""Picture files as a source: a folder of them in natural order, or one that holds several pictures."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+from numpy import ndarray
+
+from lsts_jax.data.video.pictures import SUFFIXES, is_animated, printable, read_picture
+from lsts_jax.data.video.source import DEFAULT_FPS, SourceFrame, VideoSource
+from lsts_jax.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+CHUNK = 32  # pictures of one file that are decoded at a time
+TIFF = (".tif", ".tiff")
+
+
+def open_pictures(name: str, files: Sequence[Path]) -> VideoSource:
+    """Frames that are picture files, upright, at 25 a second. A single file that holds several pictures, an
+    animated PNG or WebP or a TIFF of several pages, is a video of its own.
+
+    Raises `UserError` if there are none, or none that can be decoded.
+    """
+    if not files:
+        raise UserError(f"{name}: there are no pictures ({', '.join(SUFFIXES)}); name a folder that has some")
+    for file in files:
+        try:
+            size = read_picture(file).shape[:2]
+        except UserError:
+            continue
+        if len(files) == 1 and _holds_several(file):
+            return VideoSource(name, size, None, None, partial(_read_several, file))
+        return VideoSource(name, size, None, len(files), partial(_read_pictures, files))
+    raise UserError(f"{name}: none of the {len(files)} pictures can be decoded; name another folder")
+
+
+def _read_pictures(files: Sequence[Path]) -> Iterator[SourceFrame]:
+    for number, file in enumerate(files):
+        try:
+            picture = read_picture(file)
+        except UserError as error:
+            logger.warning("frame %d is left out: %s", number, error)
+            continue
+        if len(files) > 1 and _holds_several(file):
+            logger.warning("%s: the first of its pictures is taken; name it as a source to have them all", file)
+        yield SourceFrame(number, number / DEFAULT_FPS, picture, printable(file.name))
+
+
+def _read_several(file: Path) -> Iterator[SourceFrame]:
+    data, number, time = np.fromfile(file, np.uint8), 0, 0.0
+    while pictures := _pictures(file, data, number, CHUNK):
+        for picture, seconds in pictures:
+            yield SourceFrame(number, time, picture, printable(file.name))
+            number, time = number + 1, time + (seconds or 1 / DEFAULT_FPS)
+
+
+def _holds_several(file: Path) -> bool:
+    """Whether a picture file is a video: a TIFF is where its first two pages have one size."""
+    if file.suffix.lower() not in TIFF:
+        return is_animated(file)
+    first = _pictures(file, np.fromfile(file, np.uint8), 0, 2)
+    return len(first) == 2 and first[0][0].shape == first[1][0].shape
+
+
+def _pictures(
+    file: Path, data: UInt8[ndarray, "n"], start: int, count: int
+) -> list[tuple[UInt8[ndarray, "H W 3"], float]]:
+    """Pictures start..start + count - 1 of an encoded file, as far as it has them, and their seconds."""
+    try:
+        if file.suffix.lower() in TIFF:
+            pages = cv2.imdecodemulti(data, cv2.IMREAD_COLOR_RGB, range=(start, start + count))[1]
+            return [(page, 0.0) for page in pages]
+        animation = cv2.imdecodeanimation(data, start, count)[1]
+    except cv2.error:
+        return []
+    pictures = [cv2.cvtColor(frame[..., :3], cv2.COLOR_BGR2RGB) for frame in animation.frames]
+    return [(picture, ms / 1000) for picture, ms in zip(pictures, animation.durations, strict=True)]

@@ -1,0 +1,92 @@
+"""Video files, also by address: what cannot be decoded is skipped, and the end is the end."""
+
+import logging
+import shlex
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import cv2
+
+from lsts_jax.data.video.clock import Tick, next_tick
+from lsts_jax.data.video.opencv import TIMEOUT, codec_of, frame_count, frame_rate, open_capture
+from lsts_jax.data.video.source import DEFAULT_FPS, SourceFrame, VideoSource
+from lsts_jax.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+# Reads that fail one after the other until a video has ended: these many, more if the header promises more
+# frames, but not beyond the most. Reading on at the end of a file takes 20 microseconds.
+FEWEST_FAILURES, MOST_FAILURES = 256, 10_000
+# Seconds without a frame after which an address has ended.
+PATIENCE = 3 * TIMEOUT
+# Numbers that a warning lists.
+LISTED = 10
+
+
+def open_video(target: Path | str, capture: cv2.VideoCapture | None = None) -> VideoSource:
+    """A video file (path), or one behind an address (text), whose `capture` may be open already.
+
+    Raises `UserError` if no frame in it can be decoded.
+    """
+    with _closing(capture or open_capture(target)) as video:
+        fps, promised = frame_rate(video), frame_count(video)
+        first = next(_frames(target, video), None)
+        if first is None:
+            raise UserError(f"{target}: not one frame can be decoded; {_advice(target, video)}")
+    size = first.picture.shape[:2]
+    return VideoSource(str(target), size, fps, promised or None, partial(_read, target, promised))
+
+
+def _read(target: Path | str, promised: int) -> Iterator[SourceFrame]:
+    """Frames, with a warning at the end that counts those left out."""
+    reached, lost, listed, is_whole = 0, 0, [], False
+    try:
+        with _closing(open_capture(target)) as video:
+            for frame in _frames(target, video):
+                lost += frame.number - reached
+                listed += range(reached, min(frame.number, reached + LISTED))
+                reached = frame.number + 1
+                yield frame
+        is_whole = True
+    finally:
+        if lost:
+            numbers = ", ".join(map(str, listed[:LISTED])) + (", …" if lost > LISTED else "")
+            logger.warning("%s: %d frames cannot be decoded and are left out: %s", target, lost, numbers)
+        if is_whole and reached < 0.98 * promised - 1:  # some headers only estimate
+            logger.warning("%s: ends after %d frames; its header promises %d", target, reached, promised)
+
+
+def _frames(target: Path | str, video: cv2.VideoCapture) -> Iterator[SourceFrame]:
+    """Frames that can be decoded, until reads fail for good."""
+    period, promised = 1 / (frame_rate(video) or DEFAULT_FPS), frame_count(video)
+    last: Tick | None = None
+    while True:
+        failed, begin = 0, time.monotonic()
+        number = last.number + 1 if last else 0
+        patience = FEWEST_FAILURES + min(max(0, promised - number), MOST_FAILURES)
+        while not (read := video.read())[0]:
+            failed += 1
+            is_late = isinstance(target, str) and time.monotonic() - begin > PATIENCE
+            if failed > patience or is_late:
+                return
+        last = next_tick(last, video.get(cv2.CAP_PROP_POS_MSEC) / 1000, failed, period)
+        yield SourceFrame(last.number, last.time, cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB))
+
+
+def _advice(target: Path | str, video: cv2.VideoCapture) -> str:
+    """What to do about a video of which nothing can be decoded."""
+    if not video.isOpened():
+        return "is it a video, and is it complete?"
+    command = f"ffmpeg -i {shlex.quote(str(target))} -c:v libx264 converted.mp4"
+    return f"this build of OpenCV lacks its codec ({codec_of(video) or 'unknown'}) or it is damaged; try {command}"
+
+
+@contextmanager
+def _closing(video: cv2.VideoCapture) -> Iterator[cv2.VideoCapture]:
+    try:
+        yield video
+    finally:
+        video.release()
