@@ -112,7 +112,8 @@ def watch(detector, job, options: Options) -> None:
 
 def open_selected(text: str, options: Options):
     """The frames of a source that the options ask for."""
-    from lsts_jax.data.video.video_io import open_raw, open_source, select
+    from lsts_jax.data.video.source import select
+    from lsts_jax.data.video.video_io import open_raw, open_source
 
     if text == "-":
         if options.raw_size is None:

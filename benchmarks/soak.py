@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import MIB, megabytes, parser, print_table, write_json
-from lsts_jax.data.video.video_io import VideoWriter, open_source
+from lsts_jax.data.video.video_io import open_source
+from lsts_jax.data.video.writer import VideoWriter
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "configs" / "tiny.py"
@@ -76,7 +77,7 @@ def soak_predict(options: argparse.Namespace, folder: Path) -> dict:
     data = _synthvid(folder)
     workdir = options.workdir or _untrained(folder)
     clip, out = folder / "long.mp4", folder / "out"
-    pictures = [image for _, image in open_source(data / VIDEO)]
+    pictures = [frame.picture for frame in open_source(data / VIDEO)]
     with VideoWriter(clip, FPS, pictures[0].shape[:2]) as video:
         for picture, _ in zip(cycle(pictures), range(options.frames), strict=False):
             video.write(picture)

@@ -17,7 +17,8 @@ from lsts_jax.config import Config
 from lsts_jax.config_io import load_saved_config
 from lsts_jax.data.threads import prepare_threads
 from lsts_jax.data.transforms import Size, resize_scale, to_frame
-from lsts_jax.data.video.video_io import VideoSource, open_source
+from lsts_jax.data.video.source import DEFAULT_FPS, SourceFrame, VideoSource
+from lsts_jax.data.video.video_io import open_source
 from lsts_jax.evaluation.runner import frame_detections
 from lsts_jax.models.detector import Detector
 from lsts_jax.models.resnet import STRIDE
@@ -25,9 +26,6 @@ from lsts_jax.streaming import READERS, LiveDetector, VideoDetector, decode_ahea
 from lsts_jax.structs import Detections, Frame
 from lsts_jax.training.checkpoints import load_detector
 from lsts_jax.viz import draw_detections
-
-# Frames a second of sources that do not tell, such as folders of pictures.
-DEFAULT_FPS = 25.0
 
 
 class Result(NamedTuple):
@@ -93,14 +91,14 @@ class LoadedDetector:
         video = source if isinstance(source, VideoSource) else open_source(source)
         if live or video.is_live:
             detect = self.live()
-            for index, image in video:
-                yield detect(image)._replace(frame_index=index, time=index / (video.fps or DEFAULT_FPS))
+            for item in video:
+                yield detect(item.picture)._replace(frame_index=item.number, time=item.time)
             return
         canvas = tight_canvas(video.size, self.config)
-        waiting: deque[tuple[int, ndarray, float]] = deque()
+        waiting: deque[tuple[SourceFrame, float]] = deque()
 
-        def prepare(item: tuple[int, ndarray]) -> tuple[int, ndarray, float, Frame]:
-            return *item, time.perf_counter(), self._prepare(item[1], canvas)
+        def prepare(item: SourceFrame) -> tuple[SourceFrame, float, Frame]:
+            return item, time.perf_counter(), self._prepare(item.picture, canvas)
 
         def frames(pool):
             for *about, frame in read_ahead(pool, prepare, decode_ahead(video)):
@@ -110,9 +108,9 @@ class LoadedDetector:
         prepare_threads()
         with ThreadPoolExecutor(READERS) as pool:
             for found in self._video_detector.stream(frames(pool)):
-                index, image, begin = waiting.popleft()
+                item, begin = waiting.popleft()
                 latency = time.perf_counter() - begin
-                yield self._result(index, index / (video.fps or DEFAULT_FPS), image, found, latency)
+                yield self._result(item.number, item.time, item.picture, found, latency)
 
     def detect(self, image: UInt8[ndarray, "H W 3"]) -> Result:
         """Detections in one RGB picture that is no video's; compiled once a canvas."""

@@ -14,7 +14,8 @@ from typing import Literal
 import cv2
 
 from lsts_jax.api import Result
-from lsts_jax.data.video.video_io import VideoSource, VideoWriter
+from lsts_jax.data.video.source import VideoSource
+from lsts_jax.data.video.writer import VideoWriter
 from lsts_jax.errors import UserError
 from lsts_jax.evaluation.detections import FrameDetections, jsonl_writer
 

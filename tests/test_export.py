@@ -20,7 +20,8 @@ import lsts_jax
 from lsts_jax.api import LoadedDetector
 from lsts_jax.config import Config
 from lsts_jax.config_io import save_config
-from lsts_jax.data.video.video_io import open_source, select
+from lsts_jax.data.video.source import select
+from lsts_jax.data.video.video_io import open_source
 from lsts_jax.errors import UserError
 from lsts_jax.export import write_export
 from lsts_jax.export.__main__ import run

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from lsts_jax.api import Result
-from lsts_jax.data.video.video_io import VideoSource, open_source
+from lsts_jax.data.video.source import VideoSource
+from lsts_jax.data.video.video_io import open_source
 from lsts_jax.errors import UserError
 from lsts_jax.evaluation.detections import FrameDetections, jsonl_writer, read_jsonl
 from lsts_jax.outputs import WRITERS, Job

@@ -63,7 +63,7 @@ class ImageNetVID:
         self._class_ids = number_classes(self.class_names)
 
     def frame(self, video: int, t: int) -> UInt8[ndarray, "H W 3"]:
-        return read_picture(self._path("Data", video, t, ".JPEG"))
+        return read_picture(self._path("Data", video, t, ".JPEG"), as_stored=True)
 
     def objects(self, video: int, t: int) -> Objects:
         return read_annotation(self._path("Annotations", video, t, ".xml"), self._class_ids)

@@ -11,7 +11,8 @@ from jaxtyping import Int64, UInt8
 from numpy import ndarray
 
 from lsts_jax.data.formats.mot_rows import Rows
-from lsts_jax.data.video.pictures import decode_picture, natural_order, pictures_in, read_picture
+from lsts_jax.data.video.pictures import decode_picture, files_in, natural_order, pictures_in, read_picture
+from lsts_jax.data.video.source import select
 from lsts_jax.data.video.video_io import VIDEO_SUFFIXES, open_source
 from lsts_jax.errors import UserError
 
@@ -77,13 +78,10 @@ class VideoFrames:
     def _encode(self) -> dict[int, bytes]:
         """JPEG files by frame; those that cannot be decoded are left out."""
         encoded = {}
-        for number, image in open_source(self.file):
-            if number >= self.stop:
-                break
-            if number >= self.start:
-                bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-                data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
-                encoded[number - self.start] = data.tobytes()
+        for frame in select(open_source(self.file), start=self.start, end=self.stop, stride=1):
+            bgr = cv2.cvtColor(frame.picture, cv2.COLOR_RGB2BGR)
+            data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
+            encoded[frame.number - self.start] = data.tobytes()
         return encoded
 
 
@@ -102,15 +100,15 @@ def open_frames(folder: Path, *, of_cvat: bool) -> PictureFrames | VideoFrames:
         else:
             numbered = number_pictures(files)
         return PictureFrames(list(numbered.values()), list(numbered), _size(list(numbered.values())))
-    files = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in VIDEO_SUFFIXES]
-    files = [file for file in files if not file.name.startswith(".")]
+    files = files_in(folder, VIDEO_SUFFIXES)
     if len(files) != 1:
         raise UserError(
             f"{folder}: holds no folder img1 and {len(files)} video files; a sequence has pictures in img1 "
             "or one video file"
         )
     source = open_source(files[0])
-    return VideoFrames(files[0], 0, source.num_frames or sum(1 for _ in source), source.size)
+    count = source.num_frames or 1 + max(frame.number for frame in source)
+    return VideoFrames(files[0], 0, count, source.size)
 
 
 def number_pictures(files: Sequence[Path]) -> dict[int, Path]:

@@ -65,7 +65,7 @@ class TFDSVideos(ImageNetVID):
 
     def frame(self, video: int, t: int) -> UInt8[ndarray, "H W 3"]:
         name = self._path("Data", video, t, ".JPEG")
-        return decode_picture(self._read("picture", name, video, t), str(name))
+        return decode_picture(self._read("picture", name, video, t), str(name), as_stored=True)
 
     def objects(self, video: int, t: int) -> Objects:
         name = self._path("Annotations", video, t, ".xml")

@@ -33,15 +33,12 @@ def next_tick(last: Tick | None, timestamp: float, failed: int, period: float) -
         if not failed:
             return Tick(0, 0.0, timestamp, True, False)
         last = Tick(-1, -period, 0.0, True, False)
-    step = timestamp - last.origin - last.time
-    counted = 1 + failed
+    step, counted = timestamp - last.origin - last.time, 1 + failed
+    is_damaged = last.is_damaged or failed > 0
     if step <= 0:
         time = last.time + counted * period
-        return last._replace(number=last.number + counted, time=time, is_damaged=last.is_damaged or failed > 0)
+        return last._replace(number=last.number + counted, time=time, is_damaged=is_damaged)
     periods = max(1, round(step / period))
-    is_damaged = last.is_damaged or failed > 0
-    is_regular = (
-        last.is_regular and abs(step / period - periods) < TOLERANCE and (periods == 1 or is_damaged)
-    )
+    is_regular = last.is_regular and abs(step / period - periods) < TOLERANCE and (periods == 1 or is_damaged)
     number = last.number + (periods if is_regular and is_damaged else counted)
     return Tick(number, timestamp - last.origin, last.origin, is_regular, is_damaged)

@@ -11,7 +11,7 @@ import cv2
 from jaxtyping import UInt8
 from numpy import ndarray
 
-from lsts_jax.data.video.opencv import TIMEOUT, codec_of, frame_rate, open_capture
+from lsts_jax.data.video.opencv import TIMEOUT, frame_rate, open_capture
 from lsts_jax.data.video.source import SourceFrame
 from lsts_jax.errors import UserError
 
@@ -41,9 +41,9 @@ class LiveFrames:
         self._received = 0
         found, image = capture.read()
         if not found:
-            codec = f" (its codec is {codec_of(capture)})" if codec_of(capture) else ""
             capture.release()
-            raise UserError(f"{self.target}: no frame can be read{codec}; is the camera or the stream there?")
+            name = f"camera {self.target}" if isinstance(self.target, int) else self.target
+            raise UserError(f"{name}: no frame can be read; is the camera or the stream there?")
         self.size, self.fps = image.shape[:2], frame_rate(capture)
         self._begin = time.monotonic()
         self._put(image)

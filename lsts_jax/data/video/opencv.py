@@ -32,7 +32,7 @@ def open_capture(target: int | str | Path) -> cv2.VideoCapture:
     with quiet():
         if isinstance(target, Path):
             # bytes, because a name that is no UTF-8 makes OpenCV crash
-            return cv2.VideoCapture(os.fsencode(target))
+            return cv2.VideoCapture(os.fsencode(target), cv2.CAP_FFMPEG)
         if isinstance(target, int):
             return cv2.VideoCapture(target)
         milliseconds = int(1000 * TIMEOUT)
@@ -52,7 +52,26 @@ def frame_count(capture: cv2.VideoCapture) -> int:
     return int(count) if math.isfinite(count) and count > 0 else 0
 
 
-def codec_of(capture: cv2.VideoCapture) -> str:
-    """Four characters that name the codec, such as AV01; empty where they are unknown."""
-    code = int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF
-    return code.to_bytes(4, "little").decode("latin-1").strip("\0 ") if code else ""
+def count_packets(file: Path) -> int:
+    """Encoded frames of a video file until the first that cannot be found; nothing is decoded."""
+    capture, count = _open_packets(file), 0
+    while capture.grab():
+        count += 1
+    capture.release()
+    return count
+
+
+def codec_of(target: str | Path) -> str:
+    """The four characters that name the codec of a file or an address, such as AV01, also of one that this
+    build cannot decode; empty where there is no video."""
+    capture = _open_packets(target)
+    code = int(capture.get(cv2.CAP_PROP_FOURCC)) if capture.isOpened() else 0
+    capture.release()
+    return code.to_bytes(4, "little").decode("latin-1").strip("\0 ") if code > 0 else ""
+
+
+def _open_packets(target: str | Path) -> cv2.VideoCapture:
+    """Capture whose frames are the codes of the frames: they are not decoded."""
+    name = os.fsencode(target) if isinstance(target, Path) else target
+    with quiet():
+        return cv2.VideoCapture(name, cv2.CAP_FFMPEG, [cv2.CAP_PROP_FORMAT, -1])

@@ -47,7 +47,9 @@ def _read_pictures(files: Sequence[Path]) -> Iterator[SourceFrame]:
             logger.warning("frame %d is left out: %s", number, error)
             continue
         if len(files) > 1 and _holds_several(file):
-            logger.warning("%s: the first of its pictures is taken; name it as a source to have them all", file)
+            logger.warning(
+                "%s: the first of its pictures is taken; name it as a source to have them all", file
+            )
         yield SourceFrame(number, number / DEFAULT_FPS, picture, printable(file.name))
 
 

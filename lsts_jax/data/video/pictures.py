@@ -35,8 +35,8 @@ def decode_picture(data: bytes, name: str, *, as_stored: bool = False) -> UInt8[
     The picture is upright as people see it: its EXIF orientation is followed. `as_stored` ignores it, as the
     authors do, whose boxes for ImageNet are those of the stored pixels.
 
-    Raises `UserError` beginning with `name`, also for a JPEG that is cut off: OpenCV before 5 fills up what is
-    missing with grey.
+    Raises `UserError` beginning with `name`, also for a JPEG that is cut off: OpenCV before 5 fills up what
+    is missing with grey.
     """
     if data.startswith(b"\xff\xd8") and not _is_complete(data):
         raise UserError(f"{name}: is cut off; restore it or take it out of the list")

@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 
 from lsts_jax.data.video.clock import Tick, next_tick
-from lsts_jax.data.video.opencv import TIMEOUT, codec_of, frame_count, frame_rate, open_capture
+from lsts_jax.data.video.opencv import TIMEOUT, codec_of, count_packets, frame_count, frame_rate, open_capture
 from lsts_jax.data.video.source import DEFAULT_FPS, SourceFrame, VideoSource
 from lsts_jax.errors import UserError
 
@@ -24,6 +24,8 @@ FEWEST_FAILURES, MOST_FAILURES = 256, 10_000
 PATIENCE = 3 * TIMEOUT
 # Numbers that a warning lists.
 LISTED = 10
+# What people call codecs whose four characters say little.
+CODECS = {"av01": "AV1", "hev1": "HEVC", "hvc1": "HEVC", "vvc1": "VVC", "vvi1": "VVC"}
 
 
 def open_video(target: Path | str, capture: cv2.VideoCapture | None = None) -> VideoSource:
@@ -35,26 +37,31 @@ def open_video(target: Path | str, capture: cv2.VideoCapture | None = None) -> V
         fps, promised = frame_rate(video), frame_count(video)
         first = next(_frames(target, video), None)
         if first is None:
-            raise UserError(f"{target}: not one frame can be decoded; {_advice(target, video)}")
+            raise UserError(f"{target}: not one frame can be decoded; {_advice(target)}")
     size = first.picture.shape[:2]
     return VideoSource(str(target), size, fps, promised or None, partial(_read, target, promised))
 
 
 def _read(target: Path | str, promised: int) -> Iterator[SourceFrame]:
     """Frames, with a warning at the end that counts those left out."""
-    reached, lost, listed, is_whole = 0, 0, [], False
+    reached, lost, is_whole = 0, [], False
     try:
         with _closing(open_capture(target)) as video:
             for frame in _frames(target, video):
-                lost += frame.number - reached
-                listed += range(reached, min(frame.number, reached + LISTED))
+                lost += range(reached, frame.number)
                 reached = frame.number + 1
                 yield frame
         is_whole = True
     finally:
+        if is_whole and reached < promised and isinstance(target, Path):
+            lost += range(reached, min(count_packets(target), promised))
         if lost:
-            numbers = ", ".join(map(str, listed[:LISTED])) + (", …" if lost > LISTED else "")
-            logger.warning("%s: %d frames cannot be decoded and are left out: %s", target, lost, numbers)
+            numbers = ", ".join(map(str, lost[:LISTED])) + (", …" if len(lost) > LISTED else "")
+            logger.warning(
+                "%s: frames that cannot be decoded are left out: %s (%d of %d)",
+                *(target, numbers, len(lost), max(reached, lost[-1] + 1)),
+            )
+            reached = max(reached, lost[-1] + 1)
         if is_whole and reached < 0.98 * promised - 1:  # some headers only estimate
             logger.warning("%s: ends after %d frames; its header promises %d", target, reached, promised)
 
@@ -76,12 +83,14 @@ def _frames(target: Path | str, video: cv2.VideoCapture) -> Iterator[SourceFrame
         yield SourceFrame(last.number, last.time, cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB))
 
 
-def _advice(target: Path | str, video: cv2.VideoCapture) -> str:
+def _advice(target: Path | str) -> str:
     """What to do about a video of which nothing can be decoded."""
-    if not video.isOpened():
+    code = codec_of(target)
+    if not code:
         return "is it a video, and is it complete?"
     command = f"ffmpeg -i {shlex.quote(str(target))} -c:v libx264 converted.mp4"
-    return f"this build of OpenCV lacks its codec ({codec_of(video) or 'unknown'}) or it is damaged; try {command}"
+    codec = CODECS.get(code.lower(), code)
+    return f"this build of OpenCV lacks its codec, {codec}, or the file is damaged; try {command}"
 
 
 @contextmanager

@@ -32,8 +32,8 @@ CAMERA = re.compile(r"/dev/video(\d+)|(\d+)")
 
 
 def sources_in(text: str) -> list[str]:
-    """The sources that a text names: the videos of a folder or a pattern one by one, after its pictures, which
-    are one source. Anything else, also what does not exist, is one source."""
+    """The sources that a text names: the videos of a folder or a pattern one by one, after its pictures,
+    which are one source. Anything else, also what does not exist, is one source."""
     path = Path(text)
     if _is_camera(text) or text.startswith(ADDRESSES) or path.is_file():
         return [text]
@@ -111,7 +111,9 @@ def _open_address(address: str) -> VideoSource:
 def _refuse_folder(folder: Path) -> None:
     """Raises the `UserError` about a folder without pictures that says what to name instead."""
     if videos := files_in(folder, VIDEO_SUFFIXES + ANIMATIONS):
-        raise UserError(f"{folder}: holds {len(videos)} videos and no pictures; name one, such as {videos[0]}")
+        raise UserError(
+            f"{folder}: holds {len(videos)} videos and no pictures; name one, such as {videos[0]}"
+        )
     folders = [path for path in natural_order(folder.iterdir()) if path.is_dir() and not is_hidden(path)]
     if inner := [path for path in folders if pictures_in(path)]:
         raise UserError(

@@ -10,9 +10,11 @@ from lsts_jax.config import DataConfig
 from lsts_jax.data.dataset import VideoDataset
 from lsts_jax.data.formats import mot_frames
 from lsts_jax.data.open import open_dataset
-from lsts_jax.data.video.video_io import VideoWriter, open_source
+from lsts_jax.data.video.video_io import open_source
+from lsts_jax.data.video.writer import VideoWriter
 from lsts_jax.errors import UserError
 from tests.data.trees import picture, write_picture, write_sequence
+from tests.data.video.clips import damage, write_clip
 
 MOT15 = """1,7,1,1,10,20,1,-1,-1,-1
 3,7,11.5,5,10,20,1,-1,-1,-1
@@ -95,6 +97,32 @@ def test_a_video_shorter_than_its_header_is_named(config, tmp_path, monkeypatch)
             dataset.frame(0, t)
 
 
+@pytest.mark.parametrize("lost", [(0,), (3, 4)])
+def test_a_damaged_frame_of_a_video_moves_no_other(config, tmp_path, lost):
+    damage(write_clip(tmp_path / "V" / "clip.avi", 12, codec="MJPG"), *lost)
+    (tmp_path / "V/gt").mkdir()
+    (tmp_path / "V/gt/gt.txt").write_text("6,1,1,1,9,9,1,-1,-1,-1\n")
+    dataset = open_dataset(config, ("V",))
+    assert dataset.videos[0].num_frames == 12
+    for t in range(12):
+        if t in lost:
+            with pytest.raises(UserError, match=rf"clip\.avi, frame {t}: cannot be decoded"):
+                dataset.frame(0, t)
+        else:
+            assert abs(float(dataset.frame(0, t)[..., 0].mean()) - 15 * t - 6) < 3
+
+
+def test_hidden_files_are_no_frames(config, tmp_path):
+    for folder in ("S1/img1/._000002.png", "S1/img1/.000001.png"):
+        (tmp_path / folder).write_bytes(b"Mac OS X")
+    assert open_dataset(config, ("S1",)).videos[0].num_frames == 12
+    write_clip(tmp_path / "V" / "clip.mp4", 3)
+    (tmp_path / "V/._clip.mp4").write_bytes(b"Mac OS X")
+    (tmp_path / "V/gt").mkdir()
+    (tmp_path / "V/gt/gt.txt").touch()
+    assert open_dataset(config, ("V",)).videos[0].num_frames == 3
+
+
 @pytest.mark.parametrize(
     "name, message",
     [
@@ -156,7 +184,8 @@ def test_real_sequences(shared):
     np.testing.assert_allclose(found[0].boxes[0], [498, 157, 528.03, 231.17], rtol=1e-6)
     assert [dataset.objects(v, 0).size for v in range(3)] == [(576, 768), (480, 640), (480, 640)]
     np.testing.assert_array_equal(dataset.objects(3, 0).boxes, found[500].boxes)
-    true = dict(open_source(shared / "data/mot/TUD-Campus/TUD-Campus.mp4"))
+    clip = open_source(shared / "data/mot/TUD-Campus/TUD-Campus.mp4")
+    true = {frame.number: frame.picture for frame in clip}
     for t in (70, 0, 33):
         distances = [np.abs(dataset.frame(1, t).astype(int) - true[other]).mean() for other in range(71)]
         assert np.argmin(distances) == t and distances[t] < 2

@@ -12,6 +12,7 @@ import pytest
 
 from lsts_jax.data.video import live_source
 from lsts_jax.data.video.live_source import QUEUE, LiveFrames
+from lsts_jax.data.video.opencv import open_capture
 from lsts_jax.data.video.video_io import open_source
 from lsts_jax.errors import UserError
 from tests.data.trees import picture
@@ -60,7 +61,7 @@ def test_a_stream_that_breaks_off_comes_back(address, server, monkeypatch, caplo
     assert (source.size, source.num_frames, source.is_live) == ((48, 64), None, True)
     numbers, reds = [], []
     with caplog.at_level(logging.WARNING):
-        for number, image in source:
+        for number, _, image, _ in source:
             numbers.append(number)
             reds.append(float(image[..., 0].mean()))
             if server.sent > 100 and len(numbers) > 60:
@@ -72,11 +73,11 @@ def test_a_stream_that_breaks_off_comes_back(address, server, monkeypatch, caplo
 
 def test_frames_that_come_too_fast_are_dropped_and_counted(address, server):
     server.cut = 10**6
-    frames = LiveFrames(address)
+    frames = LiveFrames(address, open_capture(address))
     iterator = iter(frames)
     numbers = []
     for _ in range(6):
-        numbers.append(next(iterator)[0])
+        numbers.append(next(iterator).number)
         time.sleep(0.15)
     iterator.close()
     assert frames.dropped > 0
@@ -96,6 +97,6 @@ def test_nothing_there():
 
 
 def test_an_image_is_rgb(address):
-    number, image = next(iter(open_source(address)))
+    number, _, image, _ = next(iter(open_source(address)))
     assert number == 0
     assert np.abs(image.reshape(-1, 3).mean(0) - [0, 100, 50]).max() < 8

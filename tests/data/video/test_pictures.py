@@ -1,6 +1,8 @@
 """Decoding of unusual pictures, and natural order."""
 
 import base64
+import struct
+import zlib
 from pathlib import Path
 
 import cv2
@@ -45,16 +47,37 @@ def test_grey_deep_and_transparent_pictures_become_rgb(channels, dtype, scale):
     assert decoded.dtype == np.uint8 and decoded.shape == (6, 9, 3) and np.unique(decoded).tolist() == [130]
 
 
-def test_exif_rotation_is_ignored():
-    """The authors annotate and read the pixels as they are stored."""
-    plain = encode(np.zeros((6, 10, 3), np.uint8))
+@pytest.mark.parametrize("orientation, corner", [(1, (0, 0)), (3, (5, 9)), (6, (0, 5)), (8, (9, 0))])
+def test_exif_orientation_is_followed_where_people_see_it(orientation, corner):
+    """The white corner of the stored pixels is where viewers show it. ImageNet's authors annotate
+    and read the pixels as they are stored."""
+    image = np.zeros((6, 10, 3), np.uint8)
+    image[0, 0] = 255
+    rotated = with_orientation(encode(image, ".png"), orientation)
+    upright = decode_picture(rotated, "x")
+    assert upright.shape == ((6, 10, 3) if orientation < 5 else (10, 6, 3))
+    assert upright[corner].tolist() == [255] * 3 and upright.sum() == 3 * 255
+    np.testing.assert_array_equal(decode_picture(rotated, "x", as_stored=True), image)
+
+
+def test_exif_orientation_of_a_jpeg():
     orientation = (
         b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"  # 6: a quarter turn
     )
-    segment = b"\xff\xe1" + (len(orientation) + 2).to_bytes(2, "big") + orientation
-    rotated = plain[:2] + segment + plain[2:]
-    assert cv2.imdecode(np.frombuffer(rotated, np.uint8), cv2.IMREAD_COLOR).shape == (10, 6, 3)
-    assert decode_picture(rotated, "x").shape == (6, 10, 3)
+    plain = encode(np.zeros((6, 10, 3), np.uint8))
+    rotated = plain[:2] + b"\xff\xe1" + (len(orientation) + 2).to_bytes(2, "big") + orientation + plain[2:]
+    assert decode_picture(rotated, "x").shape == (10, 6, 3)
+    assert decode_picture(rotated, "x", as_stored=True).shape == (6, 10, 3)
+
+
+def with_orientation(png: bytes, orientation: int) -> bytes:
+    """A PNG with a chunk of EXIF."""
+    exif = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0" + bytes([orientation]) + bytes(6)
+    chunk = b"eXIf" + exif
+    head = 8 + 25  # signature and IHDR
+    return (
+        png[:head] + struct.pack(">I", len(exif)) + chunk + struct.pack(">I", zlib.crc32(chunk)) + png[head:]
+    )
 
 
 @pytest.mark.parametrize("data", [b"", b"no picture", encode(np.zeros((64, 64, 3), np.uint8), ".png")[:60]])
@@ -97,6 +120,6 @@ def test_natural_order():
 
 
 def test_pictures_in_a_folder_are_told_by_suffix(tmp_path):
-    for name in ("b.PNG", "a10.jpeg", "a9.JPEG", "notes.txt", "thumbs.db"):
+    for name in ("b.PNG", "a10.jpeg", "a9.JPEG", "notes.txt", "thumbs.db", "._b.PNG", ".hidden.png"):
         (tmp_path / name).touch()
     assert [path.name for path in pictures_in(tmp_path)] == ["a9.JPEG", "a10.jpeg", "b.PNG"]

@@ -5,11 +5,12 @@ import logging
 import subprocess
 import sys
 
-import cv2
 import numpy as np
 import pytest
 
-from lsts_jax.data.video.video_io import VideoWriter, open_raw, open_source, select
+from lsts_jax.data.video.source import select
+from lsts_jax.data.video.video_io import open_raw, open_source
+from lsts_jax.data.video.writer import VideoWriter
 from lsts_jax.errors import UserError
 from tests.data.trees import picture, write_picture
 
@@ -26,9 +27,10 @@ def test_a_video_comes_back(tmp_path):
     assert (source.size, source.fps, source.num_frames) == ((48, 64), 12.5, 12)
     for _ in range(2):  # it can be read again
         frames = list(source)
-        assert [number for number, _ in frames] == list(range(12))
-        for number, image in frames:
-            error = np.abs(image.reshape(-1, 3).mean(0) - [15 * number, 100, 50])  # RGB, in order
+        assert [frame.number for frame in frames] == list(range(12))
+        np.testing.assert_allclose([frame.time for frame in frames], np.arange(12) / 12.5, atol=0.001)
+        for frame in frames:
+            error = np.abs(frame.picture.reshape(-1, 3).mean(0) - [15 * frame.number, 100, 50])  # in order
             assert error.max() < 7
 
 
@@ -38,7 +40,7 @@ def test_odd_sides_lose_nothing(tmp_path, size):
     image[-16:, -16:] = 255
     with VideoWriter(tmp_path / "v.mp4", 10, size) as video:
         video.write(image)
-    ((_, back),) = open_source(tmp_path / "v.mp4")
+    ((_, _, back, _),) = open_source(tmp_path / "v.mp4")
     assert back.shape == (48, 64, 3)
     assert back[-12:, -12:].min() > 200 and back[:20, :20].max() < 40
     with pytest.raises(ValueError, match=r"\(9, 9\)"), VideoWriter(tmp_path / "w.mp4", 10, size) as video:
@@ -52,7 +54,11 @@ def test_pictures_come_in_natural_order(tmp_path):
     for path in (tmp_path, str(tmp_path / "*"), str(tmp_path / "frame*.png")):
         source = open_source(path)
         assert (source.size, source.fps, source.num_frames) == ((48, 64), None, 3)
-        assert [(number, int(image[0, 0, 0])) for number, image in source] == [(0, 10), (1, 20), (2, 100)]
+        assert [(frame.number, int(frame.picture[0, 0, 0])) for frame in source] == [
+            (0, 10),
+            (1, 20),
+            (2, 100),
+        ]
     assert open_source(tmp_path / "frame2.png").num_frames == 1  # not a sequence that begins there
 
 
@@ -63,31 +69,11 @@ def test_a_broken_picture_is_skipped_and_keeps_its_number(tmp_path, caplog):
     (tmp_path / "2.png").write_bytes(b"")
     source = open_source(tmp_path)
     with caplog.at_level(logging.WARNING):
-        assert [(number, int(image[0, 0, 0])) for number, image in source] == [(1, 10), (3, 30)]
+        assert [(frame.number, int(frame.picture[0, 0, 0])) for frame in source] == [(1, 10), (3, 30)]
     assert [record.getMessage().split(" cannot")[0] for record in caplog.records] == [
         f"frame {t} is left out: {tmp_path / f'{t}.png'}:" for t in (0, 2)
     ]
     assert source.num_frames == 4
-
-
-def test_a_video_cut_short_is_reported(tmp_path, caplog, monkeypatch):
-    class Short:
-        """Stops after 30 frames, as damaged data makes it stop."""
-
-        def __init__(self, path):
-            self.video, self.left = capture(path), 30
-            self.get, self.release = self.video.get, self.video.release
-
-        def read(self):
-            self.left -= 1
-            return self.video.read() if self.left >= 0 else (False, None)
-
-    source = open_source(write_video(tmp_path / "v.mp4", 40))
-    capture = cv2.VideoCapture
-    monkeypatch.setattr(cv2, "VideoCapture", Short)
-    with caplog.at_level(logging.WARNING):
-        assert len(list(source)) == 30
-    assert "v.mp4: ends after 30 frames; its header promises 40" in caplog.text
 
 
 def test_what_is_no_source_is_named(tmp_path):
@@ -122,7 +108,9 @@ def test_where_no_video_can_be_written(tmp_path):
 def test_opencv_and_ffmpeg_keep_quiet(tmp_path):
     """Codecs that are tried in vain and files that are no videos leave no noise on stderr."""
     script = f"""
-from lsts_jax.data.video.video_io import VideoWriter, open_raw, open_source, select
+from lsts_jax.data.video.source import select
+from lsts_jax.data.video.video_io import open_raw, open_source
+from lsts_jax.data.video.writer import VideoWriter
 from lsts_jax.errors import UserError
 import numpy as np
 with VideoWriter({str(tmp_path / "v.mp4")!r}, 10, (48, 64)) as video:
@@ -140,14 +128,14 @@ except UserError:
 def test_a_selection_keeps_the_numbers(tmp_path):
     source = open_source(write_video(tmp_path / "v.mp4", 12))
     chosen = select(source, start=3, end=10, stride=3)
-    assert [number for number, _ in chosen] == [3, 6, 9]
+    assert [frame.number for frame in chosen] == [3, 6, 9]
     assert chosen.num_frames == 3
-    assert [number for number, _ in select(source, start=20, end=None, stride=1)] == []
+    assert [frame.number for frame in select(source, start=20, end=None, stride=1)] == []
 
 
 def test_raw_frames(caplog):
     frames = np.random.default_rng(0).integers(0, 256, (3, 4, 5, 3), np.uint8)
     found = list(open_raw(io.BytesIO(frames.tobytes() + b"cut"), (4, 5), 12.0))
-    assert [number for number, _ in found] == [0, 1, 2]
-    np.testing.assert_array_equal([image for _, image in found], frames)
+    assert [frame.number for frame in found] == [0, 1, 2]
+    np.testing.assert_array_equal([frame.picture for frame in found], frames)
     assert "frame 3 is cut short" in caplog.text
