@@ -102,9 +102,8 @@ class LowLevel(_Stages):
     @nn.compact
     def __call__(self, pixels: Array, size: Int32[Array, "2"]) -> Float[Array, "h w C"]:
         """Args: pixels [H W 3] RGB 0..255, size (height, width) of the picture on the canvas."""
-        x = (pixels.astype(jnp.float32) - jnp.array(self.pixel_mean)[None, None]) / jnp.array(self.pixel_std)[
-            None, None
-        ]
+        mean, std = (jnp.array(x, jnp.float32)[None, None] for x in (self.pixel_mean, self.pixel_std))
+        x = (pixels.astype(jnp.float32) - mean) / std
         x = Conv(self.width, 7, 2, use_bias=False, dtype=self.dtype, name="conv1")(x, size)
         size = size_at_stride(size, 2)
         x = nn.relu(Norm(self.norm, dtype=self.dtype, name="norm1")(x, size))

@@ -27,7 +27,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Float32, Int32
+from jaxtyping import Array, Float, Float32, Int, Int32
 from numpy import ndarray
 
 from lsts_jax.ops.sampling import sample_at_offsets, split_offsets
@@ -45,6 +45,8 @@ TILES_AT_ONCE = 4
 _matmul = partial(jnp.einsum, precision=lax.Precision.HIGHEST, preferred_element_type=jnp.float32)
 # Keeps the normalisations that divide by a sum of signed similarities finite where it vanishes.
 SUM_FLOOR = 1e-6
+# Numbers and places of tiles are int32, also where Python's integers become int64 (jax_enable_x64).
+ORIGIN = np.int32(0)
 
 
 class Aggregation(NamedTuple):
@@ -160,11 +162,12 @@ def _cut(size: Size, window: int, *, dense: bool) -> _Tiles:
     return _Tiles(size, window, count, tile, patch)
 
 
-def _place(tiles: _Tiles, index: Int32[Array, ""]) -> _Place:
+def _place(tiles: _Tiles, index: Int[Array, ""]) -> _Place:
     def inside(start, extent):
         return jnp.clip(start, 0, jnp.array(tiles.size, jnp.int32) - jnp.array(extent, jnp.int32))
 
-    planned = jnp.stack(jnp.divmod(index, jnp.int32(tiles.count[1]))) * jnp.array(tiles.tile, jnp.int32)
+    place = jnp.divmod(index.astype(jnp.int32), jnp.int32(tiles.count[1]))
+    planned = jnp.stack(place) * jnp.array(tiles.tile, jnp.int32)
     start = inside(planned, tiles.tile)
     return _Place(start, inside(start - tiles.window, tiles.patch), planned - start)
 
@@ -189,7 +192,7 @@ def _by_tiles(
         matrix = _write_band(band, place, tiles).astype(v.dtype)
         feature = _put(feature, _matmul("ts,sc->tc", matrix, v), place.tile, tiles.tile)
         weights = weights.reshape(-1, *tiles.tile)
-        return feature, lax.dynamic_update_slice(affinity, weights, (0, *place.tile))
+        return feature, lax.dynamic_update_slice(affinity, weights, (ORIGIN, *place.tile))
 
     empty = jnp.zeros_like(values), jnp.zeros((len(taps), *tiles.size), jnp.float32)
     return lax.fori_loop(0, tiles.count[0] * tiles.count[1], visit, empty, unroll=TILES_AT_ONCE)
@@ -217,7 +220,7 @@ def _by_tiles_bwd(tiles, normalization, inputs, grads):
         )
         own = (rows[:, None] & columns[None, :]).reshape(-1)
         d_out = jnp.where(own[:, None], _take(d_feature, place.tile, tiles.tile), 0)
-        d_weights = lax.dynamic_slice(d_affinity, (0, *place.tile), (len(taps), *tiles.tile))
+        d_weights = lax.dynamic_slice(d_affinity, (ORIGIN, *place.tile), (len(taps), *tiles.tile))
         d_weights = jnp.where(own[None, :], d_weights.reshape(len(taps), -1), 0)
 
         correlation = _read_band(_matmul("te,se->ts", q, k), place, tiles)
@@ -286,14 +289,14 @@ def _look_up(
 
 def _take(x: Float[Array, "h w C"], start: Int32[Array, "2"], size: Size) -> Float[Array, "S C"]:
     """The positions of a rectangle, row by row."""
-    return lax.dynamic_slice(x, (*start, 0), (*size, x.shape[2])).reshape(-1, x.shape[2])
+    return lax.dynamic_slice(x, (*start, ORIGIN), (*size, x.shape[2])).reshape(-1, x.shape[2])
 
 
 def _put(
     x: Float[Array, "h w C"], part: Float32[Array, "S C"], start: Int32[Array, "2"], size: Size
 ) -> Float[Array, "h w C"]:
     """The inverse of `_take`."""
-    return lax.dynamic_update_slice(x, part.reshape(*size, -1).astype(x.dtype), (*start, 0))
+    return lax.dynamic_update_slice(x, part.reshape(*size, -1).astype(x.dtype), (*start, ORIGIN))
 
 
 def _add(

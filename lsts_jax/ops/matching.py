@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float32, Int32, PRNGKeyArray
+from numpy import ndarray
 
 from lsts_jax.ops.boxes import ANCHOR_DEVIATIONS, ROI_DEVIATIONS, covered, encode, iou
 from lsts_jax.structs import GroundTruth
@@ -165,6 +166,6 @@ def _in_ignored(boxes: Float32[Array, "n 4"], ground_truth: GroundTruth, share: 
 
 
 def _targets(
-    boxes: Float32[Array, "n 4"], objects: Float32[Array, "n 4"], deviations: tuple[float, ...]
+    boxes: Float32[Array, "n 4"], objects: Float32[Array, "n 4"], deviations: Float32[ndarray, "4"]
 ) -> Float32[Array, "n 4"]:
-    return encode(boxes, objects) / jnp.asarray(deviations, jnp.float32)[None]
+    return encode(boxes, objects) / deviations[None]

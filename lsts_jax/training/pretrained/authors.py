@@ -120,7 +120,7 @@ def _layout(path: Path, multiplied: bool) -> Layout:
         array = array[4:8] if boxes else array
         array = plain.ours(array.swapaxes(0, 1).reshape(-1, *array.shape[2:]))
         if boxes and multiplied:
-            deltas = array.reshape(*array.shape[:-1], -1, 4) / np.float32(ROI_DEVIATIONS)
+            deltas = array.reshape(*array.shape[:-1], -1, 4) / ROI_DEVIATIONS
             array = deltas.reshape(array.shape)
         return array
 
