@@ -26,12 +26,13 @@ import lsts_jax
 from lsts_jax.api import LoadedDetector
 from lsts_jax.data.transforms import Size
 from lsts_jax.errors import UserError
+from lsts_jax.export.folder import DESCRIPTION, FORMAT, earlier_export, replace_export
 from lsts_jax.models.detector import Detector
 from lsts_jax.structs import Detections, Frame, Memory
 from lsts_jax.video import empty_memory, events, keyframe_of
 
-FORMAT, FORMAT_VERSION = "lsts_jax detector", 1
-DESCRIPTION, WEIGHTS, LOADER, SUFFIX = "detector.json", "weights.npz", "run.py", ".jaxexport"
+FORMAT_VERSION = 1
+WEIGHTS, LOADER, SUFFIX = "weights.npz", "run.py", ".jaxexport"
 PLATFORMS = ("cpu", "cuda")
 
 
@@ -41,14 +42,7 @@ def require_export(folder: Path) -> None:
         import flatbuffers  # noqa: F401, what jax.export serialises with
     except ImportError as error:
         raise UserError("exporting needs a package: pip install flatbuffers") from error
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return
-    try:
-        ours = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))["format"] == FORMAT
-    except (OSError, ValueError, KeyError, TypeError):
-        ours = False
-    if not ours:
-        raise UserError(f"{folder}: is there and is no earlier export; name another folder or remove it")
+    earlier_export(folder)
 
 
 def write_export(folder: Path, loaded: LoadedDetector, canvases: tuple[Size, ...]) -> None:
@@ -82,15 +76,8 @@ def write_export(folder: Path, loaded: LoadedDetector, canvases: tuple[Size, ...
         "canvases": described,
         "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
     }
-    try:
-        for old in folder.glob("*" + SUFFIX):
-            old.unlink()
-        for name, data in files.items():
-            (folder / name).write_bytes(data)
-        text = json.dumps(about, indent=2, ensure_ascii=False) + "\n"
-        (folder / DESCRIPTION).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{folder}: {error.strerror}; name another folder") from error
+    text = json.dumps(about, indent=2, ensure_ascii=False) + "\n"
+    replace_export(folder, files | {DESCRIPTION: text.encode()})
 
 
 def plain_events(detector: Detector) -> dict[str, Callable]:

@@ -77,6 +77,7 @@ def test_a_run_becomes_a_file_and_a_run_again(place):
     assert first.config == second.config == open_weights(file).config
     equal(first.variables, second.variables)
     assert [file.name for file in (place / "new").iterdir()] == ["x.safetensors"]
+    assert run(place / "run", file)  # it was written here
 
 
 def test_a_detector_of_other_classes_gives_all_but_its_head(place):
@@ -106,6 +107,21 @@ def test_mistakes_are_told(place, source, output, options, told):
     with pytest.raises(UserError, match=told):
         run(place / source, place / output, **options)
     assert not (place / "x").exists()
+
+
+@pytest.mark.parametrize("output", ["mine.safetensors", "mine/config.json", "link.safetensors"])
+def test_files_of_somebody_else_stay(place, output):
+    pytest.importorskip("safetensors")
+    file = place / output
+    file.parent.mkdir(exist_ok=True)
+    if output.startswith("link"):
+        file.symlink_to(place / "elsewhere")
+    else:
+        file.write_text('{"mine": 1}')
+    with pytest.raises(UserError, match=f"{output}: is there and"):
+        run(place / "run", file.parent if file.name == "config.json" else file)
+    assert file.is_symlink() or file.read_text() == '{"mine": 1}'
+    assert not (place / "elsewhere").exists()
 
 
 def test_the_command_line(place):

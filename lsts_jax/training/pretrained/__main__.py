@@ -16,7 +16,7 @@ from lsts_jax.training.pretrained import import_weights, open_weights
 from lsts_jax.training.pretrained.files import READERS
 from lsts_jax.training.pretrained.matching import Match, some
 from lsts_jax.training.pretrained.run_folder import require_no_run, write_run
-from lsts_jax.training.pretrained.safetensors_file import write_safetensors
+from lsts_jax.training.pretrained.safetensors_file import require_no_other, write_safetensors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +57,7 @@ def convert(options: Conversion) -> str:
     to_file = output.suffix == ".safetensors"
     if output.suffix in READERS and not to_file:
         raise UserError(f"{output}: weights are written to a folder or to a file that ends in .safetensors")
-    if not to_file:
-        require_no_run(output)
+    (require_no_other if to_file else require_no_run)(output)
     weights = open_weights(source, options.checkpoint)
     config = options.config if isinstance(options, ConversionTo) else weights.config
     if config is None:

@@ -39,9 +39,15 @@ def read_run(workdir: Path, checkpoint: str = "latest") -> Weights:
 
 
 def require_no_run(workdir: Path) -> None:
-    """Raises `UserError` if the folder holds a run."""
+    """Raises `UserError` if the folder holds a run, or a config.json that is no run's."""
     if any((workdir / LATEST).glob("[0-9]*")):
         raise UserError(f"{workdir}: there is a run in it; name another folder")
+    config = workdir / "config.json"
+    if config.is_symlink() or config.exists():
+        try:
+            load_saved_config(config)
+        except UserError as error:
+            raise UserError(f"{config}: is there and is no run's; name another folder") from error
 
 
 def write_run(workdir: Path, variables: dict, config: Config) -> None:

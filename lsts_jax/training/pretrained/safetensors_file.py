@@ -15,6 +15,7 @@ from lsts_jax.errors import UserError
 from lsts_jax.files import write_whole
 from lsts_jax.training.pretrained.arrays import Stored, Weights
 
+FORMAT = "lsts_jax"
 FLOATS = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
 
 
@@ -40,6 +41,19 @@ def read_safetensors(path: Path | str) -> Weights:
     return Weights(arrays, _config(path, metadata["config"]) if "config" in metadata else None)
 
 
+def require_no_other(path: Path) -> None:
+    """Raises `UserError` if there is a file at `path` that `write_safetensors` did not write."""
+    if not path.is_symlink() and not path.exists():
+        return
+    try:
+        with _library(path).safe_open(path, "numpy") as file:
+            ours = (file.metadata() or {}).get("format") == FORMAT
+    except (OSError, _library(path).SafetensorError):
+        ours = False
+    if not ours or path.is_symlink():
+        raise UserError(f"{path}: is there and was not written here; name another file, or move it")
+
+
 def write_safetensors(path: Path, variables: dict, config: Config) -> None:
     """Variables as `params/low_level/…` and `batch_stats/…`, whole or not at all."""
     _library(path)
@@ -47,7 +61,7 @@ def write_safetensors(path: Path, variables: dict, config: Config) -> None:
 
     arrays = {name: np.ascontiguousarray(array) for name, array in flatten_dict(variables, sep="/").items()}
     with write_whole(path) as part:
-        part.write_bytes(save(arrays, {"format": "lsts_jax", "config": json.dumps(asdict(config))}))
+        part.write_bytes(save(arrays, {"format": FORMAT, "config": json.dumps(asdict(config))}))
 
 
 def _config(path: Path | str, text: str) -> Config:
