@@ -141,9 +141,8 @@ class Hosts:
 
 
 def prepare_jax(hosts: Hosts = Hosts()) -> None:
-    """Keep compiled programs between runs, in JAX_COMPILATION_CACHE_DIR or the user's cache folder if there is
-    one, and join the other processes of a run, if there are. Of those the first alone reports what is not an
-    error.
+    """Keep compiled programs between runs, in JAX_COMPILATION_CACHE_DIR or the user's cache folder (if any),
+    and join the other processes of a run, if any. Of those the first alone reports what is not an error.
 
     Raises `UserError` if they cannot be found.
     """
