@@ -24,6 +24,7 @@ import train
 from lsts_jax import cli
 from lsts_jax.config import Config, DataConfig
 from lsts_jax.config_io import load_saved_config
+from lsts_jax.data.convert.__main__ import Options, convert
 from lsts_jax.data.dataset import Sample, Video
 from lsts_jax.data.formats import coco_vid, imagenet_lists, imagenet_xml, mot
 from lsts_jax.data.motion import read_motion_iou
@@ -34,6 +35,7 @@ from lsts_jax.evaluation.submissions import read_detections
 from lsts_jax.training.checksums import CHECKSUMS, find_damage
 from lsts_jax.training.loop import MetricsLog
 from lsts_jax.training.pretrained import open_weights
+from tests.data.convert.trees import TREES
 from tests.training.test_pretrained_files import archive, npz, params, safetensors
 
 SECONDS = 5.0
@@ -131,6 +133,42 @@ def _coco_dataset(file: Path) -> None:
     for video, t in data.samples[:50]:
         data.objects(video, t)
         data.frame_name(video, t)
+
+
+def _convert(name: str, place: str, file: Path) -> None:
+    """A data set in which one file is the input; what is written can be read."""
+    folder = file.parent / "data"
+    if not folder.is_dir():
+        TREES[name](folder)
+    (folder / place).write_bytes(file.read_bytes())
+    convert(Options(folder, folder / "result.json", name))
+    if '"name"' in (folder / "result.json").read_text().partition('"videos"')[0]:  # it has a category
+        coco_vid.CocoVID(DataConfig(root=str(folder), class_names=()), ("result",))
+
+
+def _converters() -> list[Target]:
+    targets = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, place in CONVERTED:
+            root = Path(folder) / name
+            if not root.is_dir():
+                TREES[name](root)
+            title, seed = f"convert-{name}-{Path(place).stem}", (root / place).read_bytes()
+            targets.append(Target(title, (seed,), "x", partial(_convert, name, place), costly=True))
+    return targets
+
+
+CONVERTED = (
+    ("cvat_coco", "annotations/instances_default.json"),
+    ("cvat_mot", "gt/gt.txt"),
+    ("cvat_mot", "gt/labels.txt"),
+    ("youtube_vis", "instances.json"),
+    ("yolo", "labels/train/yard_0.txt"),
+    ("yolo", "data.yaml"),
+    ("visdrone", "annotations/uav0000013_00000_v.txt"),
+    ("kitti", "training/label_02/0000.txt"),
+    ("voc", "Annotations/yard/0001.xml"),
+)
 
 
 def _weights(file: Path) -> None:
@@ -282,6 +320,7 @@ def all_targets() -> dict[str, Target]:
         Target("synthvid-json", (_synthvid_header(),), TRUTH, _synthvid),
         Target("checksums", (b'{"a/b": 5, "c": 7}',), CHECKSUMS, lambda file: find_damage(file.parent, "a")),
         Target("metrics", (b'{"step": 5, "loss": 1.0}\n{"step": 5, "mAP": 0.5}\n',), "m.jsonl", _metrics),
+        *_converters(),
     ]
     return {target.name: target for target in targets}
 

@@ -49,7 +49,11 @@ class Options:
 
 
 def run(arguments: Sequence[str]) -> None:
-    options = cli.parse(Options, arguments)
+    print(convert(cli.parse(Options, arguments)))
+
+
+def convert(options: Options) -> str:
+    """Writes the json; gives the table and the options that train on it. Raises `UserError`."""
     tree = list_tree(options.source)
     root = root_of(tree.folder, options.out)
     name = recognise(tree, options.source) if options.format == "recognise" else options.format
@@ -58,12 +62,14 @@ def run(arguments: Sequence[str]) -> None:
     converted = FORMATS[name].read(tree)
     check_pictures(converted, tree)
     converted = choose_videos(converted, options.videos)
-    print(f"{options.source}: {name}\n{to_text(converted)}")
     cli.make_folder(options.out.parent)
     write_json(converted, tree.folder, root, options.out, name)
     list_name = Path(os.path.abspath(options.out)).relative_to(root).with_suffix("").as_posix()
-    print(f"{options.out}: use it with --config.data.format coco_vid --config.data.root {root} "
-          f"--config.data.train_lists {list_name}")  # fmt: skip
+    return (
+        f"{options.source}: {name}\n{to_text(converted)}\n"
+        f"{options.out}: use it with --config.data.format coco_vid --config.data.root {root} "
+        f"--config.data.train_lists {list_name}"
+    )
 
 
 def recognise(tree: Tree, source: Path) -> str:

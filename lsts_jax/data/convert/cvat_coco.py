@@ -38,8 +38,9 @@ def read(tree: Tree) -> Converted:
     categories = names_by_id(content["categories"], where)
     converted.categories |= dict.fromkeys(categories.values())
     pictures = _add_images(converted, tree, file, content["images"])
-    for item in tqdm(content["annotations"], desc="boxes", delay=2.0, dynamic_ncols=True):
-        _add_box(converted, pictures, categories, item, f"{where}: annotation {str(item.get('id'))[:20]}")
+    annotations = tqdm(content["annotations"], desc="boxes", delay=2.0, dynamic_ncols=True)
+    for number, item in enumerate(annotations):
+        _add_box(converted, pictures, categories, item, f"{where}: annotations[{number}]")
     return converted
 
 

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from tqdm import tqdm
 
 from lsts_jax.data.convert.converted import Converted, whole
-from lsts_jax.data.convert.sequences import add_sequence
+from lsts_jax.data.convert.sequences import add_sequence, check_numbers
 from lsts_jax.data.convert.tree import Tree
 from lsts_jax.data.video.pictures import natural_order
 from lsts_jax.errors import UserError
@@ -39,8 +39,8 @@ def read(tree: Tree) -> Converted:
         converted.categories |= dict.fromkeys(names)
         files = tree.by_folder.get(str(folder / "img1"), [])
         pictures = _add_pictures(converted, files, tree.name_of(str(folder)))
-        for where, row in tree.rows(file, ","):
-            _add_row(converted, pictures, names, row, where)
+        frames = {_add_row(converted, pictures, names, row, where) for where, row in tree.rows(file, ",")}
+        check_numbers(frames, pictures, str(tree.folder / file))
     return converted
 
 
@@ -54,7 +54,8 @@ def _add_pictures(converted: Converted, files: list[str], video: str) -> dict[in
 
 def _add_row(
     converted: Converted, pictures: dict[int, int], names: list[str], row: list[str], where: str
-) -> None:
+) -> int:
+    """Adds the box of a row; gives its frame."""
     if len(row) not in COLUMNS:
         raise UserError(f"{where}: has {len(row)} columns, not the 9 of CVAT's MOT; repair it")
     frame, number = whole(row[0], where, "frame"), whole(row[7], where, "class")
@@ -62,3 +63,4 @@ def _add_row(
         raise UserError(f"{where}: class {number} is not in labels.txt, which has {len(names)}; repair it")
     ignored = "" if whole(row[6], where, "column 'not ignored'") else "not ignored = 0"
     converted.add_box(pictures.get(frame), names[number - 1], row[2:6], where, track=row[1], ignored=ignored)
+    return frame

@@ -8,7 +8,7 @@ and occluded are not used.
 """
 
 from lsts_jax.data.convert.converted import Converted, whole
-from lsts_jax.data.convert.sequences import read_sequences, sequence_files
+from lsts_jax.data.convert.sequences import check_numbers, read_sequences, sequence_files
 from lsts_jax.data.convert.tree import Tree
 from lsts_jax.errors import UserError
 
@@ -25,14 +25,15 @@ def find(tree: Tree) -> list[str]:
 def read(tree: Tree) -> Converted:
     converted = Converted()
     for file, pictures in read_sequences(converted, tree, "label_02", "image_02"):
-        for where, row in tree.rows(file, None):
-            _add_row(converted, pictures, row, where)
+        frames = {_add_row(converted, pictures, row, where) for where, row in tree.rows(file, None)}
+        check_numbers(frames, pictures, str(tree.folder / file))
     there = converted.categories
     converted.categories = dict.fromkeys([name for name in CATEGORIES if name in there] + list(there))
     return converted
 
 
-def _add_row(converted: Converted, pictures: dict[int, int], row: list[str], where: str) -> None:
+def _add_row(converted: Converted, pictures: dict[int, int], row: list[str], where: str) -> int:
+    """Adds the box of a row; gives its frame."""
     if len(row) not in COLUMNS:
         raise UserError(f"{where}: has {len(row)} columns, not the 17 of KITTI's tracking; repair it")
     frame = whole(row[0], where, "frame")
@@ -43,3 +44,4 @@ def _add_row(converted: Converted, pictures: dict[int, int], row: list[str], whe
     sides = (left, top, right - left + 1, bottom - top + 1)
     name, reason = (None, DONT_CARE) if row[2] == DONT_CARE else (row[2], "")
     converted.add_box(pictures.get(frame), name, sides, where, track=row[1], ignored=reason)
+    return frame

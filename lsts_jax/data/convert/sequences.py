@@ -10,6 +10,7 @@ from tqdm import tqdm
 from lsts_jax.data.convert.converted import Converted
 from lsts_jax.data.convert.tree import Tree
 from lsts_jax.data.video.pictures import natural_order
+from lsts_jax.errors import UserError
 
 # clip_000012: the clip and the number. Roboflow appends the old suffix and a hash: clip_000012_jpg.rf.0a1b
 NUMBERED = re.compile(r"(.*?)(\d{1,15})(?:_(?:jpe?g|png|bmp|webp))?(?:\.rf\.[0-9a-zA-Z]+)?", re.DOTALL)
@@ -49,6 +50,19 @@ def read_sequences(
         for file in tree.by_folder[holder]:
             if str(PurePosixPath(file).parent) not in folders:
                 converted.counts.lose("picture of a sequence without annotations", file)
+
+
+def check_numbers(frames: set[int], pictures: Mapping[int, int], where: str) -> None:
+    """Raises `UserError` if not all frames that annotations name have a picture, but would have one were they
+    counted from one more or less."""
+    if frames <= pictures.keys():
+        return
+    for shift in (-1, 1):
+        if {frame + shift for frame in frames} <= pictures.keys():
+            raise UserError(
+                f"{where}: is of frames {min(frames)} to {max(frames)}, but its pictures are numbered "
+                f"{min(pictures)} to {max(pictures)}; number both alike"
+            )
 
 
 def add_sequence(converted: Converted, files: Iterable[str], video: str) -> dict[int, int]:

@@ -8,7 +8,7 @@ regions. Truncation and occlusion are not used.
 """
 
 from lsts_jax.data.convert.converted import Converted, whole
-from lsts_jax.data.convert.sequences import read_sequences, sequence_files
+from lsts_jax.data.convert.sequences import check_numbers, read_sequences, sequence_files
 from lsts_jax.data.convert.tree import Tree
 from lsts_jax.errors import UserError
 
@@ -28,12 +28,13 @@ def find(tree: Tree) -> list[str]:
 def read(tree: Tree) -> Converted:
     converted = Converted(CATEGORIES)
     for file, pictures in read_sequences(converted, tree, "annotations", "sequences"):
-        for where, row in tree.rows(file, ","):
-            _add_row(converted, pictures, row, where)
+        frames = {_add_row(converted, pictures, row, where) for where, row in tree.rows(file, ",")}
+        check_numbers(frames, pictures, str(tree.folder / file))
     return converted
 
 
-def _add_row(converted: Converted, pictures: dict[int, int], row: list[str], where: str) -> None:
+def _add_row(converted: Converted, pictures: dict[int, int], row: list[str], where: str) -> int:
+    """Adds the box of a row; gives its frame."""
     row = row[:-1] if len(row) == COLUMNS + 1 and not row[-1] else row  # some lines end in a comma
     if len(row) != COLUMNS:
         raise UserError(f"{where}: has {len(row)} columns, not the {COLUMNS} of VisDrone-VID; repair it")
@@ -44,3 +45,4 @@ def _add_row(converted: Converted, pictures: dict[int, int], row: list[str], whe
     if reason is None:
         name, reason = CATEGORIES[category - 1], "" if score else "score 0"
     converted.add_box(pictures.get(frame), name, row[2:6], where, track=track, ignored=reason)
+    return frame

@@ -35,8 +35,9 @@ def read(tree: Tree) -> Converted:
     categories = names_by_id(content["categories"], where)
     converted.categories |= dict.fromkeys(categories.values())
     videos = _add_videos(converted, tree, file, content["videos"])
-    for item in tqdm(content["annotations"], desc="objects", delay=2.0, dynamic_ncols=True):
-        _add_object(converted, videos, categories, item, f"{where}: annotation {str(item.get('id'))[:20]}")
+    annotations = tqdm(content["annotations"], desc="objects", delay=2.0, dynamic_ncols=True)
+    for number, item in enumerate(annotations):
+        _add_object(converted, videos, categories, item, f"{where}: annotations[{number}]")
     return converted
 
 
@@ -85,9 +86,10 @@ def _add_object(
         raise UserError(f"{where}: category {item['category_id']} is not in categories; repair it")
     if not isinstance(boxes, list) or not isinstance(masks, list) or not (boxes or masks):
         raise UserError(f"{where}: has no list of bboxes or segmentations; repair it")
-    frames = max(len(boxes), len(masks))
-    if pictures is not None and frames != len(pictures):
-        raise UserError(f"{where}: is of {frames} frames, its video has {len(pictures)}; repair it")
+    frames = max(len(boxes), len(masks)) if pictures is None else len(pictures)
+    for name, found in (("bboxes", boxes), ("segmentations", masks)):
+        if found and len(found) != frames:
+            raise UserError(f"{where}: {name} is of {len(found)} frames, its video has {frames}; repair it")
     for frame in range(frames):
         sides = boxes[frame] if frame < len(boxes) else None
         if sides is None and frame < len(masks) and masks[frame] is not None:
