@@ -27,7 +27,19 @@ def run(arguments: list[str]) -> None:
     cli.prepare_jax(options.hosts)
     import jax
 
-    from lsts_jax.config_io import save_config
+    from lsts_jax.parallel import is_first
+    from lsts_jax.training.interruption import only_process
+
+    jax.config.update("jax_debug_nans", options.debug_nans)
+    with only_process(options.workdir) if is_first() else nullcontext():  # before the data is read
+        train_in(options.workdir, options.config)
+    if is_first():
+        folder = options.workdir
+        print(f"trained: {folder}; next: python evaluate.py --config … --workdir {folder}", file=sys.stderr)
+
+
+def train_in(workdir: Path, config: Config) -> None:
+    """Train in a folder that this process, or the first of several, holds."""
     from lsts_jax.data.loader import TripletLoader
     from lsts_jax.data.open import open_dataset
     from lsts_jax.evaluation.runner import evaluate
@@ -35,9 +47,6 @@ def run(arguments: list[str]) -> None:
     from lsts_jax.training.interruption import only_process
     from lsts_jax.training.loop import train
 
-    jax.config.update("jax_debug_nans", options.debug_nans)
-    config, workdir = options.config, options.workdir
-    cli.make_folder(workdir)  # before the data is read, so that a slip shows
     training = open_dataset(config.data, config.data.train_lists)
     config = replace(config, data=replace(config.data, class_names=training.class_names))
     validation = open_dataset(config.data, config.data.val_lists)
@@ -48,8 +57,6 @@ def run(arguments: list[str]) -> None:
         seed=config.seed,
         rows=own_rows(config.train.batch_size),
     )
-    if is_first():
-        save_config(config, workdir / "config.json")
 
     def score(detector, variables):
         folder = workdir / "eval"
@@ -57,8 +64,6 @@ def run(arguments: list[str]) -> None:
             return evaluate(detector, variables, config, validation, folder).metrics
 
     train(config, workdir, loader, score)
-    if is_first():
-        print(f"trained: {workdir}; next: python evaluate.py --config … --workdir {workdir}", file=sys.stderr)
 
 
 if __name__ == "__main__":

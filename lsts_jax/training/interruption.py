@@ -1,17 +1,29 @@
 """What ends a run from outside: signals, and a second process on the same folder."""
 
+import errno
+import logging
 import signal
+import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from lsts_jax.errors import UserError, writing
+from lsts_jax.errors import Stopped, UserError, writing
+
+try:
+    import fcntl
+except ImportError:  # Windows has locks of its own
+    fcntl = None
+
+logger = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 """Sent by schedulers before they kill, and by Ctrl-C."""
+NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK)
+"""What a file system without locks answers, as some of clusters do."""
 
 
 class Interruption:
@@ -24,6 +36,7 @@ class Interruption:
     def __init__(self):
         self.signal: int | None = None
         self._before: dict[int, object] = {}
+        self._stopped: Callable[[int], Stopped] | None = None
 
     def __enter__(self):
         if threading.current_thread() is threading.main_thread():  # Python's rule
@@ -33,9 +46,24 @@ class Interruption:
     def __exit__(self, *_):
         self._restore(*SIGNALS)
 
+    @contextmanager
+    def at_once(self, stopped: Callable[[int], Stopped]) -> Iterator[None]:
+        """A block that a signal ends where it is, with the exception that `stopped` makes of its number; one
+        that came before does so at the beginning. For what takes long and leaves nothing undone."""
+        self._stopped = stopped
+        try:
+            if self.signal is not None:
+                raise stopped(self.signal)
+            yield
+        finally:
+            self._stopped = None
+
     def _note(self, number, _frame):
         self.signal = self.signal or number
         self._restore(signal.SIGINT)
+        if (stopped := self._stopped) is not None:
+            self._stopped = None
+            raise stopped(number)
 
     def _restore(self, *numbers):
         for number in numbers:
@@ -47,16 +75,38 @@ class Interruption:
 def only_process(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """Holds a folder. If another process does, waits for it or raises `UserError`.
 
-    The system lets go of it when the process dies, however it dies.
+    The system lets go of it when the process dies, however it dies. Where the file system has no locks, a
+    warning says so.
     """
     file = Path(folder) / ".lock"
     try:
         with writing(file):
             file.parent.mkdir(parents=True, exist_ok=True)
             file.open("a").close()
+            reason = _why_not_locked(file.parent)
+        if reason:
+            logger.warning(
+                "%s: cannot be locked (%s); see to it that no other process uses it", folder, reason
+            )
+            yield
+            return
         with FileLock(file, timeout=-1 if wait else 0):
             yield
     except Timeout:
         raise UserError(
             f"{folder}: another process is at work in it; wait for it, or name another --workdir"
         ) from None
+
+
+def _why_not_locked(folder: Path) -> str:
+    """What the system says against locking a file in a folder; empty if it can."""
+    if fcntl is None:
+        return ""
+    with tempfile.TemporaryFile(dir=folder) as probe:
+        try:
+            fcntl.flock(probe, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            return str(error.strerror)
+    return ""

@@ -33,7 +33,7 @@ from lsts_jax.data.synthvid.dataset import TRUTH, render_dataset
 from lsts_jax.errors import UserError
 from lsts_jax.evaluation.submissions import read_detections
 from lsts_jax.training.checksums import CHECKSUMS, find_damage
-from lsts_jax.training.loop import MetricsLog
+from lsts_jax.training.metrics_log import MetricsLog
 from lsts_jax.training.pretrained import open_weights
 from tests.data.convert.trees import TREES
 from tests.training.test_pretrained_files import archive, npz, params, safetensors

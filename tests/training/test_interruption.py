@@ -1,5 +1,7 @@
 """What comes from outside or goes wrong in a run ends it in good order, and loses nothing."""
 
+import errno
+import fcntl
 import json
 import os
 import signal
@@ -14,44 +16,14 @@ import numpy as np
 import pytest
 
 from lsts_jax.data.synthvid import SynthVIDConfig, render_dataset
-from lsts_jax.errors import UserError
+from lsts_jax.errors import Stopped, UserError
 from lsts_jax.training.interruption import Interruption, only_process
-from lsts_jax.training.loop import MetricsLog, SkippedSteps
 from lsts_jax.training.optimizer import build_optimizer
 from lsts_jax.training.state import init_state
 from lsts_jax.training.step import train_step
 from tests.tiny import tiny_config, tiny_detector, triplets
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-class Batches:
-    steps_per_epoch, bad_samples = 10, 0
-
-    def iterate(self, start_step, num_steps):
-        return map(self.make_batch, range(start_step, start_step + num_steps))
-
-    def make_batch(self, step):
-        return triplets(1, seed=step)
-
-    def names(self, step):
-        return [f"frame{step}.jpg"]
-
-
-def outcome(loss, *, skipped=False):
-    return {"loss": jnp.float32(loss), "skipped": jnp.float32(skipped)}
-
-
-def test_skipped_steps_are_counted_and_too_many_end_the_run(tmp_path):
-    watch = SkippedSteps(Batches(), 3, tmp_path)
-    bad, good = outcome(np.nan, skipped=True), outcome(0.5)
-    assert watch.check([(1, bad), (2, bad), (3, good)]) == {"loss": 0.5}
-    watch.check([(4, bad), (5, bad)])
-    assert watch.count == 4
-    with pytest.raises(UserError, match=r"step 6: .*loss = nan.*3 times in a row; .*frame5\.jpg"):
-        watch.check([(6, bad), (7, good)])
-    with np.load(tmp_path / "bad_batch_6.npz") as saved:
-        np.testing.assert_array_equal(saved["current.pixels"], triplets(1, seed=5).current.pixels)
 
 
 def test_a_step_that_is_not_finite_changes_nothing_but_its_number():
@@ -73,14 +45,6 @@ def test_a_step_that_is_not_finite_changes_nothing_but_its_number():
         np.testing.assert_array_equal(old, new)
 
 
-def test_metrics_are_json_whatever_they_are(tmp_path):
-    with MetricsLog(tmp_path) as log:
-        log.write({"step": 3, "loss": float("nan"), "update_norm": float("inf")})
-    line = (tmp_path / "metrics.jsonl").read_text()
-    refuse = lambda constant: pytest.fail(constant)
-    assert json.loads(line, parse_constant=refuse) == {"step": 3, "loss": None, "update_norm": None}
-
-
 def test_a_second_process_is_refused(tmp_path):
     hold = "import sys, time\nfrom lsts_jax.training.interruption import only_process\n"
     hold += "with only_process(sys.argv[1]): print('held', flush=True); time.sleep(60)"
@@ -92,6 +56,34 @@ def test_a_second_process_is_refused(tmp_path):
         other.wait()
         with only_process(tmp_path):  # let go of with the process
             pass
+
+
+@pytest.mark.parametrize("number", ["ENOSYS", "EOPNOTSUPP", "ENOLCK"])
+def test_where_there_are_no_locks_a_warning_says_so(tmp_path, monkeypatch, caplog, number):
+    """As on the file systems of some clusters; what a killed process leaves there stops nobody."""
+
+    def flock(*_):
+        raise OSError(getattr(errno, number), os.strerror(getattr(errno, number)))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    for _ in range(2):
+        with only_process(tmp_path / "run"):
+            assert f"{tmp_path / 'run'}: cannot be locked" in caplog.text
+            assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
+
+
+def test_a_signal_ends_a_block_that_loses_nothing_where_it_is():
+    stopped = lambda number: Stopped(number, "saved")
+    with Interruption() as interruption:
+        with pytest.raises(Stopped) as caught, interruption.at_once(stopped):
+            try:
+                signal.raise_signal(signal.SIGTERM)
+                pytest.fail("it went on")
+            finally:
+                signal.raise_signal(signal.SIGTERM)  # schedulers repeat it: the tidying up goes on
+        assert caught.value.signal == signal.SIGTERM
+        with pytest.raises(Stopped), interruption.at_once(stopped):
+            pytest.fail("the signal came before")
 
 
 @pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])

@@ -1,0 +1,162 @@
+"""A run from its first step to its last: step, log, save, evaluate, each when it is due."""
+
+import signal
+import time
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import jax
+import optax
+from tqdm import tqdm
+
+from lsts_jax.config import TrainConfig
+from lsts_jax.errors import Stopped
+from lsts_jax.parallel import largest_of_all
+from lsts_jax.structs import Triplet
+from lsts_jax.training.interruption import Interruption
+from lsts_jax.training.metrics_log import MetricsLog
+from lsts_jax.training.saving import Checkpoints
+from lsts_jax.training.skipped import Batches, SkippedSteps
+from lsts_jax.training.state import TrainState
+from lsts_jax.training.step import Metrics
+
+
+@runtime_checkable
+class Loader(Batches, Protocol):
+    """Batches as a function of the step."""
+
+    steps_per_epoch: int
+    bad_samples: int  # that could not be read so far
+
+    def iterate(self, start_step: int, num_steps: int) -> Generator[Triplet, None, None]: ...
+
+
+class Due(NamedTuple):
+    """What follows a step."""
+
+    log: bool
+    save: bool
+    score: bool
+
+
+def what_is_due(step: int, last: int, settings: TrainConfig) -> Due:
+    """What follows step `step`, counted from 1; everything follows the last. What is scored is saved first,
+    so that no evaluation can lose it, and a resumed run finds the line of each step that was saved."""
+    due = lambda every: step >= last or (every > 0 and step % every == 0)
+    score = due(settings.evaluate_every)
+    save = score or due(settings.checkpoint_every)
+    return Due(save or due(settings.log_every), save, score)
+
+
+class Clock:
+    """Images a second, without what lies between a stop and the next start."""
+
+    def __init__(self, step: int, batch_size: int):
+        self._batch_size = batch_size
+        self.restart(step)
+
+    def restart(self, step: int) -> None:
+        self._begin, self._step = time.perf_counter(), step
+
+    def speed(self, step: int) -> float:
+        """Since the last call or restart."""
+        seconds = max(time.perf_counter() - self._begin, 1e-9)
+        images = (step - self._step) * self._batch_size
+        self.restart(step)
+        return images / seconds
+
+
+@dataclass
+class Run:
+    """The parts of a run and what they do together; `to_the_end` is all of it."""
+
+    settings: TrainConfig
+    num_steps: int
+    loader: Loader
+    step: Callable[[TrainState, Triplet], tuple[TrainState, Metrics]]
+    evaluate: Callable[[TrainState], float]
+    """mAP of a state."""
+    rate: optax.Schedule
+    checkpoints: Checkpoints
+    log: MetricsLog
+    skipped: SkippedSteps
+    interruption: Interruption
+    _unchecked: list[tuple[int, Metrics]] = field(default_factory=list)
+
+    def to_the_end(self, state: TrainState) -> TrainState:
+        """The state after the last step. Raises `UserError`, and `Stopped` on a signal, when all is saved."""
+        first = int(state.step)
+        clock = Clock(first, self.settings.batch_size)
+        if first and what_is_due(first, self.num_steps, self.settings).score:
+            if not self.log.has_evaluation(first):  # an earlier process was stopped before it ended
+                self._score(state)
+            clock.restart(first)
+        if first >= self.num_steps:
+            return state
+        remaining = self.num_steps - first
+        with (
+            closing(self.loader.iterate(first, remaining)) as batches,
+            tqdm(total=self.num_steps, initial=first, unit="step", dynamic_ncols=True) as bar,
+        ):
+            for step, batch in enumerate(batches, first + 1):
+                state, metrics = self.step(state, batch)
+                bar.update()
+                self._unchecked.append((step, metrics))
+                due = what_is_due(step, self.num_steps, self.settings)
+                stop = self._signal(due)
+                if stop or due.log or step == 1:
+                    bar.set_postfix(self._report(step, clock), refresh=False)
+                if stop or due.save:
+                    self.checkpoints.save(state)
+                if stop:
+                    raise self._stopped(step, stop)
+                if due.score:
+                    bar.refresh()  # which may lag behind, and this takes a while
+                    self._score(state)
+                    clock.restart(step)
+        return state
+
+    def _signal(self, due: Due) -> int:
+        """The signal that ends the run after this step, or 0."""
+        number = self.interruption.signal or 0
+        if jax.process_count() > 1:  # all have to stop at the same step, and agreeing takes a while
+            return largest_of_all(number) if due.log else 0
+        return number
+
+    def _report(self, step: int, clock: Clock) -> dict[str, str]:
+        """Log the step; what the progress bar shows of it. Only here does the host wait for the device."""
+        metrics = self.skipped.check(self._unchecked)
+        self._unchecked.clear()
+        speed = clock.speed(step)
+        about = {
+            "step": step,
+            "learning_rate": float(self.rate(self.skipped.updates)),
+            "images_per_second": speed,
+            "bad_samples": self.loader.bad_samples,
+            "skipped_steps": self.skipped.count,
+        }
+        self.log.write(about | metrics)
+        return {
+            "loss": f"{metrics['loss']:.3f}",
+            "accuracy": f"{metrics['rfcn_foreground_accuracy']:.2f}",
+            "images": f"{speed:.1f}/s",
+        }
+
+    def _score(self, state: TrainState) -> None:
+        """Evaluate a state that is saved, and keep it if it is the best.
+
+        The mAP is logged last: a run that is killed before has no line of it, and scores again.
+        """
+        step = int(state.step)
+        self.checkpoints.save(state)
+        self.checkpoints.wait()
+        with self.interruption.at_once(lambda number: self._stopped(step, number)):
+            score = self.evaluate(state)
+        self.checkpoints.save_best(state, score)
+        self.log.write({"step": step, "mAP": score})
+
+    def _stopped(self, step: int, number: int) -> Stopped:
+        name = signal.Signals(number).name
+        return Stopped(number, f"{name}: saved step {step} of {self.num_steps}; the same command goes on")

@@ -1,0 +1,86 @@
+"""Whether a command goes on with the run that a folder holds, or would turn it into another one."""
+
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from lsts_jax.config import Config
+from lsts_jax.config_io import load_saved_config
+from lsts_jax.errors import UserError
+from lsts_jax.training.checkpoints import LATEST, steps_in
+
+MAY_CHANGE = (
+    "data.root",
+    "data.format",
+    "data.val_lists",
+    "data.workers",
+    "data.max_bad_share",
+    "data.max_objects",
+    "model.backbone.remat",
+    "model.dtype",
+    "model.detections",
+    "model.proposals",
+    "model.lsts.implementation",
+    "model.lsts.window",
+    "model.lsts.learn_offsets",
+    "optimizer.learning_rate",
+    "optimizer.momentum",
+    "optimizer.weight_decay",
+    "optimizer.drop_epochs",
+    "optimizer.warmup_steps",
+    "optimizer.offset_rate",
+    "optimizer.alignment_rate",
+    "train.epochs",
+    "train.log_every",
+    "train.checkpoint_every",
+    "train.evaluate_every",
+    "train.max_skipped",
+    "train.pretrained",
+    "train.parameters",
+    "train.loss",
+    "evaluation",
+)
+"""Fields, and groups of them, that may differ when a run goes on. Every other one says what the weights mean,
+or which batch a step is."""
+OF_THE_WEIGHTS = ("model", "data.class_names", "data.short_side", "data.long_side")
+"""What weights mean by themselves, before there was a step."""
+
+
+def require_same_run(config: Config, workdir: Path) -> None:
+    """Raises `UserError` naming the first field in which the config departs from that of the folder's run in
+    a way that would change what its checkpoints mean. A folder without checkpoints is free."""
+    steps, file = steps_in(Path(workdir) / LATEST), Path(workdir) / "config.json"
+    if not steps or not file.exists():
+        return
+    stored, wanted = (flatten(each) for each in (load_saved_config(file), config))
+    for name in wanted:
+        if stored.get(name) == wanted[name] or _is_of(name, MAY_CHANGE):
+            continue
+        if steps[-1] or _is_of(name, OF_THE_WEIGHTS):
+            raise UserError(
+                f"{file}: the run has {_difference(name, stored.get(name), wanted[name])}; go on with its "
+                f"value, or name another --workdir, with --config.train.pretrained {workdir} for its weights"
+            )
+
+
+def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
+    """Values by dotted names, those of nested dataclasses included."""
+    flat = {}
+    for field in fields(config):
+        value = getattr(config, field.name)
+        name = f"{prefix}{field.name}"
+        flat |= flatten(value, f"{name}.") if is_dataclass(value) else {name: value}
+    return flat
+
+
+def _is_of(name: str, groups: tuple[str, ...]) -> bool:
+    return any(name == group or name.startswith(f"{group}.") for group in groups)
+
+
+def _difference(name: str, stored: Any, wanted: Any) -> str:
+    if isinstance(stored, tuple) and isinstance(wanted, tuple):
+        if len(stored) != len(wanted):
+            return f"{len(stored)} values in config.{name}, this command {len(wanted)}"
+        place = next(i for i, (old, new) in enumerate(zip(stored, wanted, strict=True)) if old != new)
+        return f"config.{name}[{place}] = {stored[place]!r}, this command {wanted[place]!r}"
+    return f"config.{name} = {stored!r}, this command {wanted!r}"
