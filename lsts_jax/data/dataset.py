@@ -46,7 +46,6 @@ class VideoDataset(Protocol):
     class_names: tuple[str, ...]  # those of the config or, where it names none, all that the data has
     videos: Sequence[Video]
     samples: Sequence[Sample]  # the frames that the lists name, in their order; all others can be read too
-    counts: Counts | None  # of the annotations in the files; None where only reading every frame tells
 
     def frame(self, video: int, t: int) -> UInt8[ndarray, "H W 3"]:
         """The picture, RGB."""
@@ -60,6 +59,13 @@ class VideoDataset(Protocol):
     def global_id(self, video: int, t: int) -> int:
         """Number of a sample in the official text format: that of the list, or else its position in
         `samples` counted from 1. Raises KeyError for a frame that is no sample."""
+
+
+@runtime_checkable
+class Counted(Protocol):
+    """A `VideoDataset` that reads all annotations when it is opened."""
+
+    counts: Counts
 
 
 def leads_out(path: str) -> bool:

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from lsts_jax.config import DataConfig
-from lsts_jax.data.dataset import VideoDataset
+from lsts_jax.data.dataset import Counted, VideoDataset
 from lsts_jax.data.formats.coco_vid import CocoVID
 from lsts_jax.data.formats.imagenet_vid import ImageNetVID
 from lsts_jax.data.formats.mot import MOTChallenge
@@ -26,7 +26,7 @@ def open_dataset(config: DataConfig, lists: tuple[str, ...]) -> VideoDataset:
     Raises `UserError` naming what is missing, or the line of a list that is wrong.
     """
     dataset = read_dataset(config, lists)
-    if dataset.counts and (losses := dataset.counts.losses()):
+    if isinstance(dataset, Counted) and (losses := dataset.counts.losses()):
         logger.warning("%s; python -m lsts_jax.data.check tells more", losses)
     return dataset
 

@@ -25,8 +25,10 @@ from lsts_jax import cli
 from lsts_jax.config import Config, DataConfig
 from lsts_jax.config_io import load_saved_config
 from lsts_jax.data.convert.__main__ import Options, convert
+from lsts_jax.data.counts import Counts
 from lsts_jax.data.dataset import Sample, Video
 from lsts_jax.data.formats import coco_vid, imagenet_lists, imagenet_xml, mot
+from lsts_jax.data.formats.mot_frames import PictureFrames
 from lsts_jax.data.motion import read_motion_iou
 from lsts_jax.data.synthvid import SynthVIDConfig
 from lsts_jax.data.synthvid.dataset import TRUTH, render_dataset
@@ -124,6 +126,13 @@ class OneVideo(TwoVideos):
 def _objects_of_xml(file: Path) -> None:
     imagenet_xml.read_annotation(file, imagenet_xml.number_classes(("dog", "cat")))
     imagenet_xml.read_names(file)
+
+
+def _sequence(file: Path) -> None:
+    """Of gt.txt, with and without the classes of a labels.txt."""
+    frames = PictureFrames([file] * 3, [1, 2, 3], (48, 64))
+    mot.read_objects(file, frames, (), ("person",), Counts())
+    mot.read_objects(file, frames, ("person", "car"), ("car",), Counts())
 
 
 def _coco_dataset(file: Path) -> None:
@@ -297,13 +306,12 @@ OPTIONS = (
 
 def all_targets() -> dict[str, Target]:
     """By name. Nothing is read yet, but valid input is made."""
-    size = (48, 64)
     targets = [
         Target("xml", (_xml(),), "000000.xml", _objects_of_xml),
         Target("list", (VAL_LIST, TRAIN_LIST, FRAME_LIST), "VID_val_videos.txt", imagenet_lists.read_list),
         Target("list-stills", (b"train/s1 1\ntrain/s2 1\n",), "DET_train.txt", imagenet_lists.read_list),
         Target("coco-vid", (_coco(),), "train.json", _coco_dataset),
-        Target("mot", (GT, GT16), "gt.txt", lambda file: mot.read_objects(file, 0, 3, size)),
+        Target("mot", (GT, GT16), "gt.txt", _sequence),
         Target("params", (params(ARRAYS), params(ARRAYS, 0), params(ARRAYS, 1)), "x.params", _weights),
         Target("npz", (npz(ARRAYS), npz(ARRAYS, 0)), "x.npz", _weights),
         Target("npz-member", (_npy(),), "x.npy", _member),

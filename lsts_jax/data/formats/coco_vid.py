@@ -6,52 +6,38 @@
     videos       id, name
 
 - A list names a json file below the root, without .json.
-- `file_name` is relative to the first of FOLDERS that has one of the pictures; see `find_folder`.
+- Ids are numbers or text. A track is instance_id, track_id or, as CVAT writes it, attributes.track_id.
+- `file_name` is relative to the first of FOLDERS that has one of the pictures; see `find_folder`. An absolute
+  one lies below the root.
 - A bbox is x, y, w, h; its inclusive corners are x, y, x + w - 1, y + h - 1. mmtracking's own conversion of
   ILSVRC2015 writes w = xmax - xmin, so that its boxes come out a pixel narrower and lower than ILSVRC's.
 - Annotations with iscrowd or ignore are ignored regions; those whose category is none of the file's are
   ignored for every class, whichever the config names.
-- frame_id may begin anywhere and have gaps: frames are counted in its order.
+- frame_id may begin anywhere and have gaps: frames are counted in its order. In a file without video_id,
+  pictures of a folder whose names differ in their last number are a video if they share a track.
+- Annotations of no image and boxes without an area are left out and counted.
 - Where is_vid_train_frame (mmtracking) is true of any image of a file, only those are samples; the others can
   be reached by triplets. Elsewhere every image is a sample.
 """
 
-import json
-import logging
-from array import array
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int32, Int64, UInt8
+from jaxtyping import Int64, UInt8
 from numpy import ndarray
-from tqdm import tqdm
 
 from lsts_jax.config import DataConfig
+from lsts_jax.data.counts import Counts
 from lsts_jax.data.dataset import Objects, Sample, Video, leads_out, number_samples
+from lsts_jax.data.formats.coco_images import Ids
+from lsts_jax.data.formats.coco_json import NO_CATEGORY, read_json
 from lsts_jax.data.video.pictures import read_picture
 from lsts_jax.errors import UserError
-
-logger = logging.getLogger(__name__)
 
 # Below the root; LIST is the name of the json file.
 FOLDERS = ("", "Data/VID", "Data/DET", "images", "frames", "LIST", "images/LIST")
 # Pictures of a list that are looked for in them.
 PROBES = 20
-
-ROW = np.dtype([("image", "i8"), ("category", "i8"), ("track", "i4"), ("ignored", "?"), ("box", "f4", 4)])
-NO_CATEGORY = -(1 << 60)  # of regions that are ignored for every class; no id is so small
-COLUMNS = 8  # of an annotation: image, category, track, ignored, x, y, w, h
-
-
-class Images(NamedTuple):
-    """The images of a file, video by video, frame by frame."""
-
-    videos: list[Video]
-    ids: Int64[ndarray, "n"]
-    files: ndarray  # [n] bytes, a quarter of the memory of str
-    sizes: Int32[ndarray, "n 2"]  # height, width; 0 where unknown
-    is_sample: Bool[ndarray, "n"]
 
 
 class CocoVID:
@@ -60,12 +46,11 @@ class CocoVID:
     Objects whose category is not in `config.class_names` are left out. A video that two files name is two.
     """
 
-    counts = None
-
     def __init__(self, config: DataConfig, lists: tuple[str, ...]):
         self.root = Path(config.root)
-        contents = [read_json(_find_json(self.root, name)) for name in lists]
-        found = tuple(dict.fromkeys(name for categories, _, _ in contents for name in categories.values()))
+        self.ids = Ids()
+        contents = [read_json(_find_json(self.root, name), self.root, self.ids) for name in lists]
+        found = tuple(dict.fromkeys(name for content in contents for name in content.categories.values()))
         self.class_names = config.class_names or found
         if not set(self.class_names) & set(found):
             raise UserError(
@@ -73,11 +58,12 @@ class CocoVID:
                 f"or none to have them all (there: {', '.join(found)})"
             )
         ids = {name: number for number, name in enumerate(self.class_names, start=1)}
+        self.counts = Counts()
         self.videos: list[Video] = []
         self._class_of_category: dict[int, int] = {}
         files, sizes, is_sample, rows, image_ids = [], [], [], [], []
         total = 0
-        for name, (categories, images, table) in zip(lists, contents, strict=True):
+        for name, (categories, images, table, lost) in zip(lists, contents, strict=True):
             folder = find_folder(self.root, name, images.files)
             self.videos += images.videos
             files.append(np.char.add(f"{folder}/".encode() if folder else b"", images.files))
@@ -85,11 +71,9 @@ class CocoVID:
             is_sample.append(images.is_sample)
             image_ids.append(images.ids)
             self._class_of_category |= {key: ids.get(label, 0) for key, label in categories.items()}
-            known, inverse = np.unique(table["category"], return_inverse=True)
-            classes = [i if i == NO_CATEGORY else ids.get(categories[i], 0) for i in known.tolist()]
-            table["category"] = np.array(classes, int)[inverse]
-            table["image"] += total
-            rows.append(table[table["category"] != 0])
+            self.counts.add(lost)
+            rows.append(_choose(table, categories, ids, self.counts))
+            rows[-1]["image"] += total
             total += len(images.files)
         self._files, self._sizes = np.concatenate(files), np.concatenate(sizes)
         self._image_ids = np.concatenate(image_ids)
@@ -148,6 +132,26 @@ class CocoVID:
         return int(self._image_of_video[video]) + t
 
 
+def _choose(table: ndarray, categories: dict[int, str], ids: dict[str, int], counts: Counts) -> ndarray:
+    """The rows of the classes in `ids`, with these in the place of categories. `counts` grows by all rows."""
+    classes = np.zeros(len(table), np.int64)
+    for category in np.unique(table["category"]).tolist():
+        found = table["category"] == category
+        ignored = found & table["ignored"]
+        name = categories.get(category, "")
+        if category != NO_CATEGORY and name not in ids:
+            counts.dropped[f"class {name}"] += int(found.sum())
+            continue
+        classes[found] = NO_CATEGORY if category == NO_CATEGORY else ids[name]
+        if ignored.any():
+            counts.ignored["iscrowd or ignore"] += int(ignored.sum())
+        if not ignored.all() and (number := int((found & ~ignored).sum())):
+            counts.read[name] += number
+    rows = table[classes != 0]
+    rows["category"] = classes[classes != 0]
+    return rows
+
+
 def find_folder(root: Path, name: str, files: ndarray) -> str:
     """The first of FOLDERS that has one of PROBES pictures, which are spread over the list.
 
@@ -177,155 +181,3 @@ def _find_json(root: Path, name: str) -> Path:
             f"{file}: no such file; name others in --config.data.train_lists and val_lists (there: {there})"
         )
     return file
-
-
-class _Image(NamedTuple):
-    """An element of `images`, unchecked."""
-
-    id: Any
-    file_name: Any
-    video_id: Any
-    frame_id: Any
-    height: Any
-    width: Any
-    is_vid_train_frame: Any
-
-
-def read_json(file: Path) -> tuple[dict[int, str], Images, ndarray]:
-    """Names of the categories by id, the images, and the annotations: [m] ROW, sorted by `image`, which is a
-    position in the images; `category` is an id.
-
-    Files have hundreds of MB. Each annotation becomes numbers as soon as it is parsed, so that there is never
-    more in memory than the text, the images and those.
-
-    Raises `UserError` naming the file and what is wrong in it.
-    """
-    numbers = array("d")
-    try:
-        with tqdm(desc=file.name, unit=" objects", delay=2.0, dynamic_ncols=True) as bar:
-
-            def shrink(item: dict[str, Any]) -> Any:
-                bar.update()
-                if "image_id" in item:
-                    numbers.extend(_numbers(item, len(numbers) // COLUMNS))
-                    return None
-                return _Image(*map(item.get, _Image._fields)) if "file_name" in item else item
-
-            content = json.loads(file.read_text(encoding="utf-8-sig"), object_hook=shrink)
-        for field in ("images", "annotations", "categories"):
-            if not isinstance(content, dict) or not isinstance(content.get(field), list):
-                raise ValueError(f"has no list {field!r}; is it in the format of COCO?")
-        if any(item is not None for item in content["annotations"]):
-            raise ValueError("has annotations without an image_id")
-        if not isinstance(content.get("videos") or [], list):
-            raise ValueError("'videos' is no list")
-        categories = _named(content["categories"], "categories")
-        images = _arrange(content["images"], _named(content.get("videos") or [], "videos"))
-        table = np.frombuffer(numbers).reshape(-1, COLUMNS)
-        return categories, images, _rows(file, table, categories, images.ids)
-    except (OSError, ValueError, OverflowError, RecursionError) as error:  # not json, or from below
-        raise UserError(f"{file}: {error}; repair it") from error
-
-
-def _numbers(item: dict[str, Any], number: int) -> tuple[float, ...]:
-    """The columns of an annotation. Raises ValueError."""
-    track = item.get("instance_id", item.get("track_id"))
-    ignored = bool(item.get("iscrowd") or item.get("ignore"))
-    try:
-        x, y, w, h = item["bbox"]
-        ids = item["image_id"], item["category_id"], -1 if track is None else track
-        return tuple(map(float, (*ids, ignored, x, y, w, h)))
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise ValueError(
-            f"annotation {item.get('id', number)} has no image_id, category_id and bbox of 4 that are numbers"
-        ) from error
-
-
-def _named(items: list[Any], field: str) -> dict[int, str]:
-    """Names by id. Raises ValueError."""
-    names = {}
-    for number, item in enumerate(items):
-        item = item._asdict() if isinstance(item, _Image) else item  # some videos have a file_name
-        if not isinstance(item, dict) or not _is_integer(item.get("id")) or item["id"] in names:
-            raise ValueError(f"{field}[{number}] has no id of its own")
-        names[item["id"]] = str(item.get("name") or item.get("file_name") or item["id"])
-    return names
-
-
-def _is_integer(value: Any) -> bool:
-    """One that a float holds as well."""
-    return isinstance(value, int) and abs(value) < 1 << 53
-
-
-def _arrange(items: list[Any], video_names: dict[int, str]) -> Images:
-    """Images in the order in which their videos are first mentioned. Raises ValueError."""
-    if not items:
-        raise ValueError("has no images")
-    groups: dict[Any, int] = {}  # videos by id, stills by position
-    group, frame, sizes, files = [], [], [], []
-    for number, item in enumerate(items):
-        where = f"images[{number}]"
-        if not isinstance(item, _Image) or not isinstance(item.file_name, str):
-            raise ValueError(f"{where} has no file_name")
-        if not _is_integer(item.id):
-            raise ValueError(f"{where} has no id that is a number")
-        if not all(isinstance(side, int | float | None) for side in (item.height, item.width)):
-            raise ValueError(f"{where}: height and width are no numbers")
-        if leads_out(item.file_name):
-            raise ValueError(f"{where}: file_name {item.file_name!r} leads out of the data set")
-        if item.video_id is not None and not (_is_integer(item.video_id) and _is_integer(item.frame_id)):
-            raise ValueError(f"{where} has no video_id and frame_id that are numbers")
-        still = item.video_id is None
-        group.append(groups.setdefault((number,) if still else item.video_id, len(groups)))
-        frame.append(0 if still else item.frame_id)
-        sizes.append([item.height or 0, item.width or 0])
-        files.append(item.file_name.encode())
-    order = np.lexsort((np.array(frame), np.array(group)))
-    ids = np.array([item.id for item in items], np.int64)
-    chosen = np.array([bool(item.is_vid_train_frame) for item in items])
-    counts = np.bincount(group).tolist()
-    pairs = list(zip(group, frame, strict=True))
-    if len(set(ids.tolist())) < len(ids):
-        raise ValueError("has two images of one id")
-    if len(set(pairs)) < len(pairs):
-        raise ValueError("has two images of one frame_id in a video")
-    videos = [
-        Video(PurePosixPath(items[key[0]].file_name).with_suffix("").as_posix(), 1, is_still=True)
-        if isinstance(key, tuple)
-        else Video(video_names.get(key, str(key)), counts[position])
-        for key, position in groups.items()
-    ]
-    return Images(
-        videos,
-        ids[order],
-        np.array(files, np.bytes_)[order],
-        np.array(sizes, np.int32)[order],
-        (chosen | ~chosen.any())[order],
-    )
-
-
-def _rows(
-    file: Path, table: Float64[ndarray, "m 8"], categories: dict[int, str], image_ids: Int64[ndarray, "n"]
-) -> ndarray:
-    """[m] ROW, sorted by `image`. Raises ValueError."""
-    if not np.isfinite(table).all():
-        raise ValueError("has annotations whose numbers are not finite")
-    of_none = ~np.isin(table[:, 1], list(categories))
-    strangers = table[of_none & (table[:, 3] == 0), 1]
-    if len(strangers):
-        raise ValueError(f"has annotations of category {strangers.min():g}, which is not in categories")
-    if np.abs(table[:, 2]).max(initial=0) >= 1 << 31:
-        raise ValueError("has an instance_id of more than 32 bits")
-    by_id = np.argsort(image_ids)
-    nearest = by_id[np.searchsorted(image_ids, table[:, 0], sorter=by_id).clip(max=len(by_id) - 1)]
-    belongs = image_ids[nearest] == table[:, 0]
-    if not belongs.all():
-        logger.warning("%s: %d annotations are of no image and are left out", file, (~belongs).sum())
-    kept = belongs & (table[:, 6:] > 0).all(axis=1)  # an empty box has no pixel
-    table, image = table[kept], nearest[kept]
-    rows = np.zeros(len(table), ROW)
-    rows["image"], rows["track"] = image, table[:, 2]
-    rows["category"] = np.where(of_none[kept], NO_CATEGORY, table[:, 1])
-    rows["ignored"] = table[:, 3] > 0
-    rows["box"] = np.concatenate([table[:, 4:6], table[:, 4:6] + table[:, 6:] - 1], axis=1)
-    return rows[np.argsort(image, kind="stable")]

@@ -36,8 +36,6 @@ class ImageNetVID:
     those of the lists if they number all samples and differ, else positions.
     """
 
-    counts = None  # its annotations are read frame by frame
-
     def __init__(self, config: DataConfig, lists: tuple[str, ...]):
         self.root = Path(config.root)
         self.videos: list[Video] = []

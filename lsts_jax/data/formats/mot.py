@@ -21,7 +21,6 @@ seqinfo.ini is not read: its frame rate can be wrong, and the files tell the res
 import re
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int64, UInt8
@@ -37,13 +36,6 @@ from lsts_jax.errors import UserError
 PERSON = ("person",)
 
 
-class Sequence(NamedTuple):
-    """A sequence, read whole."""
-
-    frames: PictureFrames | VideoFrames
-    objects: list[Objects]  # of each frame
-
-
 class MOTChallenge:
     """A `VideoDataset`: the sequences, or ranges of them, below `config.root` that `lists` name."""
 
@@ -52,10 +44,10 @@ class MOTChallenge:
         labels = {folder: read_labels(folder / "gt" / "labels.txt") for folder, _, _ in ranges}
         self.class_names = choose_classes(config, labels)
         self.counts = Counts()
-        sequences = {
-            folder: open_sequence(folder, names, self.class_names, self.counts)
-            for folder, names in labels.items()
-        }
+        sequences: dict[Path, tuple[PictureFrames | VideoFrames, list[Objects]]] = {}
+        for folder, names in labels.items():
+            frames, file = open_frames(folder, of_cvat=bool(names)), folder / "gt" / "gt.txt"
+            sequences[folder] = frames, read_objects(file, frames, names, self.class_names, self.counts)
         self.videos: list[Video] = []
         self._frames: list[PictureFrames | VideoFrames] = []
         self._objects: list[list[Objects]] = []
@@ -122,15 +114,17 @@ def choose_classes(config: DataConfig, labels: dict[Path, tuple[str, ...]]) -> t
     return class_names
 
 
-def open_sequence(
-    folder: Path, labels: tuple[str, ...], class_names: tuple[str, ...], counts: Counts
-) -> Sequence:
-    """A sequence with what is annotated in each of its frames. `counts` grows by its rows.
+def read_objects(
+    file: Path,
+    frames: PictureFrames | VideoFrames,
+    labels: tuple[str, ...],
+    class_names: tuple[str, ...],
+    counts: Counts,
+) -> list[Objects]:
+    """What gt.txt has of each frame. `counts` grows by its rows.
 
     Raises `UserError` naming file and line.
     """
-    frames = open_frames(folder, of_cvat=bool(labels))
-    file = folder / "gt" / "gt.txt"
     rows = read_rows(file, labels)
     places = pair(rows, frames.numbers, file)
     has_area = (rows.boxes[:, 2:] >= rows.boxes[:, :2]).all(axis=1)
@@ -144,8 +138,7 @@ def open_sequence(
     chosen = np.flatnonzero(classes >= 0)
     order = chosen[np.argsort(places[chosen], kind="stable")]
     ends = np.searchsorted(places[order], np.arange(len(frames) + 1))
-    objects = [_objects(rows, classes, order[start:stop], frames.size) for start, stop in pairwise(ends)]
-    return Sequence(frames, objects)
+    return [_objects(rows, classes, order[start:stop], frames.size) for start, stop in pairwise(ends)]
 
 
 def _classify(

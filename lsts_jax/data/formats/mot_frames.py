@@ -11,6 +11,7 @@ from jaxtyping import Int64, UInt8
 from numpy import ndarray
 
 from lsts_jax.data.formats.mot_rows import Rows
+from lsts_jax.data.formats.text import split_number
 from lsts_jax.data.video.pictures import decode_picture, files_in, natural_order, pictures_in, read_picture
 from lsts_jax.data.video.source import select
 from lsts_jax.data.video.video_io import VIDEO_SUFFIXES, open_source
@@ -116,13 +117,13 @@ def number_pictures(files: Sequence[Path]) -> dict[int, Path]:
     or one none."""
     numbered: dict[int, Path] = {}
     for file in files:
-        digits = re.findall("[0-9]+", file.stem)
-        if not digits or len(digits[-1]) > 15:
+        split = split_number(file.stem)
+        if split is None:
             raise UserError(
                 f"{file}: carries no number, by which rows of gt.txt find their picture; name it after its "
                 "frame, such as 000001.jpg"
             )
-        other = numbered.setdefault(int(digits[-1]), file)
+        other = numbered.setdefault(split[1], file)
         if other != file:
             raise UserError(
                 f"{other} and {file.name} carry the same number at the end of their names, by which rows of "

@@ -1,6 +1,7 @@
 """Text files as people's editors save them."""
 
 import codecs
+import re
 from pathlib import Path
 
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -11,3 +12,10 @@ def read_text(file: Path) -> str:
     mark. Raises OSError, or ValueError where it is no text."""
     data = file.read_bytes()
     return data.decode("utf-16" if data.startswith(UTF16) else "utf-8-sig")
+
+
+def split_number(name: str) -> tuple[str, int, str] | None:
+    """What stands before the last number in a name, that number, and what stands after it; None if the name
+    has none of at most 15 digits."""
+    found = re.fullmatch(r"(.*?)([0-9]{1,15})([^0-9]*)", name, re.DOTALL)
+    return (found[1], int(found[2]), found[3]) if found and not found[1][-1:].isdecimal() else None

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from lsts_jax.config import DataConfig
 from lsts_jax.data.dataset import VideoDataset
-from lsts_jax.data.formats.coco_vid import read_json
+from lsts_jax.data.formats.coco_images import Ids
+from lsts_jax.data.formats.coco_json import read_json
 from lsts_jax.data.open import open_dataset
 from lsts_jax.errors import UserError
 from tests.data.trees import picture, write_coco, write_picture
@@ -167,7 +168,9 @@ def test_annotations_of_no_image_are_left_out(tmp_path, caplog):
     caplog.set_level(logging.WARNING, "lsts_jax")
     dataset = open_one(tmp_path, [image("a.png", id=10)], [box(i, 3, 1, 1, 2, 2) for i in (9, 10, 11)])
     assert dataset.objects(0, 0).boxes.tolist() == [[1, 1, 2, 2]]
-    assert any("2 annotations are of no image" in record.getMessage() for record in caplog.records)
+    assert any(
+        "2 of 3 annotations cannot be used: 2 of no image" in record.getMessage() for record in caplog.records
+    )
 
 
 def test_videos_without_names(tmp_path):
@@ -182,7 +185,7 @@ def test_videos_without_names(tmp_path):
     [
         ({"images": []}, "has no images"),
         ({"images": [{"id": 1}]}, r"images\[0\] has no file_name"),
-        ({"images": [image("a.png", id="1")]}, r"images\[0\] has no id that is a number"),
+        ({"images": [image("a.png", id=1.5)]}, r"images\[0\] has no id that is a whole number"),
         ({"images": [image("a.png", 3, id=1)]}, r"images\[0\] has no video_id and frame_id"),
         ({"images": [image("a.png", id=1, height="tall")]}, "height and width"),
         ({"images": [image("a.png", id=1, height=1 << 40)]}, "."),
@@ -192,12 +195,12 @@ def test_videos_without_names(tmp_path):
         ({"categories": [{"name": "dog"}]}, r"categories\[0\] has no id"),
         ({"categories": [{"id": 3, "name": "dog"}] * 2}, r"categories\[1\] has no id of its own"),
         ({"annotations": [{"id": 5, "bbox": [1, 2, 3, 4]}]}, "annotations without an image_id"),
-        ({"annotations": [box(1, 3, 1, 2, 3) | {"id": 77}]}, "annotation 77 has no image_id, cat"),
-        ({"annotations": [box(1, 3, 1, 2, 3, 4), {"image_id": 1}]}, "annotation 1 has no image_id, cat"),
-        ({"annotations": [box(1, 3, 1, 2, 3, "wide")]}, "annotation 0 has no"),
-        ({"annotations": [box(1, 3, 1, 2, 3, float("nan"))]}, "not finite"),
-        ({"annotations": [box(1, 4, 1, 2, 3, 4)]}, "of category 4, which is not in categories"),
-        ({"annotations": [box(1, 3, 1, 2, 3, 4, instance_id=1 << 31)]}, "more than 32 bits"),
+        ({"annotations": [box(1, 3, 1, 2, 3) | {"id": 77}]}, "annotation 77 has no bbox of 4"),
+        ({"annotations": [box(1, 3, 1, 2, 3, 4), {"image_id": 1}]}, "annotation 1 has no category_id"),
+        ({"annotations": [box(1, 3, 1, 2, 3, "wide")]}, "annotation 0 has no bbox"),
+        ({"annotations": [box(1, 3, 1, 2, 3, float("nan"))]}, "annotation 0 has no bbox of 4 finite numbers"),
+        ({"annotations": [box(1, 4, 1, 2, 3, 4)]}, r"annotations\[0\] is of a category that is not in"),
+        ({"annotations": [box(1, 3, 1, 2, 3, 4, instance_id=1 << 31)]}, "instance_id is neither text nor"),
     ],
 )  # fmt: skip
 def test_a_wrong_file_is_named(tmp_path, change, reason):
@@ -212,7 +215,7 @@ def test_a_wrong_file_is_named(tmp_path, change, reason):
 def test_what_is_no_coco_is_named(tmp_path, text):
     (tmp_path / "x.json").write_text(text, encoding="latin-1")
     with pytest.raises(UserError, match=r"x\.json: .*; repair it"):
-        read_json(tmp_path / "x.json")
+        read_json(tmp_path / "x.json", tmp_path, Ids())
 
 
 @settings(max_examples=40, deadline=None)
@@ -242,3 +245,92 @@ def test_every_annotation_comes_out_with_its_image(tmp_path_factory, frames, box
         names = [dataset.frame_name(video, t) for t in range(dataset.videos[video].num_frames)]
         times = [int(name.rpartition("_")[2].removesuffix(".png")) for name in names]
         assert times == sorted(times)
+
+
+def test_ids_may_be_text(tmp_path):
+    """Text of a number is that number; tracks as text are told apart."""
+    images = [
+        image("a.png", "left", "0", id="frame-1"),
+        image("b.png", "left", "1", id="2"),
+        image("c.png", id=3),
+    ]
+    boxes = [
+        box("frame-1", "cat", 1, 1, 2, 2, instance_id="obj-0"),
+        box(2, "dog", 3, 1, 2, 2, instance_id="obj-1"),
+        box("2", "cat", 5, 1, 2, 2, instance_id="obj-0"),
+        box("3", "dog", 7, 1, 2, 2, track_id="7"),
+    ]
+    names = [{"id": "dog", "name": "dog"}, {"id": "cat", "name": "cat"}]
+    dataset = open_one(tmp_path, images, boxes, categories=names, videos=[{"id": "left", "name": "street"}])
+    assert dataset.videos == [("street", 2, False), ("c", 1, True)]
+    first, second, still = (dataset.objects(*sample) for sample in dataset.samples)
+    assert first.boxes[:, 0].tolist() == [1] and first.classes.tolist() == [2]
+    assert second.boxes[:, 0].tolist() == [3, 5] and still.boxes[:, 0].tolist() == [7]
+    assert second.track_ids[1] == first.track_ids[0] != second.track_ids[0] > 7
+    assert still.track_ids.tolist() == [7]
+    ids = np.array([dataset.ids(value) for value in ("frame-1", "2", 3, "other")])
+    assert dataset.frames_of_images(ids).tolist() == [0, 1, 2, -1]
+
+
+def test_tracks_of_cvat_make_videos(tmp_path):
+    """No video_id, and the track is an attribute: pictures that share one are the frames of a video."""
+    names = [
+        "a/frame_000010.png",
+        "a/frame_000002.png",
+        "b/frame_000002.png",
+        "b/x.png",
+        "b/frame_000003.png",
+    ]
+    track = lambda number: {"attributes": {"occluded": False, "track_id": number}}
+    boxes = [
+        box(1, 3, 1, 1, 2, 2, **track(0)),
+        box(2, 3, 3, 1, 2, 2, **track(0)),
+        box(3, 3, 5, 1, 2, 2, **track(1)),
+        box(5, 3, 7, 1, 2, 2, **track(2)),
+    ]
+    dataset = open_one(tmp_path, [image(name) for name in names], boxes)
+    assert [(video.num_frames, video.is_still) for video in dataset.videos] == [(2, False)] + [(1, True)] * 3
+    assert [dataset.frame_name(0, t)[-6:] for t in range(2)] == ["02.png", "10.png"]
+    assert [dataset.objects(0, t).boxes[0, 0] for t in range(2)] == [3, 1]
+    assert [dataset.objects(v, 0).track_ids.tolist() for v in range(4)] == [[0], [1], [], [2]]
+
+
+def test_an_absolute_path_below_the_root_is_read(tmp_path):
+    """As Label Studio writes it; elsewhere it leads out."""
+    write_picture(tmp_path / "images/a.png", picture(70))
+    config = DataConfig(root=str(tmp_path), format="coco_vid", class_names=())
+    for name in (tmp_path / "images/a.png", f"file://{tmp_path}/images/a.png"):
+        write_coco(tmp_path, "x", [image(str(name))], [])
+        assert open_dataset(config, ("x",)).frame(0, 0)[0, 0, 0] == 70
+    write_coco(tmp_path, "x", [image(f"{tmp_path}/../a.png")], [])
+    with pytest.raises(UserError, match="leads out of the data set"):
+        open_dataset(config, ("x",))
+
+
+def test_annotations_are_counted_by_what_becomes_of_them(tmp_path, caplog):
+    boxes = [
+        box(1, 3, 1, 1, 2, 2),
+        box(1, 3, 30, 40, -5, -6),  # drawn backwards
+        box(1, 3, 30, 40, 5, 0),
+        box(1, 7, 1, 1, 2, 2),
+        box(1, 3, 1, 1, 2, 2, iscrowd=1),
+        box(9, 3, 1, 1, 2, 2),
+    ]
+    dataset = open_one(tmp_path, [image("a.png")], boxes, class_names=("dog",))
+    counts = dataset.counts
+    assert (counts.read, counts.ignored, counts.dropped) == (
+        {"dog": 1},
+        {"iscrowd or ignore": 1},
+        {"class cat": 1},
+    )
+    assert counts.lost == {"of no area": 2, "of no image": 1}
+    assert "3 of 6 annotations cannot be used" in caplog.text
+    assert f"{tmp_path / 'x.json'}: annotations[1]" in caplog.text and "annotations[5]" in caplog.text
+
+
+def test_json_of_editors_is_read(tmp_path):
+    write_coco(tmp_path, "x", [image("a.png")], [])
+    for encoding in ("utf-8-sig", "utf-16"):
+        text = json.dumps(json.loads((tmp_path / "x.json").read_bytes()))
+        (tmp_path / "x.json").write_text(text, encoding=encoding)
+        assert len(read_json(tmp_path / "x.json", tmp_path, Ids()).images.ids) == 1

@@ -1,0 +1,139 @@
+"""Parses a json of COCO-VID; `coco_vid.py` tells what is read of it."""
+
+import json
+from array import array
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float64, Int64
+from numpy import ndarray
+from tqdm import tqdm
+
+from lsts_jax.data.counts import Counts
+from lsts_jax.data.formats.coco_images import (
+    LARGEST,
+    Ids,
+    ImageItem,
+    Images,
+    arrange,
+    check_image,
+    join_videos,
+)
+from lsts_jax.data.formats.text import read_text
+from lsts_jax.errors import UserError
+
+ROW = np.dtype([("image", "i8"), ("category", "i8"), ("track", "i4"), ("ignored", "?"), ("box", "f4", 4)])
+NO_CATEGORY = -(1 << 60)  # of regions that are ignored for every class; no id is so small
+COLUMNS = 8  # of an annotation: image, category, track, ignored, x, y, w, h
+
+
+class Content(NamedTuple):
+    """What is read of a file."""
+
+    categories: dict[int, str]  # names by id
+    images: Images
+    rows: ndarray  # [m] ROW, sorted by `image`, a position in the images; `category` is an id or NO_CATEGORY
+    lost: Counts  # annotations that cannot be used
+
+
+def read_json(file: Path, root: Path, ids: Ids) -> Content:
+    """What a file holds; `ids` numbers all ids but those of tracks.
+
+    Files have hundreds of MB. Each annotation becomes numbers as soon as it is parsed, so that there is never
+    more in memory than the text, the images and those.
+
+    Raises `UserError` naming the file and what is wrong in it.
+    """
+    numbers, tracks = array("d"), Ids(LARGEST >> 1)
+    try:
+        with tqdm(desc=file.name, unit=" objects", delay=2.0, dynamic_ncols=True) as bar:
+
+            def shrink(item: dict[str, Any]) -> Any:
+                bar.update()
+                if "image_id" in item:
+                    numbers.extend(_numbers(item, len(numbers) // COLUMNS, ids, tracks))
+                    return None
+                return ImageItem(*map(item.get, ImageItem._fields)) if "file_name" in item else item
+
+            content = json.loads(read_text(file), object_hook=shrink)
+        for field in ("images", "annotations", "categories"):
+            if not isinstance(content, dict) or not isinstance(content.get(field), list):
+                raise ValueError(f"has no list {field!r}; is it in the format of COCO?")
+        if any(item is not None for item in content["annotations"]):
+            raise ValueError("has annotations without an image_id")
+        if not isinstance(content.get("videos") or [], list):
+            raise ValueError("'videos' is no list")
+        categories = _named(content["categories"], "categories", ids)
+        table = np.frombuffer(numbers).reshape(-1, COLUMNS)
+        checked = [check_image(item, f"images[{i}]", root, ids) for i, item in enumerate(content["images"])]
+        images = arrange(join_videos(checked, table), _named(content.get("videos") or [], "videos", ids))
+        return Content(categories, images, *_rows(file, table, categories, images.ids))
+    except (OSError, ValueError, OverflowError, RecursionError) as error:  # not json, or from below
+        raise UserError(f"{file}: {error}; repair it") from error
+
+
+def _numbers(item: dict[str, Any], number: int, ids: Ids, tracks: Ids) -> tuple[float, ...]:
+    """The columns of an annotation. Raises ValueError."""
+    where = f"annotation {str(item.get('id', number))[:40]}"
+    image, category = ids(item["image_id"]), ids(item.get("category_id"))
+    for field, value in (("image_id", image), ("category_id", category)):
+        if value is None:
+            raise ValueError(f"{where} has no {field} that is a whole number or text")
+    attributes = item.get("attributes")
+    own = attributes.get("track_id") if isinstance(attributes, dict) else None
+    named = {
+        "instance_id": item.get("instance_id"),
+        "track_id": item.get("track_id"),
+        "attributes.track_id": own,
+    }
+    field, track = next(((field, value) for field, value in named.items() if value is not None), ("", -1))
+    track = tracks(track)
+    if track is None or abs(track) >= LARGEST:
+        raise ValueError(f"{where}: {field} is neither text nor a whole number of 31 bits")
+    try:
+        sides = tuple(map(float, item["bbox"]))
+        if len(sides) != 4 or not all(abs(side) < LARGEST for side in sides):
+            raise ValueError
+        row = (image, category, track, bool(item.get("iscrowd") or item.get("ignore")), *sides)
+        return tuple(map(float, row))
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{where} has no bbox of 4 finite numbers") from error
+
+
+def _named(items: list[Any], field: str, ids: Ids) -> dict[int, str]:
+    """Names by id. Raises ValueError."""
+    names: dict[int, str] = {}
+    for number, item in enumerate(items):
+        item = item._asdict() if isinstance(item, ImageItem) else item  # some videos have a file_name
+        key = ids(item.get("id")) if isinstance(item, dict) else None
+        if key is None or key in names:
+            raise ValueError(f"{field}[{number}] has no id of its own")
+        names[key] = str(item.get("name") or item.get("file_name") or item["id"])
+    return names
+
+
+def _rows(
+    file: Path, table: Float64[ndarray, "m 8"], categories: dict[int, str], image_ids: Int64[ndarray, "n"]
+) -> tuple[ndarray, Counts]:
+    """[m] ROW, sorted by `image`, and what is lost. Raises ValueError."""
+    of_none = ~np.isin(table[:, 1], list(categories))
+    strangers = np.flatnonzero(of_none & (table[:, 3] == 0))
+    if len(strangers):
+        raise ValueError(f"annotations[{strangers[0]}] is of a category that is not in categories")
+    by_id = np.argsort(image_ids)
+    nearest = by_id[np.searchsorted(image_ids, table[:, 0], sorter=by_id).clip(max=len(by_id) - 1)]
+    belongs = image_ids[nearest] == table[:, 0]
+    has_area = (table[:, 6:] > 0).all(axis=1)
+    lost = Counts()
+    for reason, wrong in (("of no image", ~belongs), ("of no area", belongs & ~has_area)):
+        if wrong.any():
+            lost.lose(reason, f"{file}: annotations[{np.argmax(wrong)}]", int(wrong.sum()))
+    kept = belongs & has_area
+    table, image = table[kept], nearest[kept]
+    rows = np.zeros(len(table), ROW)
+    rows["image"], rows["track"] = image, table[:, 2]
+    rows["category"] = np.where(of_none[kept], NO_CATEGORY, table[:, 1])
+    rows["ignored"] = table[:, 3] > 0
+    rows["box"] = np.concatenate([table[:, 4:6], table[:, 4:6] + table[:, 6:] - 1], axis=1)
+    return rows[np.argsort(image, kind="stable")], lost
