@@ -60,6 +60,18 @@ FOUND = {
         "no such file",
     ),
     "an option of many dashes": ("train-options", b"x\n" + b"-" * 30, "options"),
+    "a data.yaml nested without end, in time that grew with its square": (
+        "convert-yolo-data",
+        b"[" * 5000,
+        "nested deeper",
+    ),
+    "a data.yaml whose aliases grow without bound": (
+        "convert-yolo-data",
+        b"a: &a [x,x,x,x,x,x,x,x,x]\n"
+        + b"".join(b"%c: &%c [%s]\n" % (i, i, b",".join([b"*%c" % (i - 1)] * 9)) for i in range(98, 109))
+        + b"names: *l\n",
+        "names is no list",
+    ),
     "an array header past NumPy's limit": (
         "npz-member",
         b"\x93NUMPY\x01\x00" + (20_000).to_bytes(2, "little") + b"(" * 20_000,

@@ -1,9 +1,13 @@
 """The names of the classes of a data set in the format of YOLO."""
 
+from itertools import accumulate
+
 import yaml
 
 from lsts_jax.data.convert.tree import Tree
 from lsts_jax.errors import UserError
+
+DEEPEST = 50
 
 
 def read_names(tree: Tree) -> tuple[list[str], bool]:
@@ -11,8 +15,11 @@ def read_names(tree: Tree) -> tuple[list[str], bool]:
     has them."""
     for file in tree.annotations:
         if file.endswith((".yaml", ".yml")):
+            text = tree.text(file)
+            if _depth(text) > DEEPEST:
+                raise UserError(f"{tree.folder / file}: is nested deeper than {DEEPEST} lists; repair it")
             try:
-                content = yaml.load(tree.text(file), yaml.BaseLoader)  # all scalars as text
+                content = yaml.load(text, yaml.BaseLoader)  # all scalars as text
             except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
                 reason = " ".join(str(error).split())[:200]
                 raise UserError(f"{tree.folder / file}: is no yaml ({reason}); repair it") from error
@@ -31,10 +38,16 @@ def read_names(tree: Tree) -> tuple[list[str], bool]:
     )
 
 
+def _depth(text: str) -> int:
+    """How deep brackets are nested: the time that yaml takes grows with the square."""
+    steps = ((character in "[{") - (character in "]}") for character in text)
+    return max(accumulate(steps, initial=0))
+
+
 def _names_of(names: object, where: str) -> list[str]:
-    """A list, or a dict by number from 0."""
-    if isinstance(names, list):
-        return [str(name) for name in names]
-    if isinstance(names, dict) and sorted(map(str, names)) == sorted(map(str, range(len(names)))):
-        return [str(name) for _, name in sorted(names.items(), key=lambda pair: int(pair[0]))]
+    """A list, or a dict by number from 0, of names. Raises `UserError`."""
+    if isinstance(names, dict) and names.keys() == set(map(str, range(len(names)))):
+        names = [names[str(number)] for number in range(len(names))]
+    if isinstance(names, list) and all(isinstance(name, str) and name for name in names):
+        return names
     raise UserError(f"{where}: names is no list, and no table of the numbers 0, 1, 2, ...; repair it")
