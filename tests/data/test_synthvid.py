@@ -37,7 +37,7 @@ from lsts_jax.data.synthvid.render import (
 )
 from lsts_jax.data.synthvid.scene import NOISE_SHIFT, Assets, Layer, Scene, make_scene
 from lsts_jax.data.synthvid.settings import CLASSES, RECIPES
-from lsts_jax.data.synthvid.sprites import make_sprite
+from lsts_jax.data.synthvid.sprites import make_sprite, pictures_in
 from lsts_jax.errors import UserError
 from lsts_jax.evaluation.matching import DetectionArrays
 from lsts_jax.evaluation.scoring import read_truth, score_all
@@ -350,6 +350,13 @@ def test_boxes_are_tight_around_an_independently_drawn_mask(difficulty):
                 assert np.abs(np.array(states[layer.trackid].box) - expected).max() <= 1
                 compared += 1
     assert compared > 10
+
+
+def test_hidden_pictures_are_no_cut_outs(tmp_path):
+    for name in ("b/2.png", "a.jpg", "b/._2.png", ".trash/3.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert pictures_in(tmp_path) == [tmp_path / "a.jpg", tmp_path / "b/2.png"]
 
 
 def test_boxes_are_tight_in_the_pictures_of_cut_outs(tmp_path):

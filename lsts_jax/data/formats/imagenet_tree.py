@@ -25,6 +25,7 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from lsts_jax.data.formats.imagenet_xml import WNIDS, choose_classes, number_classes, read_names
+from lsts_jax.data.video.pictures import is_hidden
 from lsts_jax.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ def make_val_frames(root: Path, class_names: tuple[str, ...]) -> list[str]:
 def make_stills(root: Path, class_names: tuple[str, ...]) -> list[str]:
     """DET_train_30classes: still 1. Of each class at most STILLS_PER_CLASS, equally spaced in their order."""
     base = root / "Annotations" / "DET"
-    files = sorted((base / "train").rglob("*.xml"))
+    files = sorted(file for file in (base / "train").rglob("*.xml") if not is_hidden(file, base))
     stills = [file.relative_to(base).with_suffix("").as_posix() for file in files]
     found = list(read_all_names(files))
     ids = number_classes(class_names or choose_classes(set().union(*found)))
@@ -131,7 +132,7 @@ def _scan(folder: Path) -> tuple[list[Path], set[int]]:
             for entry in entries:
                 if match := re.fullmatch(r"(\d{6,})\.JPEG", entry.name):
                     numbers.add(int(match[1]))
-                elif entry.is_dir():
+                elif entry.is_dir() and not is_hidden(Path(entry.name)):
                     folders.append(folder / entry.name)
     except OSError as error:
         raise UserError(f"{folder}: {error.strerror}; make it readable") from error

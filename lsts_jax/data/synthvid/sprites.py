@@ -10,6 +10,7 @@ from jaxtyping import Float, Float32, UInt8
 
 from lsts_jax.data.synthvid import shapes, textures
 from lsts_jax.data.synthvid.settings import ObjectClass
+from lsts_jax.data.video.pictures import is_hidden
 from lsts_jax.errors import UserError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -69,8 +70,9 @@ def occluder(rng: np.random.Generator, contours: list[shapes.Contour], radius: f
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """Picture files of a folder and its subfolders, sorted by path."""
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+    """Picture files of a folder and its subfolders, sorted by path; hidden ones are left out."""
+    files = (p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+    return sorted(p for p in files if not is_hidden(p, folder))
 
 
 @lru_cache(maxsize=256)

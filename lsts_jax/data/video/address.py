@@ -16,10 +16,11 @@ def is_finite(address: str, capture: cv2.VideoCapture) -> bool:
     many bytes it has, or a playlist its end."""
     if not capture.isOpened():
         return False
-    return frame_count(capture) > 0 or (address.startswith("http") and _has_end(address))
+    return frame_count(capture) > 0 or (address.startswith("http") and has_end(address))
 
 
-def _has_end(address: str) -> bool:
+def has_end(address: str) -> bool:
+    """Whether the server names the number of bytes behind an address, or of a playlist the end."""
     try:
         with urlopen(address, timeout=TIMEOUT) as answer:
             has_length = answer.headers.get("Content-Length") is not None

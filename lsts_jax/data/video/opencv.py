@@ -52,13 +52,15 @@ def frame_count(capture: cv2.VideoCapture) -> int:
     return int(count) if math.isfinite(count) and count > 0 else 0
 
 
-def count_packets(file: Path) -> int:
-    """Encoded frames of a video file until the first that cannot be found; nothing is decoded."""
-    capture, count = _open_packets(file), 0
-    while capture.grab():
-        count += 1
-    capture.release()
-    return count
+def packet_times(file: Path) -> Iterator[float]:
+    """Seconds at which the encoded frames of a video file stand, in the order of the file, until the first
+    that cannot be found. Nothing is decoded."""
+    capture = _open_packets(file)
+    try:
+        while capture.grab():
+            yield capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+    finally:
+        capture.release()
 
 
 def codec_of(target: str | Path) -> str:

@@ -40,6 +40,7 @@ def open_pictures(name: str, files: Sequence[Path]) -> VideoSource:
 
 
 def _read_pictures(files: Sequence[Path]) -> Iterator[SourceFrame]:
+    cut = []
     for number, file in enumerate(files):
         try:
             picture = read_picture(file)
@@ -47,10 +48,13 @@ def _read_pictures(files: Sequence[Path]) -> Iterator[SourceFrame]:
             logger.warning("frame %d is left out: %s", number, error)
             continue
         if len(files) > 1 and _holds_several(file):
-            logger.warning(
-                "%s: the first of its pictures is taken; name it as a source to have them all", file
-            )
+            cut.append(file)
         yield SourceFrame(number, number / DEFAULT_FPS, picture, printable(file.name))
+    if cut:
+        logger.warning(
+            "%s: of this file and %d others that hold several pictures only the first is taken; name a file "
+            "itself to have them all", cut[0], len(cut) - 1
+        )  # fmt: skip
 
 
 def _read_several(file: Path) -> Iterator[SourceFrame]:

@@ -67,9 +67,11 @@ def natural_order(paths: Iterable[Path]) -> list[Path]:
     return sorted(paths, key=lambda path: (_pieces(path.name), path.name, path))
 
 
-def is_hidden(path: Path) -> bool:
-    """Whether a name begins with a dot: what desktops and editors leave behind is no data."""
-    return path.name.startswith(".")
+def is_hidden(path: Path, below: Path | None = None) -> bool:
+    """Whether a file's name begins with a dot, or that of a folder that holds it somewhere `below` another:
+    what desktops and editors leave behind is no data."""
+    names = path.relative_to(below).parts if below else (path.name,)
+    return any(name.startswith(".") for name in names)
 
 
 def files_in(folder: Path, suffixes: Sequence[str]) -> list[Path]:

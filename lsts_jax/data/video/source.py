@@ -26,7 +26,7 @@ class VideoSource:
 
     name: str
     size: tuple[int, int]  # height, width of the first frame; later ones may differ
-    fps: float | None  # mean rate by the header; None where unknown, as for pictures
+    fps: float | None  # rate at which nearly every frame can be shown; None where unknown, as for pictures
     num_frames: int | None  # by the header, which may be wrong; None where it has none
     read: Callable[[], Iterator[SourceFrame]]
     is_live: bool = False  # comes at its own pace, once, and may never end

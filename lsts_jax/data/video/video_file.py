@@ -3,15 +3,17 @@
 import logging
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from lsts_jax.data.video.clock import Tick, next_tick
-from lsts_jax.data.video.opencv import TIMEOUT, codec_of, count_packets, frame_count, frame_rate, open_capture
+from lsts_jax.data.video.opencv import TIMEOUT, codec_of, frame_count, frame_rate, open_capture, packet_times
 from lsts_jax.data.video.source import DEFAULT_FPS, SourceFrame, VideoSource
 from lsts_jax.errors import UserError
 
@@ -24,6 +26,8 @@ FEWEST_FAILURES, MOST_FAILURES = 256, 10_000
 PATIENCE = 3 * TIMEOUT
 # Numbers that a warning lists.
 LISTED = 10
+# Encoded frames from which the rate is taken, and the highest rate where it varies, in frames a second.
+PACKETS, FASTEST = 500, 240.0
 # What people call codecs whose four characters say little.
 CODECS = {"av01": "AV1", "hev1": "HEVC", "hvc1": "HEVC", "vvc1": "VVC", "vvi1": "VVC"}
 
@@ -38,8 +42,20 @@ def open_video(target: Path | str, capture: cv2.VideoCapture | None = None) -> V
         first = next(_frames(target, video), None)
         if first is None:
             raise UserError(f"{target}: not one frame can be decoded; {_advice(target)}")
+    if isinstance(target, Path) and fps:
+        fps = typical_rate(sorted(islice(packet_times(target), PACKETS)), fps)
     size = first.picture.shape[:2]
     return VideoSource(str(target), size, fps, promised or None, partial(_read, target, promised))
+
+
+def typical_rate(times: Sequence[float], mean: float) -> float:
+    """Frames a second at which nearly every frame can be shown: the mean, unless more than a quarter of the
+    steps between `times` (sorted, seconds) differ from it by a quarter; then that of the shortest tenth."""
+    steps = np.diff(times)
+    steps = steps[steps > 0]
+    if len(steps) == 0 or (np.abs(steps * mean - 1) < 0.25).mean() >= 0.75:
+        return mean
+    return float(min(1 / np.quantile(steps, 0.1, method="lower"), FASTEST))
 
 
 def _read(target: Path | str, promised: int) -> Iterator[SourceFrame]:
@@ -54,7 +70,7 @@ def _read(target: Path | str, promised: int) -> Iterator[SourceFrame]:
         is_whole = True
     finally:
         if is_whole and reached < promised and isinstance(target, Path):
-            lost += range(reached, min(count_packets(target), promised))
+            lost += range(reached, min(sum(1 for _ in packet_times(target)), promised))
         if lost:
             numbers = ", ".join(map(str, lost[:LISTED])) + (", …" if len(lost) > LISTED else "")
             logger.warning(

@@ -16,7 +16,7 @@ CODECS = ("avc1", "mp4v")
 
 
 class VideoWriter:
-    """Writes an mp4 file; a context manager.
+    """Writes an mp4 file of `fps` frames a second; a context manager.
 
     Sides are even in mp4: the last row or column of an odd side is written twice.
 

@@ -119,6 +119,16 @@ def test_stills_hold_one_of_the_classes(bare):
         assert found == [ListedFrame(f"train/{still}", 0, 1) for still in expected]
 
 
+def test_hidden_files_and_folders_are_in_no_list(bare):
+    wanted = [open_list(bare, name, ("dog",)) for name in ("DET_train_30classes", "VID_train_15frames")]
+    shutil.rmtree(bare / "ImageSets")
+    write_still(bare, "._s1", DOG)
+    write_still(bare, ".trash/s3", DOG)
+    write_frames(bare, "train/.trash", range(20))
+    found = [open_list(bare, name, ("dog",)) for name in ("DET_train_30classes", "VID_train_15frames")]
+    assert found == wanted
+
+
 def test_no_class_has_more_stills_than_its_share(bare, monkeypatch):
     monkeypatch.setattr(imagenet_tree, "STILLS_PER_CLASS", 3)
     for i in range(10):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from lsts_jax.data.video.source import select
+from lsts_jax.data.video.video_file import typical_rate
 from lsts_jax.data.video.video_io import open_source
 from lsts_jax.errors import UserError
 from tests.data.video.clips import damage, retime, serve, write_clip
@@ -144,3 +145,19 @@ def test_a_damaged_video_by_address(tmp_path):
     damage(write_clip(tmp_path / "v.avi", 9, codec="MJPG"), 0, 4)
     with serve(tmp_path) as address:
         assert [frame.number for frame in open_source(f"{address}/v.avi")] == [1, 2, 3, 5, 6, 7, 8]
+
+
+@pytest.mark.parametrize(
+    "times, mean, rate",
+    [
+        ([0, 0.04, 0.08, 0.12], 25.0, 25.0),
+        ([0, 0.1, 0.2, 0.3, 2.5, 2.55, 2.6], 2.3, 20.0),
+        ([0, 0.04, 0.08, 0.12, 9.0, 9.04], 25.0, 25.0),  # a pause alone
+        ([0, 0.033, 0.067, 0.1, 0.133], 1000.0, 1 / 0.033),  # a header without a rate
+        ([0, 1e-6, 2e-6], 25.0, 240.0),
+        ([0, 0, 0], 25.0, 25.0),
+        ([], 25.0, 25.0),
+    ],
+)
+def test_the_rate_at_which_every_frame_can_be_shown(times, mean, rate):
+    assert typical_rate([float(time) for time in times], mean) == pytest.approx(rate)

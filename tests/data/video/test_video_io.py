@@ -1,6 +1,5 @@
 """Videos and folders of pictures as frames, and frames as mp4."""
 
-import io
 import logging
 import subprocess
 import sys
@@ -8,8 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from lsts_jax.data.video.source import select
-from lsts_jax.data.video.video_io import open_raw, open_source
+from lsts_jax.data.video.video_io import open_source
 from lsts_jax.data.video.writer import VideoWriter
 from lsts_jax.errors import UserError
 from tests.data.trees import picture, write_picture
@@ -32,19 +30,6 @@ def test_a_video_comes_back(tmp_path):
         for frame in frames:
             error = np.abs(frame.picture.reshape(-1, 3).mean(0) - [15 * frame.number, 100, 50])  # in order
             assert error.max() < 7
-
-
-@pytest.mark.parametrize("size", [(47, 64), (48, 63), (47, 63)])
-def test_odd_sides_lose_nothing(tmp_path, size):
-    image = np.zeros((*size, 3), np.uint8)
-    image[-16:, -16:] = 255
-    with VideoWriter(tmp_path / "v.mp4", 10, size) as video:
-        video.write(image)
-    ((_, _, back, _),) = open_source(tmp_path / "v.mp4")
-    assert back.shape == (48, 64, 3)
-    assert back[-12:, -12:].min() > 200 and back[:20, :20].max() < 40
-    with pytest.raises(ValueError, match=r"\(9, 9\)"), VideoWriter(tmp_path / "w.mp4", 10, size) as video:
-        video.write(np.zeros((9, 9, 3), np.uint8))
 
 
 def test_pictures_come_in_natural_order(tmp_path):
@@ -96,15 +81,6 @@ def test_what_is_no_source_is_named(tmp_path):
         assert "\n" not in str(caught.value)
 
 
-def test_where_no_video_can_be_written(tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="file"):
-        VideoWriter(tmp_path / "file" / "v.mp4", 10, (48, 64))
-    (tmp_path / "v.mp4").mkdir()
-    with pytest.raises(UserError, match=r"v\.mp4: cannot be written"):
-        VideoWriter(tmp_path / "v.mp4", 10, (48, 64))
-
-
 def test_opencv_and_ffmpeg_keep_quiet(tmp_path):
     """Codecs that are tried in vain and files that are no videos leave no noise on stderr."""
     script = f"""
@@ -123,19 +99,3 @@ except UserError:
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("refused\n", "")
-
-
-def test_a_selection_keeps_the_numbers(tmp_path):
-    source = open_source(write_video(tmp_path / "v.mp4", 12))
-    chosen = select(source, start=3, end=10, stride=3)
-    assert [frame.number for frame in chosen] == [3, 6, 9]
-    assert chosen.num_frames == 3
-    assert [frame.number for frame in select(source, start=20, end=None, stride=1)] == []
-
-
-def test_raw_frames(caplog):
-    frames = np.random.default_rng(0).integers(0, 256, (3, 4, 5, 3), np.uint8)
-    found = list(open_raw(io.BytesIO(frames.tobytes() + b"cut"), (4, 5), 12.0))
-    assert [frame.number for frame in found] == [0, 1, 2]
-    np.testing.assert_array_equal([frame.picture for frame in found], frames)
-    assert "frame 3 is cut short" in caplog.text

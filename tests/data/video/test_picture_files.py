@@ -1,0 +1,101 @@
+"""Pictures as people have them: animated, of several shapes, turned, with odd names, beside other files."""
+
+import logging
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from lsts_jax.data.video.video_io import open_source
+from tests.data.trees import picture, write_picture
+
+DURATIONS = [100, 200, 50, 50, 100]  # milliseconds
+
+
+def write_animation(file: Path, reds=(0, 40, 80, 120, 160)) -> Path:
+    animation = cv2.Animation()
+    animation.frames = [picture(red)[..., ::-1].copy() for red in reds]
+    animation.durations = np.array(DURATIONS[: len(reds)])
+    done, data = cv2.imencodeanimation(file.suffix, animation, [cv2.IMWRITE_WEBP_QUALITY, 100])
+    assert done
+    file.write_bytes(data.tobytes())
+    return file
+
+
+@pytest.mark.parametrize("name", ["a.webp", "a.png", "a.gif", "a.apng"])
+def test_an_animated_picture_is_a_video(tmp_path, name):
+    file = write_animation(tmp_path / name.replace(".apng", ".png")).rename(tmp_path / name)
+    source = open_source(file)
+    assert source.size == (48, 64)
+    for _ in range(2):
+        frames = list(source)
+        assert [frame.number for frame in frames] == list(range(5))
+        reds = [float(frame.picture[..., 0].mean()) for frame in frames]
+        np.testing.assert_allclose(reds, [0, 40, 80, 120, 160], atol=5)
+        np.testing.assert_allclose([frame.time for frame in frames], [0, 0.1, 0.3, 0.35, 0.4], atol=0.001)
+
+
+def test_the_pages_of_a_tiff_are_a_video(tmp_path):
+    pages = [picture(6 * t)[..., ::-1].copy() for t in range(40)]
+    assert cv2.imwritemulti(str(tmp_path / "a.tif"), pages)
+    frames = list(open_source(tmp_path / "a.tif"))
+    assert [(frame.number, int(frame.picture[0, 0, 0])) for frame in frames] == [
+        (t, 6 * t) for t in range(40)
+    ]
+    thumbnail = cv2.resize(pages[0], (16, 12))
+    assert cv2.imwritemulti(str(tmp_path / "b.tif"), [pages[0], thumbnail])
+    assert len(list(open_source(tmp_path / "b.tif"))) == 1
+
+
+def test_of_an_animated_picture_in_a_folder_the_first_is_taken_and_said(tmp_path, caplog):
+    write_animation(tmp_path / "1.webp")
+    write_picture(tmp_path / "2.png", picture(7))
+    with caplog.at_level(logging.WARNING):
+        frames = list(open_source(tmp_path))
+    assert [(frame.number, frame.name) for frame in frames] == [(0, "1.webp"), (1, "2.png")]
+    (record,) = caplog.records
+    assert record.getMessage().startswith(
+        f"{tmp_path / '1.webp'}: of this file and 0 others that hold several"
+    )
+
+
+def test_pictures_of_several_shapes_keep_them(tmp_path):
+    shapes = [(48, 64), (64, 48), (12, 16)]
+    for t, shape in enumerate(shapes):
+        write_picture(tmp_path / f"{t}.png", picture(t, shape))
+    source = open_source(tmp_path)
+    assert source.size == shapes[0]
+    assert [frame.picture.shape[:2] for frame in source] == shapes
+
+
+def test_a_turned_photo_is_upright(tmp_path):
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"  # 6: a quarter turn
+    data = cv2.imencode(".jpg", picture(9)[..., ::-1])[1].tobytes()
+    (tmp_path / "a.jpg").write_bytes(
+        data[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + data[2:]
+    )
+    source = open_source(tmp_path)
+    assert source.size == (64, 48) and next(iter(source)).picture.shape == (64, 48, 3)
+
+
+def test_hidden_files_are_no_frames(tmp_path, caplog):
+    for t in range(3):
+        write_picture(tmp_path / f"frame_{t}.png", picture(t))
+        (tmp_path / f"._frame_{t}.png").write_bytes(b"\0\5\x16\7Mac OS X")
+    write_picture(tmp_path / ".frame_3.png", picture(3))
+    for name in (tmp_path, tmp_path / "*", tmp_path / "*.png", tmp_path / "**" / "*.png"):
+        frames = list(open_source(str(name)))
+        assert [(frame.number, frame.time) for frame in frames] == [(0, 0), (1, 1 / 25), (2, 2 / 25)]
+    assert not caplog.records
+
+
+def test_names_that_are_no_text(tmp_path):
+    try:
+        write_picture(Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png")), picture(1))
+    except OSError:
+        pytest.skip("this file system wants UTF-8")
+    write_picture(tmp_path / "é 日本.png", picture(2))
+    names = {frame.name for frame in open_source(tmp_path)}
+    assert names == {"caf\\xe9.png", "é 日本.png"}
