@@ -25,7 +25,7 @@ from lsts_jax.config import DataConfig
 from lsts_jax.data.dataset import VideoDataset
 from lsts_jax.data.loader import TripletLoader
 from lsts_jax.data.open import open_dataset
-from lsts_jax.data.transforms import resize_scale
+from lsts_jax.data.transforms import resized
 
 SIZE = (720, 1280)
 FRAMES = 40
@@ -72,7 +72,7 @@ def bare(files: list[str]) -> None:
     cv2.setNumThreads(1)
     for file in files:
         image = cv2.imread(file)
-        scale = resize_scale(image.shape[:2], CONFIG.short_side, CONFIG.long_side)
+        scale, _ = resized(image.shape[:2], CONFIG)
         cv2.resize(image, None, fx=scale, fy=scale)
 
 

@@ -5,28 +5,23 @@
     python predict.py --workdir runs/people --source data/mot/PETS09-S2L1/PETS09-S2L1.avi --output runs/people/watch
 
 Trains on TUD-Campus, TUD-Stadtmitte and the first 500 frames of PETS09-S2L1, and is scored on its last 295.
-People are small here (25 x 60 pixels after resizing), hence one tall anchor shape in five sizes. For the
-single-frame detector of the same budget add --config.model.temporal none.
+People are small here (25 x 60 pixels after resizing), hence one tall anchor shape in five sizes. The detector is
+else that of configs/demo.py. For the single-frame detector of the same budget add --config.model.temporal none.
 """
 
-from lsts_jax.config import (
-    AnchorConfig,
-    BackboneConfig,
-    Config,
-    DataConfig,
-    EvaluationConfig,
-    LossConfig,
-    LSTSConfig,
-    ModelConfig,
-    OptimizerConfig,
-    ProposalConfig,
-    TrainConfig,
-)
+from dataclasses import replace
+from pathlib import Path
+
+from lsts_jax.cli import load_config
+from lsts_jax.config import AnchorConfig, Config, LossConfig, ProposalConfig
 
 
 def get_config() -> Config:
-    return Config(
-        data=DataConfig(
+    demo = load_config(Path(__file__).with_name("demo.py"))
+    return replace(
+        demo,
+        data=replace(
+            demo.data,
             root="data/mot",
             format="mot",
             class_names=("person",),
@@ -36,30 +31,19 @@ def get_config() -> Config:
             long_side=544,
             canvases=((400, 544),),
             max_objects=32,
-            workers=0,
         ),
-        model=ModelConfig(
-            backbone=BackboneConfig(depth=18, width=16, split=1, norm="group"),
-            lsts=LSTSConfig(num_offsets=25, embedding_channels=32, window=4),
+        model=replace(
+            demo.model,
             anchors=AnchorConfig(ratios=(2.5,), scales=(1.5, 2.2, 3.2, 4.5, 6.5)),
             proposals=ProposalConfig(pre_nms=1000, post_nms=150),
-            feature_channels=128,
-            deep_layer_init="he",
         ),
-        optimizer=OptimizerConfig(
-            name="adamw",
-            learning_rate=1e-3,
-            weight_decay=1e-3,
-            alignment_rate=0.05,
-            warmup_steps=100,
-            drop_epochs=(2.2, 2.8),
-            freeze=(),
-        ),
-        train=TrainConfig(
+        optimizer=replace(demo.optimizer, drop_epochs=(2.2, 2.8)),
+        train=replace(
+            demo.train,
             batch_size=4,
             epochs=3.0,
             checkpoint_every=250,
             loss=LossConfig(anchor_batch=256, ohem_rois=64),
         ),
-        evaluation=EvaluationConfig(frames_per_batch=3),
+        evaluation=replace(demo.evaluation, frames_per_batch=3),
     )

@@ -4,54 +4,45 @@
     python train.py --config configs/tiny.py --workdir runs/tiny
     python evaluate.py --config configs/tiny.py --workdir runs/tiny
 
-Expect a falling loss and nothing else: it is not trained for long enough to detect.
+Expect a falling loss and nothing else: it is not trained for long enough to detect. What is not named below is
+as in configs/demo.py.
 """
 
-from lsts_jax.config import (
-    AnchorConfig,
-    BackboneConfig,
-    Config,
-    DataConfig,
-    EvaluationConfig,
-    LossConfig,
-    LSTSConfig,
-    ModelConfig,
-    OptimizerConfig,
-    ProposalConfig,
-    TrainConfig,
-)
-from lsts_jax.data.synthvid import class_names
+from dataclasses import replace
+from pathlib import Path
+
+from lsts_jax.cli import load_config
+from lsts_jax.config import AnchorConfig, Config, LossConfig, ProposalConfig
 
 
 def get_config() -> Config:
-    return Config(
-        data=DataConfig(
+    demo = load_config(Path(__file__).with_name("demo.py"))
+    return replace(
+        demo,
+        data=replace(
+            demo.data,
             root="runs/synthvid-tiny",
-            class_names=class_names("easy"),
             short_side=64,
             long_side=96,
             canvases=((64, 96), (96, 64)),
-            max_objects=8,
-            workers=0,
         ),
-        model=ModelConfig(
-            backbone=BackboneConfig(depth=18, width=8, split=1, norm="group"),
-            lsts=LSTSConfig(num_offsets=9, embedding_channels=16, window=3),
+        model=replace(
+            demo.model,
+            backbone=replace(demo.model.backbone, width=8),
+            lsts=replace(demo.model.lsts, num_offsets=9, embedding_channels=16, window=3),
             anchors=AnchorConfig(scales=(1.0, 2.0, 3.0)),
             proposals=ProposalConfig(pre_nms=100, post_nms=24),
             feature_channels=32,
-            deep_layer_init="he",
             keyframe_interval=4,
         ),
-        optimizer=OptimizerConfig(
-            name="adamw", learning_rate=1e-3, alignment_rate=0.05, drop_epochs=(), freeze=()
-        ),
-        train=TrainConfig(
+        optimizer=replace(demo.optimizer, weight_decay=5e-4, warmup_steps=0, drop_epochs=()),
+        train=replace(
+            demo.train,
             batch_size=2,
             epochs=1.0,
             log_every=5,
             checkpoint_every=10,
             loss=LossConfig(ohem_rois=16),
         ),
-        evaluation=EvaluationConfig(),
+        evaluation=replace(demo.evaluation, frames_per_batch=1),
     )

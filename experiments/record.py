@@ -11,7 +11,7 @@ import numpy as np
 
 from lsts_jax.config import Config
 from lsts_jax.config_io import load_saved_config
-from lsts_jax.data.transforms import resize_scale
+from lsts_jax.data.transforms import resized
 from lsts_jax.errors import UserError
 from lsts_jax.files import write_whole
 
@@ -74,7 +74,7 @@ def write_motion(config: Config, data: Path, results: Path) -> None:
         raise UserError(f'{error}; or pip install -e ".[report]"') from error
     content = read_json(truth)
     size = content["settings"]["height"], content["settings"]["width"]
-    scale = resize_scale(size, config.data.short_side, config.data.long_side)
+    scale, _ = resized(size, config.data)
     written = {}
     for schedule in SCHEDULES:
         motion = synthvid_motion(

@@ -16,7 +16,7 @@ from numpy import ndarray
 from lsts_jax.config import Config
 from lsts_jax.config_io import load_saved_config
 from lsts_jax.data.threads import prepare_threads
-from lsts_jax.data.transforms import Size, resize_scale, to_frame
+from lsts_jax.data.transforms import Size, resized, to_frame
 from lsts_jax.data.video.source import DEFAULT_FPS, SourceFrame, VideoSource
 from lsts_jax.data.video.video_io import open_source
 from lsts_jax.evaluation.runner import frame_detections
@@ -183,6 +183,5 @@ def load(
 
 def tight_canvas(size: Size, config: Config) -> Size:
     """(height, width) in whole strides that hold a picture of `size`, once it is resized for the model."""
-    scale = resize_scale(size, config.data.short_side, config.data.long_side)
-    height, width = (-(-round(side * scale) // STRIDE) * STRIDE for side in size)
+    height, width = (-(-side // STRIDE) * STRIDE for side in resized(size, config.data)[1])
     return height, width

@@ -15,15 +15,18 @@ import jax
 import jax.export
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import lsts_jax
 from lsts_jax.api import LoadedDetector
-from lsts_jax.config import Config
+from lsts_jax.config import Config, DataConfig
 from lsts_jax.config_io import save_config
+from lsts_jax.data.transforms import resized
 from lsts_jax.data.video.source import select
 from lsts_jax.data.video.video_io import open_source
 from lsts_jax.errors import UserError
-from lsts_jax.export import write_export
+from lsts_jax.export import loader, write_export
 from lsts_jax.export.__main__ import run
 from lsts_jax.training.optimizer import build_optimizer
 from lsts_jax.training.saving import Checkpoints
@@ -274,7 +277,7 @@ def test_what_cannot_be_exported(workdir, tmp_path, monkeypatch):
         run(["--workdir", str(workdir), *out, "--checkpoint", "7"])
     with pytest.raises(UserError, match="--size: height and width"):
         run(["--workdir", str(workdir), *out, "--size", "0", "7"])
-    with pytest.raises(UserError, match="--size 1 1000: too thin"):
+    with pytest.raises(UserError, match=r"a picture of 1x1000 .* too thin"):
         run(["--workdir", str(workdir), *out, "--size", "1", "1000"])
     monkeypatch.setitem(sys.modules, "flatbuffers", None)
     with pytest.raises(UserError, match="pip install flatbuffers"):
@@ -299,6 +302,20 @@ def test_pictures_go_on_the_smallest_canvas(exported):
     assert detector.canvas_of((90, 40)) == (96, 64)  # resized to 96 x 43
     with pytest.raises(ValueError, match="make it a video of its own"):
         detector.prepare(np.zeros((90, 40, 3), np.uint8), (64, 96))
+
+
+@given(st.integers(1, 3000), st.integers(1, 3000))
+def test_pictures_are_resized_as_the_package_does(height, width):
+    """An exported run.py imports nothing of ours, and has the function of its own."""
+    config = DataConfig(short_side=600, long_side=1000)
+    script = object.__new__(loader.Detector)
+    script.about = {"resize": {"short_side": 600, "long_side": 1000}}
+    found = script._resized((height, width))
+    if min(found[1]) == 0:
+        with pytest.raises(UserError, match="too thin"):
+            resized((height, width), config)
+    else:
+        assert found == resized((height, width), config)
 
 
 def test_a_source_without_frames(exported, tmp_path, monkeypatch, capsys):

@@ -25,7 +25,7 @@ from lsts_jax.data.transforms import (
     clip_objects,
     flip_boxes,
     flip_image,
-    resize_scale,
+    resized,
     to_frame,
     to_slots,
 )
@@ -267,9 +267,8 @@ def _read_shapes(dataset: VideoDataset, config: DataConfig) -> list[Shape | str]
         except UserError as error:
             return str(error)
         inside = clip_objects(objects, size)
-        scale = resize_scale(size, config.short_side, config.long_side)
-        filled = round(size[0] * scale) * round(size[1] * scale)
-        return Shape(canvas, filled, int((~inside.ignored).sum()), len(inside.boxes))
+        height, width = resized(size, config)[1]
+        return Shape(canvas, height * width, int((~inside.ignored).sum()), len(inside.boxes))
 
     with ThreadPoolExecutor(THREADS) as pool:
         shapes = pool.map(read, dataset.samples)

@@ -16,12 +16,19 @@ from lsts_jax.structs import Frame, GroundTruth
 Size = tuple[int, int]  # height, width
 
 
-def resize_scale(size: Size, short_side: int, long_side: int) -> float:
-    """Resized / original side lengths: the short side becomes `short_side`, unless the long one would
-    then exceed `long_side` (authors)."""
-    short, long = min(size), max(size)
-    scale = short_side / short
-    return long_side / long if round(scale * long) > long_side else scale
+def resized(size: Size, config: DataConfig) -> tuple[float, Size]:
+    """Resized / original side lengths, and the (height, width) of the resized picture in whole pixels.
+
+    The short side becomes `short_side`, unless the long one would then exceed `long_side` (authors).
+    Raises `UserError` if a side would have no pixel.
+    """
+    scale = config.short_side / min(size)
+    if round(scale * max(size)) > config.long_side:
+        scale = config.long_side / max(size)
+    height, width = (round(side * scale) for side in size)  # half to even, as OpenCV rounds
+    if min(height, width) < 1:
+        raise UserError(f"a picture of {size[0]}x{size[1]} (height x width) is too thin to be resized")
+    return scale, (height, width)
 
 
 def choose_canvas(size: Size, canvases: tuple[Size, ...]) -> Size:
@@ -43,11 +50,7 @@ def canvas_of(size: Size, config: DataConfig) -> Size:
 
     Raises `UserError` if no canvas holds it, or if nothing of it would be left.
     """
-    scale = resize_scale(size, config.short_side, config.long_side)
-    resized = round(size[0] * scale), round(size[1] * scale)  # half to even, as OpenCV rounds
-    if min(resized) < 1:
-        raise UserError(f"a picture of {size[0]}x{size[1]} (height x width) is too thin to be resized")
-    return choose_canvas(resized, config.canvases)
+    return choose_canvas(resized(size, config)[1], config.canvases)
 
 
 def to_frame(
@@ -62,9 +65,8 @@ def to_frame(
     `out`: black pixels of the canvas to write to and to return. Raises `UserError` if the picture does not
     fit.
     """
-    scale = resize_scale(image.shape[:2], config.short_side, config.long_side)
-    height, width = (round(side * scale) for side in image.shape[:2])
-    if min(height, width) < 1 or height > canvas[0] or width > canvas[1]:
+    scale, (height, width) = resized(image.shape[:2], config)
+    if height > canvas[0] or width > canvas[1]:
         raise UserError(
             f"a resized picture of {height}x{width} (height x width) does not fit the canvas {canvas[0]}x"
             f"{canvas[1]} of its batch: it has not the size that its annotation or its video has; repair that"

@@ -43,8 +43,6 @@ def run(arguments: Sequence[str]) -> None:
     canvases = loaded.config.data.canvases
     if options.size:
         canvases = (tight_canvas(options.size, loaded.config),)
-        if min(canvases[0]) < 1:
-            raise UserError(f"--size {options.size[0]} {options.size[1]}: too thin to be resized")
     write_export(cli.make_folder(options.out), loaded, canvases)
     print(options.out, file=sys.stderr)
 

@@ -1,8 +1,10 @@
 """Resizing as the authors do, canvases, mirror images, boxes and slots."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from lsts_jax.config import DataConfig
@@ -13,7 +15,7 @@ from lsts_jax.data.transforms import (
     clip_objects,
     flip_boxes,
     flip_image,
-    resize_scale,
+    resized,
     to_frame,
     to_slots,
 )
@@ -58,17 +60,19 @@ def test_a_frame_is_drawn_where_it_is_asked_for():
         ((2400, 4002), 0.25),  # 1000.5 is rounded half to even: still 1000
     ],
 )
-def test_resize_scale(size, scale):
-    assert resize_scale(size, 600, 1000) == scale
+def test_the_scale_of_a_size(size, scale):
+    assert resized(size, DataConfig(short_side=600, long_side=1000))[0] == scale
 
 
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(8, 40), st.integers(0, 30))
 def test_a_canvas_of_exactly_the_predicted_size_holds_the_picture(height, width, short, extra):
     long = short + extra
-    scale = resize_scale((height, width), short, long)
-    predicted = (round(height * scale), round(width * scale))
-    assume(min(predicted) > 0)
-    config = DataConfig(short_side=short, long_side=long, canvases=(predicted, (99, 99)))
+    config = DataConfig(short_side=short, long_side=long)
+    try:
+        scale, predicted = resized((height, width), config)
+    except UserError:  # too thin
+        reject()
+    config = replace(config, canvases=(predicted, (99, 99)))
     frame = to_frame(np.full((height, width, 3), 7, np.uint8), config, canvas_of((height, width), config))
     assert tuple(frame.size) == predicted
     assert frame.pixels.shape[:2] in ((99, 99), predicted)
