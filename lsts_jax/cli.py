@@ -31,6 +31,7 @@ from typing import TypeVar
 import tyro
 
 from lsts_jax.config import Config
+from lsts_jax.config_checks import validate
 from lsts_jax.config_io import check_fields
 from lsts_jax.errors import Stopped, UserError
 
@@ -111,7 +112,7 @@ def parse(options: type[T], arguments: Sequence[str]) -> T:
     problem = io.StringIO()
     try:
         with contextlib.redirect_stderr(problem):
-            return tyro.cli(
+            parsed = tyro.cli(
                 options,
                 args=arguments,
                 default=default,
@@ -124,6 +125,9 @@ def parse(options: type[T], arguments: Sequence[str]) -> T:
         if error.code != 2:
             raise
         raise UserError(_condense(problem.getvalue())) from None
+    if isinstance(config := getattr(parsed, "config", None), Config):
+        validate(config)
+    return parsed
 
 
 @dataclass(frozen=True)
@@ -215,7 +219,7 @@ def load_config(path: Path | str) -> Config:
     if not isinstance(config, Config):
         raise UserError(f"{path}: get_config() returns {type(config).__name__}, not lsts_jax.config.Config")
     try:
-        return check_fields(Config, asdict(config), "config")
+        return validate(check_fields(Config, asdict(config), "config"))
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
 

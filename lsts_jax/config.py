@@ -15,6 +15,9 @@ IMAGENET_VID_CLASSES = (
     "whale", "zebra",
 )  # fmt: skip
 
+RESNET_UNITS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+"""Residual units of stages 2 to 5 by depth."""
+
 
 @dataclass(frozen=True)
 class DataConfig:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from lsts_jax.config import Config
+from lsts_jax.config_checks import validate
 from lsts_jax.errors import UserError
 from lsts_jax.files import write_whole
 
@@ -25,11 +26,15 @@ def load_saved_config(path: Path | str) -> Config:
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not JSON ({error}); train.py writes it anew") from error
+        raise UserError(f"{path}: not JSON ({error}); remove it, and train.py writes it anew") from error
     try:
-        return check_fields(Config, values, "config")
+        config = check_fields(Config, values, "config")
     except UserError as error:
         raise UserError(f"{path}: {error}; is it of another version? train.py writes it anew") from error
+    try:
+        return validate(config)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def check_fields(kind: Any, value: Any, name: str) -> Any:

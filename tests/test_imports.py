@@ -18,6 +18,7 @@ NAME = PACKAGE.name
 
 GROUND = {"structs", "config", "errors", "files"}
 BELOW = GROUND | {
+    "config_checks",
     "config_io",
     "data",
     "ops",
@@ -34,14 +35,15 @@ ALLOWED = {
     "config": set(),
     "errors": set(),
     "files": {"errors"},
-    "config_io": GROUND,
+    "config_checks": {"config", "errors"},
+    "config_io": GROUND | {"config_checks"},
     "ops": {"structs"},
     "data": GROUND,
     "models": {"ops", "structs", "config", "errors"},  # of the config only to build what it names
     "video": {"models", "ops", "structs"},
     "streaming": {"models", "video", "structs"},
     "parallel": {"errors"},
-    "training": {"models", "video", "ops", "parallel", "config_io"} | GROUND,
+    "training": {"models", "video", "ops", "parallel", "config_checks", "config_io"} | GROUND,
     "evaluation": {"data", "models", "video", "streaming", "parallel", "viz", "config_io"} | GROUND,
     "viz": GROUND | {"data"},
     "plots": BELOW | {"viz"},
@@ -49,14 +51,14 @@ ALLOWED = {
     "tracks": BELOW | {"api"},
     "outputs": BELOW | {"viz", "api", "tracks"},
     "export": BELOW | {"api", "__init__"},  # the version
-    "cli": GROUND | {"config_io"},
+    "cli": GROUND | {"config_checks", "config_io"},
     "__init__": {"api"},
 }
 # `python -m` runs these and every __main__. They may import all else, and no other module imports them.
 COMMANDS = {"data.check", "data.prepare"}
 # Parts and modules that are NumPy's: workers of the loader, converters, the doctor and the metric.
 WITHOUT_JAX = (
-    "config", "config_io", "structs", "errors", "files", "data", "viz", "evaluation.vid_map",
+    "config", "config_checks", "config_io", "structs", "errors", "files", "data", "viz", "evaluation.vid_map",
     "evaluation.matching", "evaluation.groups",
 )  # fmt: skip
 JAX = {"jax", "jaxlib", "flax", "optax", "orbax", "chex"}

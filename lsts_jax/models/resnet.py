@@ -10,10 +10,10 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int32
 
+from lsts_jax.config import RESNET_UNITS
 from lsts_jax.models.layers import Conv, Norm, deep_layer_init
 from lsts_jax.ops.canvas import size_at_stride, zero_outside
 
-UNITS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 STRIDE = 16  # of every feature map that leaves this file
 
 
@@ -110,7 +110,7 @@ class LowLevel(_Stages):
         # After a ReLU the zeros outside the picture cannot win: they act as the -inf of max pooling.
         x = nn.max_pool(zero_outside(x, size), (3, 3), (2, 2), padding=((1, 1), (1, 1)))
         size = size_at_stride(size, 2)
-        counts = UNITS[self.depth]
+        counts = RESNET_UNITS[self.depth]
         x, size = self.units(x, size, 2, 0, counts[0])
         x, size = self.units(x, size, 3, 0, counts[1])
         x, size = self.units(x, size, 4, 0, self.split)
@@ -127,7 +127,7 @@ class HighLevel(_Stages):
     @nn.compact
     def __call__(self, low: Float[Array, "h w L"], size: Int32[Array, "2"]) -> Float[Array, "h w C"]:
         """Args: low, size (height, width) of the picture in cells of stride 16."""
-        counts = UNITS[self.depth]
+        counts = RESNET_UNITS[self.depth]
         x, size = self.units(low, size, 4, self.split, counts[2])
         x, size = self.units(x, size, 5, 0, counts[3])
         x = Conv(

@@ -1,10 +1,10 @@
 """Whether a command goes on with the run that a folder holds, or would turn it into another one."""
 
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from lsts_jax.config import Config
+from lsts_jax.config_checks import leaves
 from lsts_jax.config_io import load_saved_config
 from lsts_jax.errors import UserError
 from lsts_jax.training.checkpoints import LATEST, steps_in
@@ -52,7 +52,7 @@ def require_same_run(config: Config, workdir: Path) -> None:
     steps, file = steps_in(Path(workdir) / LATEST), Path(workdir) / "config.json"
     if not steps or not file.exists():
         return
-    stored, wanted = (flatten(each) for each in (load_saved_config(file), config))
+    stored, wanted = (dict(leaves(each)) for each in (load_saved_config(file), config))
     for name in wanted:
         if stored.get(name) == wanted[name] or _is_of(name, MAY_CHANGE):
             continue
@@ -61,16 +61,6 @@ def require_same_run(config: Config, workdir: Path) -> None:
                 f"{file}: the run has {_difference(name, stored.get(name), wanted[name])}; go on with its "
                 f"value, or name another --workdir, with --config.train.pretrained {workdir} for its weights"
             )
-
-
-def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
-    """Values by dotted names, those of nested dataclasses included."""
-    flat = {}
-    for field in fields(config):
-        value = getattr(config, field.name)
-        name = f"{prefix}{field.name}"
-        flat |= flatten(value, f"{name}.") if is_dataclass(value) else {name: value}
-    return flat
 
 
 def _is_of(name: str, groups: tuple[str, ...]) -> bool:

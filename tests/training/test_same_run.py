@@ -6,11 +6,12 @@ import pytest
 
 import train as script
 from lsts_jax.config import Config
+from lsts_jax.config_checks import leaves
 from lsts_jax.config_io import load_saved_config, save_config
 from lsts_jax.errors import UserError
 from lsts_jax.training import loop
 from lsts_jax.training.interruption import only_process
-from lsts_jax.training.same_run import MAY_CHANGE, OF_THE_WEIGHTS, flatten, require_same_run
+from lsts_jax.training.same_run import MAY_CHANGE, OF_THE_WEIGHTS, require_same_run
 from tests.tiny import tiny_config
 from tests.training.test_run import Batches, evaluate
 
@@ -72,7 +73,7 @@ def test_a_folder_without_a_run_is_free(tmp_path):
 
 
 def test_the_names_are_those_of_fields():
-    names = [f".{name}." for name in flatten(Config())]
+    names = [f".{name}." for name, _ in leaves(Config())]
     for group in MAY_CHANGE + OF_THE_WEIGHTS:
         assert any(name.startswith(f".{group}.") for name in names), group
 

@@ -8,9 +8,8 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 from numpy import ndarray
 
-from lsts_jax.config import BackboneConfig
+from lsts_jax.config import RESNET_UNITS, BackboneConfig
 from lsts_jax.errors import UserError
-from lsts_jax.models.resnet import UNITS
 from lsts_jax.training.pretrained.arrays import Stored, Weights
 from lsts_jax.training.pretrained.authors import authors_naming
 from lsts_jax.training.pretrained.naming import Naming, Path
@@ -148,7 +147,7 @@ def _require_depth(source: str, paths: Collection[Path], backbone: BackboneConfi
     units = [path for path in paths if len(path) > 3 and path[2].startswith("res")]
     counts = tuple(len({path[2] for path in units if path[2].startswith(f"res{s}_")}) for s in (2, 3, 4, 5))
     bottleneck = any(path[3] == "conv3" for path in units)
-    for depth, expected in UNITS.items():
+    for depth, expected in RESNET_UNITS.items():
         if counts == expected and bottleneck == (depth >= 50) and depth != backbone.depth:
             raise UserError(
                 f"{source}: a ResNet-{depth}, not the ResNet-{backbone.depth} of the config; set "

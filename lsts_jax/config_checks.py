@@ -1,0 +1,171 @@
+"""What values the fields of an experiment may have, alone and together."""
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from typing import Any, NamedTuple
+
+from lsts_jax.config import RESNET_UNITS, BackboneConfig, Config
+from lsts_jax.errors import UserError
+
+
+class Range(NamedTuple):
+    """Numbers from `low` to `high`; `above`: without `low` itself."""
+
+    low: float | int = -math.inf
+    high: float | int = math.inf
+    above: bool = False
+
+    def holds(self, value: float | int) -> bool:
+        return (
+            math.isfinite(value) and self.low <= value <= self.high and not (self.above and value == self.low)
+        )
+
+    def __str__(self) -> str:
+        if self.low == -math.inf:
+            return "a finite number"
+        if self.high == math.inf:
+            return f"a number above {self.low:g}" if self.above else f"a number from {self.low:g} on"
+        return f"a number from {self.low:g} to {self.high:g}"
+
+
+FROM_0, FROM_1, POSITIVE, SHARE = Range(0), Range(1), Range(0, above=True), Range(0, 1)
+RANGES = {
+    "seed": Range(0, 2**63 - 1),
+    "short_side": FROM_1,
+    "long_side": FROM_1,
+    "canvases": FROM_1,
+    "max_objects": FROM_1,
+    "workers": FROM_0,
+    "max_bad_share": SHARE,
+    "width": FROM_1,
+    "split": FROM_1,
+    "pixel_mean": Range(),
+    "pixel_std": POSITIVE,
+    "num_offsets": FROM_1,
+    "initial_spread": FROM_0,
+    "embedding_channels": FROM_1,
+    "window": FROM_1,
+    "ratios": POSITIVE,
+    "scales": POSITIVE,
+    "pre_nms": FROM_1,
+    "post_nms": FROM_1,
+    "nms_threshold": SHARE,
+    "score_threshold": SHARE,
+    "max_detections": FROM_1,
+    "feature_channels": Range(4),
+    "keyframe_interval": FROM_1,
+    "anchor_batch": FROM_1,
+    "anchor_positive_fraction": SHARE,
+    "anchor_positive_iou": SHARE,
+    "anchor_negative_iou": SHARE,
+    "roi_positive_iou": SHARE,
+    "ohem_rois": FROM_1,
+    "ignore_iou": SHARE,
+    "learning_rate": FROM_0,
+    "momentum": SHARE,
+    "weight_decay": FROM_0,
+    "drop_epochs": FROM_0,
+    "warmup_steps": FROM_0,
+    "offset_rate": FROM_0,
+    "alignment_rate": FROM_0,
+    "batch_size": FROM_1,
+    "epochs": POSITIVE,
+    "log_every": FROM_0,
+    "checkpoint_every": FROM_0,
+    "evaluate_every": FROM_0,
+    "max_skipped": FROM_1,
+    "frames_per_batch": FROM_1,
+    "videos_per_batch": FROM_1,
+    "score_thresholds": SHARE,
+}
+"""Of every field that is a number, or holds numbers, by its own name. Those of other names are finite."""
+NOT_EMPTY = ("canvases", "ratios", "scales")
+PARTS = re.compile(r"conv1|norm1|feature_conv|res[2-5](_\d+)?")
+"""Parts of the backbone, as `optimizer.freeze` may name them."""
+
+
+def validate(config: Config) -> Config:
+    """The config itself. Raises `UserError` naming the first field that cannot be, and what it may be."""
+    for name, value in leaves(config):
+        field = name.rpartition(".")[2]
+        if field in NOT_EMPTY and not value:
+            raise UserError(f"config.{name} is empty; name at least one")
+        allowed = RANGES.get(field, Range())
+        for number in numbers_in(value):
+            if not allowed.holds(number):
+                raise UserError(f"config.{name} is {value}; give {allowed}")
+    data, loss = config.data, config.train.loss
+    if data.short_side > data.long_side:
+        raise UserError(
+            f"config.data.short_side is {data.short_side}, above long_side {data.long_side}; exchange them"
+        )
+    if repeated := [name for name in data.class_names if data.class_names.count(name) > 1]:
+        raise UserError(f"config.data.class_names has {repeated[0]!r} twice; name each class once")
+    if loss.anchor_negative_iou > loss.anchor_positive_iou:
+        raise UserError(
+            f"config.train.loss.anchor_negative_iou is {loss.anchor_negative_iou}, above "
+            f"anchor_positive_iou {loss.anchor_positive_iou}; lower it"
+        )
+    if config.model.feature_channels % 4:
+        raise UserError(
+            f"config.model.feature_channels is {config.model.feature_channels}; give a multiple of 4"
+        )
+    check_backbone(config.model.backbone)
+    check_offsets(config)
+    for part in config.optimizer.freeze:
+        if not PARTS.fullmatch(part):
+            raise UserError(
+                f"config.optimizer.freeze names {part!r}, no part of the backbone; name conv1, norm1, res2 "
+                "to res5, units of them such as res4_2, or feature_conv"
+            )
+    return config
+
+
+def check_backbone(backbone: BackboneConfig) -> None:
+    """Raises `UserError` where the backbone is cut outside stage 4."""
+    units = RESNET_UNITS[backbone.depth][2]
+    if backbone.split > units:
+        raise UserError(
+            f"config.model.backbone.split is {backbone.split}, but stage 4 of depth {backbone.depth} has "
+            f"{units} units; give 1 to {units}"
+        )
+
+
+def check_offsets(config: Config) -> None:
+    """Raises `UserError` where LSTS's grid is none, or reaches beyond the window."""
+    lsts = config.model.lsts
+    if config.model.temporal not in ("lsts", "srfu", "dfa") or lsts.offsets != "uniform":
+        return
+    side = math.isqrt(lsts.num_offsets)
+    if side**2 != lsts.num_offsets or side % 2 == 0:
+        raise UserError(
+            f"config.model.lsts.num_offsets is {lsts.num_offsets}, but a uniform grid has the square of an "
+            "odd number: 1, 9, 25, 49, 81, ...; give one of them, or other --config.model.lsts.offsets"
+        )
+    reach = side // 2 * lsts.initial_spread
+    if reach >= lsts.window:
+        raise UserError(
+            f"config.model.lsts.window is {lsts.window}, but the grid of {lsts.num_offsets} offsets "
+            f"reaches {reach:g}, and what lies beyond the window samples nothing; give {math.floor(reach) + 1} or more"
+        )
+
+
+def leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted name and value of every field, those of nested dataclasses included."""
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if is_dataclass(value):
+            yield from leaves(value, f"{prefix}{field.name}.")
+        else:
+            yield f"{prefix}{field.name}", value
+
+
+def numbers_in(value: Any) -> Iterator[float | int]:
+    """The numbers of a value, a tuple of any depth or one by itself; a bool is none."""
+    if isinstance(value, tuple):
+        for each in value:
+            yield from numbers_in(each)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield value
