@@ -148,7 +148,8 @@ def check_offsets(config: Config) -> None:
     if reach >= lsts.window:
         raise UserError(
             f"config.model.lsts.window is {lsts.window}, but the grid of {lsts.num_offsets} offsets "
-            f"reaches {reach:g}, and what lies beyond the window samples nothing; give {math.floor(reach) + 1} or more"
+            f"reaches {reach:g}, and what lies beyond the window samples nothing; give "
+            f"{math.floor(reach) + 1} or more"
         )
 
 

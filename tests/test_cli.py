@@ -75,13 +75,13 @@ def test_the_experiment_gives_the_defaults():
 def test_overrides_reach_every_level_and_type():
     options = parse(
         "--workdir w --config.optimizer.learning_rate 0.5 --config configs/demo.py --checkpoint 300"
-        " --config.model.backbone.depth 18 --config.data.canvases 128 192 192 128 --config.data.flip False"
+        " --config.model.backbone.depth 18 --config.model.backbone.split 2 --config.data.canvases 128 192 192 128 --config.data.flip False"
         " --config.model.lsts.offsets=gaussian --config.data.class-names cat dog"
     )
     assert options.config == Config(
         seed=7,
         optimizer=OptimizerConfig(learning_rate=0.5),
-        model=ModelConfig(backbone=BackboneConfig(depth=18), lsts=LSTSConfig(offsets="gaussian")),
+        model=ModelConfig(backbone=BackboneConfig(depth=18, split=2), lsts=LSTSConfig(offsets="gaussian")),
         data=DataConfig(canvases=((128, 192), (192, 128)), flip=False, class_names=("cat", "dog")),
     )
     assert options.checkpoint == "300"
@@ -211,10 +211,10 @@ def test_main_exits_with_a_line(capsys, monkeypatch):
 
 
 @given(
-    st.integers(),
-    st.floats(allow_nan=False),
-    st.lists(st.tuples(st.integers(), st.integers())),
-    st.lists(st.text()),
+    st.integers(0, 2**63 - 1),
+    st.floats(0, allow_infinity=False),
+    st.lists(st.tuples(st.integers(1), st.integers(1)), min_size=1),
+    st.lists(st.text(), unique=True),
     st.booleans(),
 )
 def test_a_saved_config_comes_back_exactly(tmp_path_factory, seed, rate, canvases, names, flip):
