@@ -75,7 +75,8 @@ def test_the_experiment_gives_the_defaults():
 def test_overrides_reach_every_level_and_type():
     options = parse(
         "--workdir w --config.optimizer.learning_rate 0.5 --config configs/demo.py --checkpoint 300"
-        " --config.model.backbone.depth 18 --config.model.backbone.split 2 --config.data.canvases 128 192 192 128 --config.data.flip False"
+        " --config.model.backbone.depth 18 --config.model.backbone.split 2"
+        " --config.data.canvases 128 192 192 128 --config.data.flip False"
         " --config.model.lsts.offsets=gaussian --config.data.class-names cat dog"
     )
     assert options.config == Config(
