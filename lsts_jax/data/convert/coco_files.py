@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from lsts_jax.data.convert.converted import whole
+from lsts_jax.data.convert.masks import box_of
 from lsts_jax.data.convert.tree import Tree
+from lsts_jax.data.formats.coco_images import Ids, relative_to_root
 from lsts_jax.errors import UserError
 
 PROBES = 50  # pictures that tell where all are
@@ -37,15 +39,56 @@ def load(tree: Tree, file: str, *lists: str) -> dict[str, list[dict[str, Any]]]:
     return {name: content[name] for name in lists}
 
 
-def names_by_id(items: list[dict[str, Any]], where: str) -> dict[int, str]:
-    """The names of the categories, in the order of their ids. Raises `UserError`."""
+def id_of(ids: Ids, value: Any, where: str) -> int:
+    """The number of an id. Raises `UserError`."""
+    number = ids(value)
+    if number is None:
+        raise UserError(f"{where} is {str(value)[:80]!r}, neither a whole number nor text; repair it")
+    return number
+
+
+def names_by_id(items: list[dict[str, Any]], where: str, ids: Ids) -> dict[int, str]:
+    """The names of the categories, in the order of their ids, which `ids` numbers. Raises `UserError`."""
     names = {}
     for number, item in enumerate(items):
         place = f"{where}: categories[{number}]"
         if not isinstance(item.get("name"), str) or not item["name"]:
             raise UserError(f"{place} has no name; repair it")
-        names[whole(item.get("id"), place, "id")] = item["name"]
+        names[id_of(ids, item.get("id"), f"{place}: the id")] = item["name"]
     return dict(sorted(names.items()))
+
+
+def category_of(item: dict[str, Any], names: dict[int, str], ids: Ids, where: str) -> str:
+    """The name of the category of an annotation. Raises `UserError`."""
+    name = names.get(id_of(ids, item.get("category_id"), f"{where}: category_id"))
+    if name is None:
+        raise UserError(f"{where}: category {str(item['category_id'])[:80]} is not in categories; repair it")
+    return name
+
+
+def path_of(name: str, folder: Path) -> str:
+    """A file name as the paths of a tree are written: with slashes, without "./", and, where it is absolute
+    and below the folder, relative to that."""
+    return PurePosixPath(relative_to_root(name.replace("\\", "/"), folder)).as_posix()
+
+
+def size_of(item: dict[str, Any], where: str) -> tuple[int, int]:
+    """Height and width, 0 where the item has none. Raises `UserError`."""
+    height, width = (whole(item.get(side) or 0, where, side) for side in ("height", "width"))
+    return height, width
+
+
+def sides_of(box: Any, mask: Any, where: str) -> Sequence[Any] | None:
+    """The box or, where there is none, that around the mask; None for no or an empty mask. Raises
+    `UserError`."""
+    if box is None and mask is not None:
+        try:
+            return box_of(mask)
+        except ValueError as error:
+            raise UserError(f"{where}: {error}; repair it") from error
+    if box is not None and not isinstance(box, list):
+        raise UserError(f"{where}: bbox is no list of 4 numbers; repair it")
+    return box
 
 
 def folder_of(tree: Tree, file: str, names: Sequence[str]) -> str:

@@ -13,11 +13,21 @@ from typing import Any
 
 from tqdm import tqdm
 
-from lsts_jax.data.convert.coco_files import folder_of, load, names_by_id, one_of
-from lsts_jax.data.convert.converted import Converted, whole
-from lsts_jax.data.convert.masks import box_of
+from lsts_jax.data.convert.coco_files import (
+    category_of,
+    folder_of,
+    id_of,
+    load,
+    names_by_id,
+    one_of,
+    path_of,
+    sides_of,
+    size_of,
+)
+from lsts_jax.data.convert.converted import LARGEST, Converted
 from lsts_jax.data.convert.sequences import add_pictures
 from lsts_jax.data.convert.tree import Tree
+from lsts_jax.data.formats.coco_images import Ids
 from lsts_jax.errors import UserError
 
 LOOKED_FOR = "json with images that have no video_id"
@@ -31,37 +41,43 @@ def find(tree: Tree) -> list[str]:
 
 
 def read(tree: Tree) -> Converted:
-    converted = Converted()
     file = one_of(find(tree), tree)
     content = load(tree, file, "images", "annotations", "categories")
-    where = str(tree.folder / file)
-    categories = names_by_id(content["categories"], where)
-    converted.categories |= dict.fromkeys(categories.values())
-    pictures = _add_images(converted, tree, file, content["images"])
+    where, ids, tracks = str(tree.folder / file), Ids(), Ids(LARGEST >> 1)
+    names = names_by_id(content["categories"], where, ids)
+    converted = Converted(names.values())
+    pictures = _add_images(converted, tree, file, content["images"], ids)
     annotations = tqdm(content["annotations"], desc="boxes", delay=2.0, dynamic_ncols=True)
     for number, item in enumerate(annotations):
-        _add_box(converted, pictures, categories, item, f"{where}: annotations[{number}]")
+        place = f"{where}: annotations[{number}]"
+        picture = pictures.get(id_of(ids, item.get("image_id"), f"{place}: image_id"))
+        category = category_of(item, names, ids, place)
+        track = _track_of(item, tracks, place)
+        sides = sides_of(item.get("bbox") or None, item.get("segmentation") or None, place)
+        if sides is None:
+            raise UserError(f"{place}: has no bbox; repair it")
+        ignored = "iscrowd" if item.get("iscrowd") and track is None else ""
+        converted.add_box(picture, category, sides, place, track=track, ignored=ignored)
     return converted
 
 
 def _add_images(
-    converted: Converted, tree: Tree, file: str, items: list[dict[str, Any]]
+    converted: Converted, tree: Tree, file: str, items: list[dict[str, Any]], ids: Ids
 ) -> dict[int, int | None]:
     """Positions of the pictures by the id of the image, None where the picture is missing."""
     where = f"{tree.folder / file}: images"
     for number, item in enumerate(items):
         if not isinstance(item.get("file_name"), str) or not item["file_name"]:
             raise UserError(f"{where}[{number}] has no file_name; repair it")
-    prefix = folder_of(tree, file, [item["file_name"] for item in items])
+    names = [path_of(item["file_name"], tree.folder) for item in items]
+    prefix = folder_of(tree, file, names)
     paths, sizes = {}, {}
-    for number, item in enumerate(items):
-        key = whole(item.get("id"), f"{where}[{number}]", "id")
-        path = prefix + item["file_name"]
-        if key in paths or path in sizes:
+    for number, (item, name) in enumerate(zip(items, names, strict=True)):
+        key = id_of(ids, item.get("id"), f"{where}[{number}]: the id")
+        if key in paths or prefix + name in sizes:
             raise UserError(f"{where}[{number}] has the id or the file_name of another; repair it")
-        paths[key] = path
-        size = (whole(item.get(side) or 0, f"{where}[{number}]", side) for side in ("height", "width"))
-        sizes[path] = tuple(size)
+        paths[key] = prefix + name
+        sizes[prefix + name] = size_of(item, f"{where}[{number}]")
     missing = [path for path in paths.values() if path not in tree.picture_set]
     converted.counts.lose("picture that is not there", next(iter(missing), ""), len(missing))
     there = [path for path in paths.values() if path in tree.picture_set]
@@ -69,27 +85,10 @@ def _add_images(
     return {key: positions.get(path) for key, path in paths.items()}
 
 
-def _add_box(
-    converted: Converted,
-    pictures: dict[int, int | None],
-    categories: dict[int, str],
-    item: dict[str, Any],
-    where: str,
-) -> None:
-    picture = pictures.get(whole(item.get("image_id"), where, "image_id"))
-    category = categories.get(whole(item.get("category_id"), where, "category_id"))
-    if category is None:
-        raise UserError(f"{where}: category {item['category_id']} is not in categories; repair it")
+def _track_of(item: dict[str, Any], tracks: Ids, where: str) -> int | None:
     attributes = item.get("attributes")
-    attributes = attributes if isinstance(attributes, dict) else {}
-    track = attributes.get("track_id", item.get("track_id", item.get("instance_id")))
-    sides = item.get("bbox")
-    if not sides and item.get("segmentation"):
-        try:
-            sides = box_of(item["segmentation"])
-        except ValueError as error:
-            raise UserError(f"{where}: {error}; repair it") from error
-    if not isinstance(sides, list | tuple):
-        raise UserError(f"{where}: has no bbox; repair it")
-    ignored = "iscrowd" if item.get("iscrowd") and track is None else ""
-    converted.add_box(picture, category, sides, where, track=track, ignored=ignored)
+    own = attributes.get("track_id") if isinstance(attributes, dict) else None
+    for value in (own, item.get("track_id"), item.get("instance_id")):
+        if value is not None:
+            return id_of(tracks, value, f"{where}: the track id")
+    return None

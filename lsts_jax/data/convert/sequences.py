@@ -9,17 +9,17 @@ from tqdm import tqdm
 
 from lsts_jax.data.convert.converted import Converted
 from lsts_jax.data.convert.tree import Tree
+from lsts_jax.data.formats.text import split_number
 from lsts_jax.data.video.pictures import natural_order
 from lsts_jax.errors import UserError
 
-# clip_000012: the clip and the number. Roboflow appends the old suffix and a hash: clip_000012_jpg.rf.0a1b
-NUMBERED = re.compile(r"(.*?)(\d{1,15})(?:_(?:jpe?g|png|bmp|webp))?(?:\.rf\.[0-9a-zA-Z]+)?", re.DOTALL)
+# Roboflow appends the old suffix and a hash to names: clip_000012_jpg.rf.0a1b
+ROBOFLOW = re.compile(r"(_(jpe?g|png|bmp|webp))?\.rf\.[0-9a-zA-Z]+$")
 
 
-def number_of(file: str) -> int | None:
-    """The number at the end of a file's name, before its suffix."""
-    found = NUMBERED.fullmatch(PurePosixPath(file).stem)
-    return int(found[2]) if found else None
+def split_name(file: str) -> tuple[str, int, str] | None:
+    """What stands before the last number in a file's name, the number, and what stands after it."""
+    return split_number(ROBOFLOW.sub("", PurePosixPath(file).stem))
 
 
 def sequence_files(tree: Tree, annotations: str, pictures: str) -> list[str]:
@@ -70,13 +70,13 @@ def add_sequence(converted: Converted, files: Iterable[str], video: str) -> dict
     number, or with that of another picture, is dropped and counted."""
     found: dict[int, int] = {}
     for file in files:
-        number = number_of(file)
-        if number is None:
+        split = split_name(file)
+        if split is None:
             converted.counts.lose("picture without a number in its name", file)
-        elif number in found:
+        elif split[1] in found:
             converted.counts.lose("picture with the number of another", file)
         else:
-            found[number] = converted.add_picture(file, video, number)
+            found[split[1]] = converted.add_picture(file, video, split[1])
     return found
 
 
@@ -104,16 +104,15 @@ def add_pictures(
     """
     groups: dict[tuple[str, str], list[str]] = defaultdict(list)
     for file in files:
-        path = PurePosixPath(file)
-        match = NUMBERED.fullmatch(path.stem)
-        groups[str(path.parent), match[1] if match else path.name].append(file)
+        path, split = PurePosixPath(file), split_name(file)
+        groups[str(path.parent), split[0] + split[2] if split else path.name].append(file)
     videos = Counter(folder for (folder, _), members in groups.items() if len(members) > 1)
     positions = {}
     for (folder, prefix), members in groups.items():
         if len(members) == 1:
             positions[members[0]] = converted.add_picture(members[0], None, 0, sizes.get(members[0]))
             continue
-        numbers = {file: number_of(file) for file in members}
+        numbers = {file: split_name(file)[1] for file in members}
         if len(set(numbers.values())) < len(members):
             ordered = natural_order(map(Path, members))
             numbers = {path.as_posix(): place for place, path in enumerate(ordered)}

@@ -13,13 +13,24 @@ from typing import Any
 
 from tqdm import tqdm
 
-from lsts_jax.data.convert.coco_files import folder_of, load, names_by_id, one_of
-from lsts_jax.data.convert.converted import Converted, whole
-from lsts_jax.data.convert.masks import box_of
+from lsts_jax.data.convert.coco_files import (
+    category_of,
+    folder_of,
+    id_of,
+    load,
+    names_by_id,
+    one_of,
+    path_of,
+    sides_of,
+    size_of,
+)
+from lsts_jax.data.convert.converted import LARGEST, Converted
 from lsts_jax.data.convert.tree import Tree
+from lsts_jax.data.formats.coco_images import Ids
 from lsts_jax.errors import UserError
 
 LOOKED_FOR = "json with file_names in its videos"
+Pictures = list[int | None]  # positions of the pictures of a video, None where one is missing
 
 
 def find(tree: Tree) -> list[str]:
@@ -28,40 +39,38 @@ def find(tree: Tree) -> list[str]:
 
 
 def read(tree: Tree) -> Converted:
-    converted = Converted()
     file = one_of(find(tree), tree)
     content = load(tree, file, "videos", "annotations", "categories")
-    where = str(tree.folder / file)
-    categories = names_by_id(content["categories"], where)
-    converted.categories |= dict.fromkeys(categories.values())
-    videos = _add_videos(converted, tree, file, content["videos"])
+    where, ids, tracks = str(tree.folder / file), Ids(), Ids(LARGEST >> 1)
+    names = names_by_id(content["categories"], where, ids)
+    converted = Converted(names.values())
+    videos = _add_videos(converted, tree, file, content["videos"], ids)
     annotations = tqdm(content["annotations"], desc="objects", delay=2.0, dynamic_ncols=True)
     for number, item in enumerate(annotations):
-        _add_object(converted, videos, categories, item, f"{where}: annotations[{number}]")
+        place = f"{where}: annotations[{number}]"
+        pictures = videos.get(id_of(ids, item.get("video_id"), f"{place}: video_id"))
+        category = category_of(item, names, ids, place)
+        track = id_of(tracks, item.get("id"), f"{place}: the id")
+        for frame, sides in _boxes(item, pictures, place):
+            picture = pictures[frame] if pictures is not None else None
+            ignored = "iscrowd" if item.get("iscrowd") else ""
+            converted.add_box(picture, category, sides, place, track=track, ignored=ignored)
     return converted
 
 
 def _add_videos(
-    converted: Converted, tree: Tree, file: str, items: list[dict[str, Any]]
-) -> dict[int, list[int | None]]:
-    """Positions of the pictures of each video, None where the picture is missing."""
+    converted: Converted, tree: Tree, file: str, items: list[dict[str, Any]], ids: Ids
+) -> dict[int, Pictures]:
     where = f"{tree.folder / file}: videos"
+    names = [_file_names(item, tree, f"{where}[{number}]") for number, item in enumerate(items)]
+    prefix = folder_of(tree, file, [name for files in names for name in files])
+    videos: dict[int, Pictures] = {}
     for number, item in enumerate(items):
-        names = item.get("file_names")
-        if (
-            not isinstance(names, list)
-            or not names
-            or not all(isinstance(name, str) and name for name in names)
-        ):
-            raise UserError(f"{where}[{number}] has no list file_names of texts; repair it")
-    prefix = folder_of(tree, file, [name for item in items for name in item["file_names"]])
-    videos: dict[int, list[int | None]] = {}
-    for number, item in enumerate(items):
-        key = whole(item.get("id"), f"{where}[{number}]", "id")
+        key = id_of(ids, item.get("id"), f"{where}[{number}]: the id")
         if key in videos:
             raise UserError(f"{where}[{number}] has the id of another; repair it")
-        size = tuple(whole(item.get(side) or 0, f"{where}[{number}]", side) for side in ("height", "width"))
-        paths = [prefix + name for name in item["file_names"]]
+        size = size_of(item, f"{where}[{number}]")
+        paths = [prefix + name for name in names[number]]
         video = paths[0].rpartition("/")[0] or str(key)
         videos[key] = [
             converted.add_picture(path, video, frame, size) if path in tree.picture_set else None
@@ -72,35 +81,22 @@ def _add_videos(
     return videos
 
 
-def _add_object(
-    converted: Converted,
-    videos: dict[int, list[int | None]],
-    categories: dict[int, str],
-    item: dict[str, Any],
-    where: str,
-) -> None:
-    pictures = videos.get(whole(item.get("video_id"), where, "video_id"))
-    category = categories.get(whole(item.get("category_id"), where, "category_id"))
+def _file_names(item: dict[str, Any], tree: Tree, where: str) -> list[str]:
+    names = item.get("file_names")
+    if not names or not isinstance(names, list) or not all(isinstance(one, str) and one for one in names):
+        raise UserError(f"{where} has no list file_names of texts; repair it")
+    return [path_of(name, tree.folder) for name in names]
+
+
+def _boxes(item: dict[str, Any], pictures: Pictures | None, where: str) -> list[tuple[int, Any]]:
+    """The boxes of an object with their frames, of those in which it is seen."""
     boxes, masks = (item.get(field) or [] for field in ("bboxes", "segmentations"))
-    if category is None:
-        raise UserError(f"{where}: category {item['category_id']} is not in categories; repair it")
     if not isinstance(boxes, list) or not isinstance(masks, list) or not (boxes or masks):
         raise UserError(f"{where}: has no list of bboxes or segmentations; repair it")
     frames = max(len(boxes), len(masks)) if pictures is None else len(pictures)
     for name, found in (("bboxes", boxes), ("segmentations", masks)):
         if found and len(found) != frames:
             raise UserError(f"{where}: {name} is of {len(found)} frames, its video has {frames}; repair it")
-    for frame in range(frames):
-        sides = boxes[frame] if frame < len(boxes) else None
-        if sides is None and frame < len(masks) and masks[frame] is not None:
-            try:
-                sides = box_of(masks[frame])
-            except ValueError as error:
-                raise UserError(f"{where}, frame {frame}: {error}; repair it") from error
-        if sides is None:
-            continue
-        if not isinstance(sides, list | tuple):
-            raise UserError(f"{where}, frame {frame}: the bbox is no list; repair it")
-        picture = pictures[frame] if pictures is not None else None
-        ignored = "iscrowd" if item.get("iscrowd") else ""
-        converted.add_box(picture, category, sides, where, track=item.get("id"), ignored=ignored)
+    pairs = zip(boxes or [None] * frames, masks or [None] * frames, strict=True)
+    found = [sides_of(box, mask, f"{where}, frame {frame}") for frame, (box, mask) in enumerate(pairs)]
+    return [(frame, sides) for frame, sides in enumerate(found) if sides is not None]

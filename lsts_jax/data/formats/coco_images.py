@@ -69,7 +69,7 @@ def check_image(item: Any, where: str, root: Path, ids: Ids) -> ImageItem:
         raise ValueError(f"{where} has no id that is a whole number or text")
     if not all(isinstance(side, int | float | None) for side in (item.height, item.width)):
         raise ValueError(f"{where}: height and width are no numbers")
-    name = _below(item.file_name, root)
+    name = relative_to_root(item.file_name, root)
     if leads_out(name):
         raise ValueError(f"{where}: file_name {item.file_name!r} leads out of the data set")
     if item.video_id is not None and (video is None or frame is None):
@@ -77,7 +77,7 @@ def check_image(item: Any, where: str, root: Path, ids: Ids) -> ImageItem:
     return item._replace(id=key, file_name=name, video_id=video, frame_id=frame)
 
 
-def _below(name: str, root: Path) -> str:
+def relative_to_root(name: str, root: Path) -> str:
     """An absolute path that lies below the root, relative to that; any other as it is."""
     path = PurePosixPath(name.removeprefix("file://"))
     for folder in (root.absolute(), root.resolve()):

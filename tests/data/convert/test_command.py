@@ -108,6 +108,27 @@ def test_pictures_of_the_split_are_taken(tmp_path):
         convert(convert_same, tmp_path / "train.json")
 
 
+def test_ids_as_text_and_paths_as_other_tools_write_them(tmp_path):
+    """Label Studio's: text for ids, absolute paths, and those of Windows."""
+    wanted = TREES["cvat_coco"](tmp_path)
+    file = tmp_path / "annotations/instances_default.json"
+    content = json.loads(file.read_text())
+    for image, place in zip(
+        content["images"], (str(tmp_path / "images") + "/", "images\\", "./images/"), strict=True
+    ):
+        image |= {"id": f"image-{image['id']}", "file_name": place + image["file_name"]}
+    for item in content["annotations"]:
+        item |= {"image_id": f"image-{item['image_id']}"}
+        item["attributes"] = {
+            key: f"obj-{value}" for key, value in item["attributes"].items() if key == "track_id"
+        }
+    file.write_text(json.dumps(content))
+    convert(tmp_path, tmp_path / "train.json")
+    tracks = {4: 1 << 30, 6: (1 << 30) + 1}  # text gets numbers of its own
+    frames = [[one._replace(track=tracks.get(one.track, -1)) for one in frame] for frame in wanted["images"]]
+    assert seen(config_of(tmp_path)) == {"images": frames}
+
+
 def test_hidden_files_are_no_data(tmp_path):
     wanted = TREES["voc"](tmp_path)
     for file in [*tmp_path.rglob("*.jpg"), *tmp_path.rglob("*.xml")]:
