@@ -41,7 +41,7 @@ def run(arguments: list[str]) -> None:
 def train_in(workdir: Path, config: Config) -> None:
     """Train in a folder that this process, or the first of several, holds."""
     from lsts_jax.data.loader import TripletLoader
-    from lsts_jax.data.open import open_dataset
+    from lsts_jax.data.open import open_dataset, require_objects
     from lsts_jax.evaluation.runner import evaluate
     from lsts_jax.parallel import is_first, own_rows
     from lsts_jax.training.interruption import only_process
@@ -50,6 +50,7 @@ def train_in(workdir: Path, config: Config) -> None:
     training = open_dataset(config.data, config.data.train_lists)
     config = replace(config, data=replace(config.data, class_names=training.class_names))
     validation = open_dataset(config.data, config.data.val_lists)
+    require_objects(validation, config.data.val_lists)
     loader = TripletLoader(
         training,
         config.data,

@@ -15,6 +15,10 @@ class UserError(Exception):
         super().__init__(message if len(message) <= LONGEST else f"{message[:600]} … {message[-300:]}")
 
 
+class Missing(UserError):
+    """A file of the data is not there."""
+
+
 class Stopped(Exception):
     """A signal ended the run in good order; scripts exit with 128 + its number, as if it had killed them."""
 

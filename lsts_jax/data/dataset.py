@@ -1,6 +1,7 @@
 """What a data set is to the rest of the package: videos, their frames, and what is annotated in them."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -66,6 +67,14 @@ class Counted(Protocol):
     """A `VideoDataset` that reads all annotations when it is opened."""
 
     counts: Counts
+
+
+@runtime_checkable
+class ReadByFrame(Protocol):
+    """A `VideoDataset` that reads an annotation when it is asked for."""
+
+    def unknown_names(self, video: int, t: int) -> Counter[str]:
+        """Names in the annotation of a frame that are no class, and how often each stands there."""
 
 
 def leads_out(path: str) -> bool:

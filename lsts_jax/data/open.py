@@ -1,6 +1,7 @@
 """Opens the data set that a config names."""
 
 import logging
+from contextlib import suppress
 from pathlib import Path
 
 from lsts_jax.config import DataConfig
@@ -29,6 +30,19 @@ def open_dataset(config: DataConfig, lists: tuple[str, ...]) -> VideoDataset:
     if isinstance(dataset, Counted) and (losses := dataset.counts.losses()):
         logger.warning("%s; python -m lsts_jax.data.check tells more", losses)
     return dataset
+
+
+def require_objects(dataset: VideoDataset, lists: tuple[str, ...]) -> None:
+    """Raises `UserError` if no sample of the lists has an object to be found; looks no further than the first
+    that has. Annotations that cannot be read count as empty."""
+    for video, t in dataset.samples:
+        with suppress(UserError):
+            if not dataset.objects(video, t).ignored.all():
+                return
+    raise UserError(
+        f"config.data.val_lists {lists}: none of the {len(dataset.samples)} frames has an object of "
+        "config.data.class_names, so that nothing can be scored; check the class names, or name other lists"
+    )
 
 
 def read_dataset(config: DataConfig, lists: tuple[str, ...]) -> VideoDataset:

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from lsts_jax.config import DataConfig
-from lsts_jax.data.check import check, motion_histogram
+from lsts_jax.data.check import check
+from lsts_jax.data.doctor.tracks import motion_histogram
 from lsts_jax.data.loader import TripletLoader
 from lsts_jax.data.open import open_dataset
 from lsts_jax.errors import UserError
@@ -120,6 +121,7 @@ def test_damage_to_an_imagenet_tree(config, name, caplog):
     damage(Path(config.root) / file, content)
     report = check(config)[0]
     assert kind in {finding.kind for finding in report.findings}
+    assert report.facts.get("annotations dropped", {}) == ({"class unicorn": 1} if "unknown" in kind else {})
     found = next(finding for finding in report.findings if finding.kind == kind)
     assert Path(file).stem in found.where + found.what or kind == "track with gaps"
     assert bool(report.fatal) == (outcome == "stops")

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from lsts_jax.data.dataset import leads_out
 from lsts_jax.data.formats.imagenet_tree import MAKERS
+from lsts_jax.data.formats.text import read_text
 from lsts_jax.errors import UserError, writing
 from lsts_jax.files import write_whole
 
@@ -86,7 +87,7 @@ def read_list(file: Path) -> list[ListedFrame]:
     if not file.name.startswith(("VID_", "DET_")):
         raise UserError(f"{file}: the name of a list begins with VID_ (videos) or DET_ (stills); rename it")
     try:
-        text = file.read_text(encoding="utf-8")
+        text = read_text(file)
     except FileNotFoundError as error:
         there = ", ".join(sorted(other.stem for other in file.parent.glob("*.txt"))) or "none"
         raise UserError(

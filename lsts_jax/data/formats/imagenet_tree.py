@@ -16,6 +16,7 @@ number that is missing, with a warning: frames of a video follow each other in t
 import logging
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
@@ -156,7 +157,7 @@ def find_class_names(files: Iterable[Path]) -> tuple[str, ...]:
     files = list(files)
     found: set[str] = set()
     for names in read_all_names(files):
-        found |= names
+        found.update(names)
         if not found.isdisjoint(WNIDS):
             break
     if not found:
@@ -167,7 +168,7 @@ def find_class_names(files: Iterable[Path]) -> tuple[str, ...]:
     return choose_classes(found)
 
 
-def read_all_names(files: Sequence[Path]) -> Iterator[set[str]]:
+def read_all_names(files: Sequence[Path]) -> Iterator[Counter[str]]:
     """The object names of each annotation, none where it cannot be read, with a warning at the end."""
     chunks = [files[i : i + CHUNK] for i in range(0, len(files), CHUNK)]
     damaged = []
@@ -176,7 +177,7 @@ def read_all_names(files: Sequence[Path]) -> Iterator[set[str]]:
         try:
             for chunk in results:
                 damaged += [names for names in chunk if isinstance(names, UserError)]
-                yield from (set() if isinstance(names, UserError) else names for names in chunk)
+                yield from (Counter() if isinstance(names, UserError) else names for names in chunk)
                 bar.update(len(chunk))
         finally:
             results.close()  # what has not begun is not begun any more
@@ -184,8 +185,8 @@ def read_all_names(files: Sequence[Path]) -> Iterator[set[str]]:
         logger.warning("%d annotations cannot be read, such as %s", len(damaged), damaged[0])
 
 
-def _read_names(files: Sequence[Path]) -> list[set[str] | UserError]:
-    found: list[set[str] | UserError] = []
+def _read_names(files: Sequence[Path]) -> list[Counter[str] | UserError]:
+    found: list[Counter[str] | UserError] = []
     for file in files:
         try:
             found.append(read_names(file))

@@ -15,6 +15,7 @@ Global ids count from 1. Both kinds of four columns are told apart by their cont
 if its third column is 0 throughout and its second column never repeats.
 """
 
+from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from jaxtyping import UInt8
@@ -66,9 +67,9 @@ class ImageNetVID:
     def objects(self, video: int, t: int) -> Objects:
         return read_annotation(self._path("Annotations", video, t, ".xml"), self._class_ids)
 
-    def unknown_names(self, video: int, t: int) -> list[str]:
-        """Names in the annotation of a frame that are no class."""
-        return sorted(read_names(self._path("Annotations", video, t, ".xml")) - self._class_ids.keys())
+    def unknown_names(self, video: int, t: int) -> Counter[str]:
+        names = read_names(self._path("Annotations", video, t, ".xml"))
+        return Counter({name: number for name, number in names.items() if name not in self._class_ids})
 
     def frame_name(self, video: int, t: int) -> str:
         return str(self._path("Data", video, t, ".JPEG"))

@@ -1,5 +1,6 @@
 """Annotations of ImageNet VID and DET: one XML file a frame, and the names of classes in them."""
 
+from collections import Counter
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from lsts_jax.config import IMAGENET_VID_CLASSES
 from lsts_jax.data.dataset import Objects
-from lsts_jax.errors import UserError
+from lsts_jax.errors import Missing, UserError
 
 # WordNet ids of the 30 classes of ImageNet VID, in the order of IMAGENET_VID_CLASSES.
 WNIDS = (
@@ -51,23 +52,24 @@ def parse_annotation(data: bytes, name: str, class_ids: dict[str, int]) -> Objec
         raise UserError(f"{name}: {error}; {MEND}") from error
 
 
-def read_names(file: Path) -> set[str]:
-    """The names of the objects of an XML file. Raises `UserError` naming the file."""
+def read_names(file: Path) -> Counter[str]:
+    """How often the names of objects stand in an XML file. Raises `UserError` naming the file."""
     return parse_names(_read(file), str(file))
 
 
-def parse_names(data: bytes, name: str) -> set[str]:
-    """The names of the objects of XML. Raises `UserError` beginning with `name`."""
+def parse_names(data: bytes, name: str) -> Counter[str]:
+    """How often the names of objects stand in XML. Raises `UserError` beginning with `name`."""
     items = parse_root(data, name).iterfind("object")
-    return {text.strip() for item in items if (text := item.findtext("name"))}
+    return Counter(text.strip() for item in items if (text := item.findtext("name")))
 
 
 def _read(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        reason = "no such annotation" if isinstance(error, FileNotFoundError) else error.strerror
-        raise UserError(f"{file}: {reason}; {MEND}") from error
+        if isinstance(error, FileNotFoundError):
+            raise Missing(f"{file}: no such annotation; {MEND}") from error
+        raise UserError(f"{file}: {error.strerror}; {MEND}") from error
 
 
 def parse_root(data: bytes, name: str) -> ElementTree.Element:

@@ -1,6 +1,7 @@
 """Reads what `python -m lsts_jax.data.prepare` stored of an ILSVRC tree, through TFDS and array_record."""
 
 import threading
+from collections import Counter
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -71,11 +72,10 @@ class TFDSVideos(ImageNetVID):
         name = self._path("Annotations", video, t, ".xml")
         return parse_annotation(self._read("annotation", name, video, t), str(name), self._class_ids)
 
-    def unknown_names(self, video: int, t: int) -> list[str]:
-        name = self._path("Annotations", video, t, ".xml")
-        return sorted(
-            parse_names(self._read("annotation", name, video, t), str(name)) - self._class_ids.keys()
-        )
+    def unknown_names(self, video: int, t: int) -> Counter[str]:
+        file = self._path("Annotations", video, t, ".xml")
+        names = parse_names(self._read("annotation", file, video, t), str(file))
+        return Counter({name: number for name, number in names.items() if name not in self._class_ids})
 
     def _read(self, feature: str, name: Path, video: int, t: int) -> bytes:
         """The bytes of a file. Raises `UserError`, as for a file, beginning with its name."""
@@ -116,7 +116,7 @@ class TFDSVideos(ImageNetVID):
         ):
             name = self._path("Annotations", video, t, ".xml")
             try:
-                found |= parse_names(self._read("annotation", name, video, t), str(name))
+                found.update(parse_names(self._read("annotation", name, video, t), str(name)))
             except UserError:
                 continue  # reported when its objects are asked for
             if not found.isdisjoint(WNIDS):

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
-from lsts_jax.errors import UserError
+from lsts_jax.errors import Missing, UserError
 
 # A marker of JPEG: neither a stuffed byte of a scan, nor a fill byte, nor a restart (ITU T.81, B.1.1).
 MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
@@ -24,8 +24,9 @@ def read_picture(path: Path, *, as_stored: bool = False) -> UInt8[ndarray, "H W 
     try:
         data = path.read_bytes()
     except OSError as error:
-        reason = "no such picture" if isinstance(error, FileNotFoundError) else error.strerror
-        raise UserError(f"{path}: {reason}; restore it or take it out of the list") from error
+        if isinstance(error, FileNotFoundError):
+            raise Missing(f"{path}: no such picture; restore it or take it out of the list") from error
+        raise UserError(f"{path}: {error.strerror}; restore it or take it out of the list") from error
     return decode_picture(data, str(path), as_stored=as_stored)
 
 

@@ -1,0 +1,53 @@
+"""Objects over time: where tracks have gaps, and how fast they move."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from lsts_jax.data.dataset import Sample, VideoDataset
+from lsts_jax.data.doctor.findings import Finding, Kind
+from lsts_jax.data.doctor.looking import Look
+from lsts_jax.data.motion import RANGES, in_ranges, motion_iou
+
+Tracks = dict[tuple[int, int], dict[int, Float[ndarray, "4"]]]
+
+
+def collect_tracks(looks: dict[Sample, Look]) -> Tracks:
+    """Boxes by frame of every (video, track)."""
+    tracks: Tracks = defaultdict(dict)
+    for (video, t), look in looks.items():
+        for track, box in zip(look.objects.track_ids.tolist(), look.objects.boxes, strict=True):
+            if track >= 0:
+                tracks[video, track][t] = box
+    return tracks
+
+
+def gaps(dataset: VideoDataset, samples: Sequence[Sample], tracks: Tracks) -> list[Finding]:
+    """Tracks that are missing in listed frames between their first and last."""
+    times: dict[int, list[int]] = defaultdict(list)
+    for video, t in samples:
+        times[video].append(t)
+    findings = []
+    for (video, track), boxes in tracks.items():
+        absent = [t for t in times[video] if min(boxes) < t < max(boxes) and t not in boxes]
+        if absent:
+            what = f"track {track} is missing in {len(absent)} frames, first in {min(absent)}"
+            findings.append(Finding(Kind.TRACK_GAPS, dataset.videos[video].name, what))
+    return findings
+
+
+def motion_histogram(tracks: Tracks) -> dict[str, int]:
+    """Tracked objects by the motion ranges of the metric."""
+    histogram = dict.fromkeys(RANGES, 0)
+    for video in {video for video, _ in tracks}:
+        rows = [
+            (t, track, box) for (v, track), boxes in tracks.items() if v == video for t, box in boxes.items()
+        ]
+        frame, track, boxes = (np.array(column) for column in zip(*rows, strict=True))
+        values = motion_iou(frame.astype(np.int32), track.astype(np.int32), boxes)
+        for name, chosen in in_ranges(values).items():
+            histogram[name] += int(chosen.sum())
+    return histogram

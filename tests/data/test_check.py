@@ -1,0 +1,79 @@
+"""What the doctor says of annotations that readers cannot use, and of data sets as a whole."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from lsts_jax.config import DataConfig
+from lsts_jax.data.check import check, run
+from lsts_jax.data.doctor.report import to_text
+from tests.data.trees import picture, write_coco, write_picture, write_sequence
+
+
+def coco(root, *, images=4, step=1, track=True, video=True, box=(5, 5, 20, 20)):
+    """A config of pictures with a dog each; ids of images count by `step`, those in annotations by 1."""
+    items = []
+    for t in range(images):
+        write_picture(root / f"a/{t}.png", picture(20 * t))
+        place = {"video_id": 1, "frame_id": t} if video else {}
+        items.append({"id": 1 + t * step, "file_name": f"a/{t}.png", **place})
+    more = {"instance_id": 3} if track else {}
+    boxes = [{"image_id": 1 + t, "category_id": 3, "bbox": list(box), **more} for t in range(images - 1)]
+    boxes.append(
+        {"image_id": 1, "category_id": 3, "bbox": [5, 5, 20, 20], "instance_id": 4} if track else boxes[0]
+    )
+    write_coco(root, "x", items, boxes, videos=[{"id": 1, "name": "a"}])
+    return DataConfig(root=str(root), format="coco_vid", class_names=(), train_lists=("x",), val_lists=())
+
+
+def kinds(report):
+    return report.facts["findings by kind"]
+
+
+def test_annotations_of_another_frame_step_are_fatal(tmp_path):
+    report = check(coco(tmp_path, step=10))[0]
+    assert report.facts["annotations lost"] == {"of no image": 2}
+    assert "2 of 4 annotations cannot be used" in report.fatal and "x.json: annotations[1]" in report.fatal
+    assert kinds(report)["annotation that cannot be used"] == 1
+    assert not check(replace(coco(tmp_path, step=10), max_bad_share=0.5))[0].fatal
+
+
+def test_boxes_drawn_backwards_are_told(tmp_path):
+    report = check(coco(tmp_path, box=(25, 25, -20, -20)))[0]
+    assert report.facts["annotations lost"] == {"of no area": 3} and "of no area" in report.fatal
+    text = to_text(report)
+    assert "annotations lost" in text and "3 of no area, first " in text
+
+
+@pytest.mark.parametrize(
+    "options, expected",
+    [
+        ({}, set()),
+        ({"track": False}, {"no tracks"}),
+        ({"track": False, "video": False}, {"no tracks", "no videos"}),
+    ],
+)
+def test_a_data_set_without_tracks_or_videos_is_told(tmp_path, options, expected):
+    report = check(coco(tmp_path, **options))[0]
+    assert kinds(report).keys() & {"no tracks", "no videos"} == expected and not report.fatal
+
+
+def test_the_table_of_a_sequence(tmp_path, capsys):
+    """Rows of no picture, of other classes, ignored: all with their numbers."""
+    rows = "1,1,5,5,9,9,1,1,1\n2,1,5,5,9,9,0,1,1\n3,1,5,5,9,9,1,7,1\n9,1,5,5,9,9,1,1,1\n"
+    write_sequence(tmp_path / "data/S", 3, rows)
+    data = ("--config.data.format", "mot", "--config.data.root", str(tmp_path / "data"))
+    lists = ("--config.data.train_lists", "S", "--config.data.val_lists", "S")
+    names = ("--config.data.class_names", "person")
+    with pytest.raises(SystemExit) as status:
+        run(["--config", "configs/tiny.py", *data, *lists, *names, "--out", str(tmp_path / "out")])
+    assert status.value.code == 1
+    told = capsys.readouterr().out
+    assert (
+        "FATAL: 1 of 4 annotations cannot be used: 1 of no picture, first " in told
+        and "gt.txt, line 4" in told
+    )
+    content = json.loads((tmp_path / "out/check.json").read_text())["train"]
+    assert content["ignored regions"] == {"conf 0": 1, "class 7, not pedestrian": 1}
+    assert content["annotations lost"] == {"of no picture": 1}
