@@ -93,7 +93,7 @@ def main() -> None:
             size = path.stat().st_size
             del found, annotations
             begin = time.perf_counter()
-            read_text(path)
+            read_text(path, len(IMAGENET_VID_CLASSES))
             rows.append(
                 (
                     f"reading {size / 2**30:.1f} GiB of text",

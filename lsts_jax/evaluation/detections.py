@@ -17,13 +17,17 @@ from pathlib import Path
 from typing import NamedTuple, TextIO
 
 import numpy as np
-from jaxtyping import Float, Int32
+from jaxtyping import Bool, Float, Int32
 from numpy import ndarray
 
+from lsts_jax.data.boxes import sides
+from lsts_jax.data.formats.text import UTF16
 from lsts_jax.errors import UserError
 from lsts_jax.evaluation.matching import DetectionArrays
 
 LINES_AT_ONCE = 1 << 16
+ROUNDING = 0.02  # pixels: text has corners of 2 decimals
+TEXT_EXPECTED = "expected `frame_id class score x1 y1 x2 y2`, ids counted from 1 and finite numbers"
 TEXT_ROW = np.dtype([("frame", "i4"), ("class", "i4"), ("score", "f8"), ("box", "f8", 4)])
 
 
@@ -87,24 +91,23 @@ def jsonl_writer(
         yield write
 
 
-def read_text(path: Path | str) -> DetectionArrays:
+def read_text(path: Path | str, num_classes: int) -> DetectionArrays:
     """Reads a file in the official text format; frames are counted from 0 again.
 
     Numbers are float64, so that a file is scored exactly as it reads.
-    Raises `UserError` naming file and line.
+    Raises `UserError` naming file and line: it is no detection, its class is none of 1..num_classes, or its
+    corners are in another order.
     """
     blocks = [_columns(np.zeros(0, TEXT_ROW))]
     with _open(path, "r") as file:
         first_line = 1
         while lines := list(islice(file, LINES_AT_ONCE)):
             try:
-                blocks.append(_columns(_parse_text(lines)))
+                blocks.append(_columns(_parse_text(lines, num_classes)))
             except ValueError as error:
-                number, line = next((i, line) for i, line in enumerate(lines) if not _is_text_row(line))
-                raise UserError(
-                    f"{path}, line {first_line + number}: expected `frame_id class score x1 y1 x2 y2`, ids "
-                    f"counted from 1 and finite numbers, found {line.strip()[:80]!r}"
-                ) from error
+                number, reason = _first_fault(lines, num_classes)
+                text = lines[number].strip()[:80]
+                raise UserError(f"{path}, line {first_line + number}: {reason}, found {text!r}") from error
             first_line += len(lines)
     columns = []
     for name in TEXT_ROW.names:  # one after the other: files can have 50 million lines
@@ -134,27 +137,43 @@ def _rows(frame: FrameDetections) -> Iterator[tuple[int, float, list[float]]]:
     return zip(frame.classes.tolist(), frame.scores.tolist(), frame.boxes.tolist(), strict=True)
 
 
-def _parse_text(lines: list[str]) -> ndarray:
+def _parse_text(lines: list[str], num_classes: int) -> ndarray:
+    """The rows of lines of text. Raises `ValueError` with what is expected."""
     lines = [line for line in lines if not line.isspace()]
     if not lines:
         return np.zeros(0, TEXT_ROW)
-    rows = np.loadtxt(lines, TEXT_ROW, comments=None, ndmin=1)
+    try:
+        rows = np.loadtxt(lines, TEXT_ROW, comments=None, ndmin=1)
+    except ValueError as error:
+        raise ValueError(TEXT_EXPECTED) from error
     finite = np.isfinite(rows["score"]).all() and np.isfinite(rows["box"]).all()
     if not finite or rows["frame"].min() < 1 or rows["class"].min() < 1:
-        raise ValueError("out of range")
+        raise ValueError(TEXT_EXPECTED)
+    if rows["class"].max() > num_classes:
+        raise ValueError(f"expected a class from 1 to {num_classes}")
+    if are_backwards(rows["box"]).any():
+        raise ValueError("expected corners in the order x1 y1 x2 y2, left before right and top before bottom")
     return rows
+
+
+def are_backwards(boxes: Float[ndarray, "n 4"]) -> Bool[ndarray, "n"]:
+    """Which boxes end before they begin. Detectors give boxes of less than a pixel, which are rounded."""
+    width, height = sides(boxes)
+    return (width < -ROUNDING) | (height < -ROUNDING)
 
 
 def _columns(rows: ndarray) -> dict[str, ndarray]:
     return {name: rows[name].copy() for name in TEXT_ROW.names}
 
 
-def _is_text_row(line: str) -> bool:
-    try:
-        _parse_text([line])
-    except ValueError:
-        return False
-    return True
+def _first_fault(lines: list[str], num_classes: int) -> tuple[int, str]:
+    """The place of the first line that cannot be read, and what is expected there."""
+    for number, line in enumerate(lines):
+        try:
+            _parse_text([line], num_classes)
+        except ValueError as error:
+            return number, str(error)
+    raise AssertionError("each line can be read, and all together cannot")
 
 
 def _parse_json(line: str, class_ids: dict[str, int]) -> FrameDetections:
@@ -166,6 +185,9 @@ def _parse_json(line: str, class_ids: dict[str, int]) -> FrameDetections:
     boxes = np.array([row["box"] for row in found], np.float64).reshape(len(found), 4)
     if not (np.isfinite(scores).all() and np.isfinite(boxes).all()):
         raise ValueError("a number is not finite")
+    if (backwards := are_backwards(boxes)).any():
+        box = found[int(backwards.argmax())]["box"]
+        raise ValueError(f"the corners {box} are not in the order x1, y1, x2, y2")
     unknown = [row["class"] for row in found if row["class"] not in class_ids]
     if unknown:
         raise ValueError(f"class {unknown[0]!r} is not one of the {len(class_ids)} class names")
@@ -181,7 +203,9 @@ def _open(path: Path | str, mode: str) -> TextIO:
     try:
         if mode == "w":
             return open(path, mode, encoding="utf-8")
+        with open(path, "rb") as file:
+            encoding = "utf-16" if file.read(2) in UTF16 else "utf-8-sig"
         # Bytes that are no text become a line that does not parse, which is then named.
-        return open(path, mode, encoding="utf-8-sig", errors="replace")
+        return open(path, mode, encoding=encoding, errors="replace")
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from error

@@ -8,7 +8,8 @@ How a file counts frames:
               text counts, or as *.jsonl if the file's folder is named after a video
     other     official text: the numbers of the list, over all videos, from 1
 
-Frames that are not to be scored are left out and counted.
+Frames that are not to be scored are left out and counted. Classes by number are those of the data set, in
+files that our own evaluations wrote those of the detector that was evaluated.
 """
 
 import json
@@ -16,39 +17,54 @@ import logging
 from array import array
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int, Int32, Int64
 from numpy import ndarray
 
 from lsts_jax.data.dataset import VideoDataset
 from lsts_jax.data.formats.coco_vid import CocoVID
+from lsts_jax.data.formats.text import read_text as read_whole
 from lsts_jax.errors import UserError
 from lsts_jax.evaluation.detections import join, read_jsonl, read_text
 from lsts_jax.evaluation.matching import DetectionArrays
+from lsts_jax.evaluation.results import COMPARISON, METRICS, SPEED, class_names_of
+from lsts_jax.evaluation.video_names import named_after
 
 SUFFIXES = (".txt", ".jsonl", ".json")
+NO_DETECTIONS = (METRICS, SPEED, COMPARISON)  # in the folders that evaluations write
 COLUMNS = 7  # of a result: image, category, score, x, y, w, h
 
 logger = logging.getLogger(__name__)
 
 
+class _Submission(NamedTuple):
+    """The content of a file."""
+
+    found: DetectionArrays
+    frames: Int[ndarray, "f"]  # those that the file names, also where nothing was found
+
+
 def read_detections(paths: Sequence[Path], dataset: VideoDataset) -> DetectionArrays:
-    """All files together, sorted by frame. A folder stands for the files in it.
+    """All files together, sorted by frame. A folder stands for the files in it, hidden ones left out. A file
+    without detections is one: nothing was found.
 
     Raises `UserError` naming the file: it cannot be read, is of no known video, names a class that the data
-    set has not, holds none of its frames, or frames that another file holds as well.
+    set has not, names frames but none of the data set's, or frames that another file has as well.
     """
     files = [file for path in paths for file in _files(Path(path))]
     wanted = np.unique([dataset.global_id(video, t) - 1 for video, t in dataset.samples])
     parts, owner = [], np.full(wanted.max() + 1, -1)
     for number, file in enumerate(files):
-        found, left_out = _within(_read(file, dataset), wanted)
-        if not len(found.frame):
-            raise UserError(f"{file}: has detections in none of the {len(wanted)} frames to be scored")
+        submission = _read(file, dataset)
+        if len(submission.frames) and not np.isin(submission.frames, wanted).any():
+            raise UserError(f"{file}: is about none of the {len(wanted)} frames to be scored")
+        found, left_out = _within(submission.found, wanted)
         if left_out:
             logger.warning("%s: %d detections are in frames that are not scored", file, left_out)
+        if not len(found.frame):
+            logger.warning("%s: no detections in the frames to be scored", file)
         frames = np.unique(found.frame)
         if (twice := frames[owner[frames] >= 0]).size:
             raise UserError(
@@ -66,7 +82,13 @@ def read_detections(paths: Sequence[Path], dataset: VideoDataset) -> DetectionAr
 def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    files = sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES)
+    files = sorted(
+        file
+        for file in path.rglob("*")
+        if file.suffix in SUFFIXES
+        and file.name not in NO_DETECTIONS
+        and not any(part.startswith(".") for part in file.relative_to(path).parts)
+    )
     if not files:
         raise UserError(f"{path}: no {', '.join(SUFFIXES)} in this folder")
     return files
@@ -83,58 +105,81 @@ def _within(found: DetectionArrays, wanted: Int64[ndarray, "f"]) -> tuple[Detect
     return DetectionArrays(*(column[rows] for column in found)), int((~inside).sum())
 
 
-def _read(file: Path, dataset: VideoDataset) -> DetectionArrays:
+def _read(file: Path, dataset: VideoDataset) -> _Submission:
     match file.suffix:
         case ".jsonl":
-            return _of_video(join(read_jsonl(file, dataset.class_names)), _video_of(file, dataset), dataset)
+            read = list(read_jsonl(file, dataset.class_names))
+            frames = np.array([frame.frame for frame in read], np.int32)
+            ids = _ids_of(_video_of(file, dataset), dataset)
+            found = join(read)
+            return _Submission(found._replace(frame=_renumber(found.frame, ids)), _renumber(frames, ids))
         case ".json":
-            return _read_results(file, dataset)
+            found = _read_results(file, dataset)
         case _:
-            return read_text(file)
+            found = read_text(file, len(class_names_of(file) or dataset.class_names))
+            found = found._replace(classes=_renamed(found.classes, file, dataset))
+    return _Submission(found, found.frame)
+
+
+def _renamed(classes: Int32[ndarray, "m"], file: Path, dataset: VideoDataset) -> Int32[ndarray, "m"]:
+    """Classes by the numbers of the data set, where a file of ours is known to have others.
+
+    Raises `UserError` naming a class that the data set has not.
+    """
+    names = class_names_of(file)
+    if names is None or names == dataset.class_names:
+        return classes
+    numbers = {name: number for number, name in enumerate(dataset.class_names, start=1)}
+    for number in np.unique(classes).tolist():
+        if names[number - 1] not in numbers:
+            raise UserError(f"{file}: has detections of {names[number - 1]!r}, no class of the data set")
+    return np.array([0, *(numbers.get(name, 0) for name in names)], np.int32)[classes]
 
 
 def _video_of(file: Path, dataset: VideoDataset) -> int:
-    if len(dataset.videos) == 1:
+    names = [video.name for video in dataset.videos]
+    if len(names) == 1:
         return 0
-    if (video := _named_after(file, dataset)) is None:
+    if (video := named_after(file, names)) is None:
         raise UserError(
             f"{file}: of which video? Put it into a folder that is named after one, such as "
-            f"{PurePosixPath(dataset.videos[0].name).name}"
+            f"{PurePosixPath(names[0]).name}"
         )
     return video
 
 
-def _named_after(file: Path, dataset: VideoDataset) -> int | None:
-    names = (file.resolve().parent.name, file.stem)
-    numbers = (i for i, video in enumerate(dataset.videos) if PurePosixPath(video.name).name in names)
-    return next(numbers, None)
-
-
-def _of_video(found: DetectionArrays, video: int, dataset: VideoDataset) -> DetectionArrays:
-    """Frames counted in a video become those of the data set; others become -1."""
+def _ids_of(video: int, dataset: VideoDataset) -> Int32[ndarray, "t"]:
+    """The data set's number of each frame of a video, -1 where it is not scored."""
     ids = np.full(dataset.videos[video].num_frames + 1, -1, np.int32)  # the last stands for all others
     for _, t in (sample for sample in dataset.samples if sample.video == video):
         ids[t] = dataset.global_id(video, t) - 1
-    inside = (found.frame >= 0) & (found.frame < len(ids))
-    return found._replace(frame=ids[np.where(inside, found.frame, -1)])
+    return ids
+
+
+def _renumber(frames: Int[ndarray, "m"], ids: Int32[ndarray, "t"]) -> Int32[ndarray, "m"]:
+    """Frames counted in a video by the data set's numbers, others as -1."""
+    return ids[np.where((frames >= 0) & (frames < len(ids)), frames, -1)]
 
 
 def _read_results(file: Path, dataset: VideoDataset) -> DetectionArrays:
     rows = _parse_results(file)
     image, category = rows[:, 0].astype(np.int64), rows[:, 1].astype(np.int64)
-    video = _named_after(file, dataset)
     if isinstance(dataset, CocoVID):
         frame, classes = dataset.frames_of_images(image), dataset.classes_of_categories(category)
     else:
-        frame, classes = image - (video is None), category
-    strangers = (classes < 0) | (classes > len(dataset.class_names))
-    if strangers.any():
-        raise UserError(f"{file}: category_id {category[strangers][0]} is no class of the data set")
+        video = named_after(file, [one.name for one in dataset.videos])
+        frame = image - 1 if video is None else _renumber(image, _ids_of(video, dataset))
+        known = len(class_names_of(file) or dataset.class_names)
+        classes = np.where((category >= 1) & (category <= known), category, -1)
+    if (strangers := classes < 0).any():
+        first = strangers.argmax()
+        what = f"category_id {category[first]} is no class of the data set"
+        raise UserError(f"{file}, result {first + 1}: {what}")
     corners = np.concatenate([rows[:, 3:5], rows[:, 3:5] + rows[:, 5:] - 1], axis=1)
     found = DetectionArrays(frame.astype(np.int32), classes.astype(np.int32), rows[:, 2], corners)
-    if video is not None and not isinstance(dataset, CocoVID):
-        found = _of_video(found, video, dataset)
-    return DetectionArrays(*(column[classes > 0] for column in found))  # 0: not to be found
+    if isinstance(dataset, CocoVID):
+        return DetectionArrays(*(column[classes > 0] for column in found))  # 0: not to be found
+    return found._replace(classes=_renamed(found.classes, file, dataset))
 
 
 def _parse_results(file: Path) -> ndarray:
@@ -143,15 +188,18 @@ def _parse_results(file: Path) -> ndarray:
 
     def shrink(item: dict[str, Any]) -> None:
         if {"image_id", "category_id", "score", "bbox"} <= set(item):
-            numbers.extend((item["image_id"], item["category_id"], item["score"], *item["bbox"]))
+            x, y, width, height = item["bbox"]
+            numbers.extend((item["image_id"], item["category_id"], item["score"], x, y, width, height))
 
     try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"), object_hook=shrink)
+        content = json.loads(read_whole(file), object_hook=shrink)
         rows = np.array(numbers).reshape(-1, COLUMNS)
         if not isinstance(content, list) or len(content) != len(rows):
             raise ValueError("expected a list of image_id, category_id, score and bbox [x, y, w, h]")
         if not np.isfinite(rows).all() or (rows[:, :2] % 1 != 0).any() or (np.abs(rows[:, :2]) > 2**31).any():
             raise ValueError("a number is not finite, or an id is no whole number")
+        if (negative := (rows[:, 5:] < 0).any(axis=1)).any():
+            raise ValueError(f"result {negative.argmax() + 1}: a box has a width or height below 0")
     except OSError as error:
         raise UserError(f"{file}: {error.strerror}") from error
     except (ValueError, TypeError, OverflowError, RecursionError) as error:

@@ -47,7 +47,7 @@ def test_text_is_the_official_format(tmp_path):
 
 def test_text_round_trip(tmp_path):
     write_text(tmp_path / "detections.txt", join(FRAMES))
-    read, written = read_text(tmp_path / "detections.txt"), join(FRAMES)
+    read, written = read_text(tmp_path / "detections.txt", 2), join(FRAMES)
     np.testing.assert_array_equal(read.frame, [0, 0, 2])
     np.testing.assert_array_equal(read.classes, written.classes)
     np.testing.assert_allclose(read.scores, written.scores, atol=0.5e-4 + 1e-7)
@@ -59,15 +59,15 @@ def test_text_of_many_blocks(tmp_path, monkeypatch):
     monkeypatch.setattr("lsts_jax.evaluation.detections.LINES_AT_ONCE", 3)
     path = tmp_path / "detections.txt"
     path.write_text("\n\n\n\n" + "".join(f"{i + 1} 1 0.5 0 0 {i} {i}\n\n" for i in range(10)))
-    np.testing.assert_array_equal(read_text(path).boxes[:, 2], np.arange(10))
+    np.testing.assert_array_equal(read_text(path, 2).boxes[:, 2], np.arange(10))
     path.write_text("1 1 0.5 0 0 9 9\n" * 8 + "1 1 0.5 0 0 9\n")
     with pytest.raises(UserError, match=r"detections\.txt, line 9"):
-        read_text(path)
+        read_text(path, 2)
 
 
 def test_an_empty_file_holds_no_detections(tmp_path):
     (tmp_path / "detections.txt").write_text("")
-    assert read_text(tmp_path / "detections.txt").boxes.shape == (0, 4)
+    assert read_text(tmp_path / "detections.txt", 2).boxes.shape == (0, 4)
     assert join([]).boxes.shape == (0, 4)
 
 
@@ -90,14 +90,38 @@ def test_an_empty_file_holds_no_detections(tmp_path):
 def test_malformed_text_is_named(tmp_path, line):
     (tmp_path / "detections.txt").write_text(f"1 1 0.5 0 0 9 9\n\n{line}\n1 1 0.5 0 0 9 9\n")
     with pytest.raises(UserError, match=r"detections\.txt, line 3: expected `frame_id class") as caught:
-        read_text(tmp_path / "detections.txt")
+        read_text(tmp_path / "detections.txt", 2)
     assert "\n" not in str(caught.value) and line in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("1 3 0.5 0 0 9 9", "expected a class from 1 to 2"),
+        ("1 1 0.5 9 0 0 9", "expected corners in the order x1 y1 x2 y2"),
+        ("1 1 0.5 0 9 9 0", "expected corners in the order x1 y1 x2 y2"),
+    ],
+)
+def test_detections_that_the_data_cannot_have_are_named_by_file_and_line(tmp_path, line, reason):
+    (tmp_path / "detections.txt").write_text(f"1 1 0.5 0 0 9 9\n1 2 0.5 4 4 3.01 3\n{line}\n")
+    with pytest.raises(UserError, match=rf"detections\.txt, line 3: {reason}"):
+        read_text(tmp_path / "detections.txt", 2)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_files_of_all_editors_are_read(tmp_path, encoding, end):
+    (tmp_path / "detections.txt").write_bytes(f"1 1 0.5 0 0 9 9{end}3 2 0.25 0 0 9 9{end}".encode(encoding))
+    assert read_text(tmp_path / "detections.txt", 2).frame.tolist() == [0, 2]
+    line = '{"frame": 4, "time": 0.0, "detections": [{"class": "dög", "score": 1, "box": [0, 0, 1, 1]}]}'
+    (tmp_path / "detections.jsonl").write_bytes((line + end).encode(encoding))
+    assert [frame.frame for frame in read_jsonl(tmp_path / "detections.jsonl", NAMES)] == [4]
 
 
 def test_bytes_that_are_no_text_are_named(tmp_path):
     (tmp_path / "detections.txt").write_bytes(b"1 1 0.5 0 0 9 9\n\xff\xd8\xff\xe0\n")
     with pytest.raises(UserError, match="line 2"):
-        read_text(tmp_path / "detections.txt")
+        read_text(tmp_path / "detections.txt", 2)
 
 
 def test_jsonl_lines(tmp_path):
@@ -153,6 +177,7 @@ def one_detection(fields):
         (one_detection('"class": "cat", "score": 1, "box": [0, 0, 1]'), "reshape"),
         (one_detection('"class": "cat", "score": NaN, "box": [0, 0, 1, 1]'), "finite"),
         (one_detection('"class": "cat", "box": [0, 0, 1, 1]'), "there is no 'score'"),
+        (one_detection('"class": "cat", "score": 1, "box": [9, 0, 1, 1]'), "not in the order x1, y1, x2, y2"),
     ],
 )
 def test_malformed_jsonl_is_named(tmp_path, line, reason):
@@ -164,7 +189,7 @@ def test_malformed_jsonl_is_named(tmp_path, line, reason):
 
 
 def test_files_that_cannot_be_opened_are_named(tmp_path):
-    for read in (read_text, lambda path: list(read_jsonl(path, NAMES))):
+    for read in (lambda path: read_text(path, 2), lambda path: list(read_jsonl(path, NAMES))):
         with pytest.raises(UserError, match=r"absent\.x: No such file"):
             read(tmp_path / "absent.x")
     with pytest.raises(UserError, match=r"absent/d\.txt: No such file"):

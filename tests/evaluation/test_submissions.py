@@ -85,6 +85,48 @@ def test_json_lines_count_in_the_video_that_they_are_named_after(dataset, tmp_pa
         read_detections([nameless], dataset)
 
 
+def test_nothing_found_is_a_result(dataset, tmp_path):
+    """In one video, in all frames of a file, in all files."""
+    empty = FrameDetections(0, *detections.join([])[1:])
+    nothing = [
+        write_jsonl(tmp_path / "out/y/detections.jsonl", empty, empty._replace(frame=1)),
+        write_text(tmp_path / "nothing.txt"),
+        write_coco(tmp_path / "nothing.json"),
+        write_jsonl(tmp_path / "out/y.jsonl"),
+    ]
+    some = write_jsonl(tmp_path / "some/x/detections.jsonl", frame(1))
+    for file in nothing:
+        assert read_detections([some, file], dataset).frame.tolist() == [11]
+        assert read_detections([file], dataset).boxes.shape == (0, 4)
+    assert read_detections(nothing, dataset).frame.tolist() == []
+
+
+def test_hidden_files_and_our_results_are_no_detections(dataset, tmp_path):
+    write_text(tmp_path / "eval/detections.txt", frame(22))
+    write_text(tmp_path / "eval/._detections.txt", frame(21))
+    write_text(tmp_path / "eval/.trash/detections.txt", frame(20))
+    (tmp_path / "eval/metrics.json").write_text("{}")
+    (tmp_path / "eval/speed.json").write_text("{}")
+    assert read_detections([tmp_path / "eval"], dataset).frame.tolist() == [22]
+
+
+@pytest.mark.parametrize("where", ["metrics.json", "../config.json"])
+def test_classes_of_our_files_are_those_of_the_detector(dataset, tmp_path, where):
+    """Whose names stand beside the file, or in the config of its run."""
+    file = write_text(tmp_path / "run/eval/detections.txt", frame(10, kind=1), frame(11, kind=2))
+    whole = write_coco(tmp_path / "run/eval/results.json", (12, 2, [10, 20, 5, 6], 0.5))
+    names = {"class_names": ["bee", "ant"]}
+    (file.parent / where).write_text(json.dumps(names if where == "metrics.json" else {"data": names}))
+    assert read_detections([file], dataset).classes.tolist() == [2, 1]
+    assert read_detections([whole], dataset).classes.tolist() == [1]
+    names["class_names"] = ["bee", "cow", "ant"]
+    (file.parent / where).write_text(json.dumps(names if where == "metrics.json" else {"data": names}))
+    with pytest.raises(
+        UserError, match=r"detections\.txt: has detections of 'cow', no class of the data set"
+    ):
+        read_detections([file], dataset)
+
+
 def test_coco_results_count_as_the_list_or_in_a_video(dataset, tmp_path):
     whole = write_coco(tmp_path / "results.json", (23, 2, [10, 20, 5, 6], 0.5))
     found = read_detections([whole], dataset)
@@ -92,8 +134,10 @@ def test_coco_results_count_as_the_list_or_in_a_video(dataset, tmp_path):
     assert found.boxes.tolist() == [[10, 20, 14, 25]]  # inclusive corners
     own = write_coco(tmp_path / "y/coco.json", (1, 1, [10, 20, 5, 6], 0.5))
     assert read_detections([own], dataset).frame.tolist() == [21]
-    with pytest.raises(UserError, match="category_id 3"):
-        read_detections([write_coco(tmp_path / "z.json", (23, 3, [0, 0, 1, 1], 0.5))], dataset)
+    for number in (0, 3):
+        rows = (23, 1, [0, 0, 1, 1], 0.5), (23, number, [0, 0, 1, 1], 0.5)
+        with pytest.raises(UserError, match=f"z.json, result 2: category_id {number}"):
+            read_detections([write_coco(tmp_path / "z.json", *rows)], dataset)
 
 
 def test_coco_results_of_a_coco_data_set(tmp_path):
@@ -125,7 +169,7 @@ def test_frames_that_are_not_scored_are_counted(dataset, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         assert read_detections([file], dataset).frame.tolist() == [10]
     assert "a.txt: 2 detections are in frames that are not scored" in caplog.text
-    with pytest.raises(UserError, match=r"b\.txt: has detections in none of the 7 frames"):
+    with pytest.raises(UserError, match=r"b\.txt: is about none of the 7 frames"):
         read_detections([write_text(tmp_path / "b.txt", frame(500))], dataset)
 
 
@@ -142,6 +186,9 @@ def test_a_frame_in_two_files_is_a_mistake(dataset, tmp_path):
      '[{"image_id": 11.5, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 1}]',
      '[{"image_id": 11, "category_id": 1, "bbox": [1, 2, 3, NaN], "score": 1}]',
      '[{"image_id": 1e300, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 1}]',
+     '[{"image_id": 11, "category_id": 1, "bbox": [9, 9, -3, 4], "score": 1}]',
+     '[{"image_id": 11, "category_id": 1, "bbox": [1, 2, 3], "score": 1}, '
+     '{"image_id": 11, "category_id": 1, "bbox": [1, 2, 3, 4, 5], "score": 1}]',
      '[{"image_id": "a", "category_id": 1, "bbox": [1, 2, 3, 4], "score": 1}]'],
 )  # fmt: skip
 def test_what_is_no_coco_result_is_named(dataset, tmp_path, text):

@@ -1,0 +1,45 @@
+"""The files that an evaluation leaves in a folder: all of them belong to one evaluation."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from lsts_jax.errors import writing
+from lsts_jax.files import write_whole
+
+METRICS, DETECTIONS, COMPARISON = "metrics.json", "detections.txt", "comparison.json"
+SPEED, REPORT = "speed.json", "report.html"
+
+
+def remove_results(folder: Path) -> None:
+    """Removes what an earlier evaluation left, before the first file of a new one is written."""
+    for name in (METRICS, DETECTIONS, COMPARISON, SPEED, REPORT):
+        with writing(folder / name):
+            (folder / name).unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Writes a file of JSON, whole or not at all."""
+    with write_whole(path) as part:
+        part.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def class_names_of(detections: Path) -> tuple[str, ...] | None:
+    """The class names by which a file of detections numbers its classes.
+
+    They are in metrics.json beside the file, or in the config of the run whose eval/ the file is in. None
+    where neither tells.
+    """
+    for file, keys in (
+        (detections.parent / METRICS, ("class_names",)),
+        (detections.parent.parent / "config.json", ("data", "class_names")),
+    ):
+        try:
+            found: Any = json.loads(file.read_text(encoding="utf-8"))
+            for key in keys:
+                found = found[key]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            continue
+        if isinstance(found, list) and found:
+            return tuple(map(str, found))
+    return None

@@ -1,0 +1,36 @@
+"""Which video a file is about: the one that the file, or its folder, is named after."""
+
+from collections.abc import Sequence
+from itertools import takewhile
+from pathlib import Path, PurePosixPath
+
+from lsts_jax.errors import UserError
+
+
+def named_after(file: Path, names: Sequence[str]) -> int | None:
+    """The place in `names` of the video whose name the path of a file ends with, as out/day/clip.jsonl and
+    out/day/clip/detections.jsonl end with day/clip.
+
+    Of several names the one with the longest end in common, and a whole name rather than the end of another.
+    None if no name ends like the path. Raises `UserError` where that leaves several.
+    """
+    path = file.resolve()
+    ends = path.parent.parts, path.with_suffix("").parts
+    found: dict[tuple[int, bool], list[int]] = {}
+    for number, name in enumerate(names):
+        parts = PurePosixPath(name).parts
+        common = max(_common_end(parts, end) for end in ends)
+        found.setdefault((common, common == len(parts)), []).append(number)
+    best = max(found)
+    if best[0] == 0:
+        return None
+    if len(found[best]) > 1:
+        several = " or ".join(names[number] for number in found[best][:2])
+        raise UserError(f"{file}: of which video, {several}? Put it into a folder with the whole name of one")
+    return found[best][0]
+
+
+def _common_end(a: Sequence[str], b: Sequence[str]) -> int:
+    """How many parts two paths have in common at their ends."""
+    same = (x == y for x, y in zip(reversed(a), reversed(b), strict=False))
+    return sum(1 for _ in takewhile(bool, same))
