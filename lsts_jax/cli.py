@@ -32,7 +32,7 @@ import tyro
 
 from lsts_jax.config import Config
 from lsts_jax.config_checks import validate
-from lsts_jax.config_io import check_fields
+from lsts_jax.config_io import check_fields, load_saved_config
 from lsts_jax.errors import Stopped, UserError
 
 T = TypeVar("T")
@@ -84,12 +84,17 @@ def _hush_orbax() -> None:
     warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
 
 
-def parse(options: type[T], arguments: Sequence[str]) -> T:
+def parse(options: type[T], arguments: Sequence[str], *, run_option: str = "") -> T:
     """Reads a script's arguments into its dataclass.
 
     Where that has a field `config`, `--config PATH` names the experiment, and `--config.model.lsts.window 8`
     sets a field of it. Every option takes a value, bools included (`--config.data.flip False`). `--help`
     prints all of them, with the values of the experiment if one is named, and exits.
+
+    Args:
+      run_option: the option that names the folder of a run, such as "--workdir". Without `--config` the
+        experiment is then the run's own.
+
     Raises `UserError` naming the option and what it takes.
     """
     # not by its constructor, which may check types
@@ -100,15 +105,24 @@ def parse(options: type[T], arguments: Sequence[str]) -> T:
     description = options.__doc__ or ""
     if any(field.name == "config" for field in fields(options)):
         path, arguments = _take_config_path(arguments)
-        description += (
-            "\n\n--config PATH names the experiment, a file of configs/; the options below override it."
-        )
+        run = _value_of(run_option, arguments) if run_option else None
+        description += "\n\n--config PATH names the experiment, a file of configs/"
+        description += f", by default that of {run_option}" if run_option else ""
+        description += "; the options below override it."
         if path is not None:
-            object.__setattr__(default, "config", load_config(path))
-        elif {"-h", "--help"} & set(arguments):
-            object.__setattr__(default, "config", Config())
+            config = load_config(path)
+        elif run and os.path.isfile(Path(run) / "config.json"):
+            config = load_saved_config(Path(run) / "config.json")
+        elif {"-h", "--help"} & set(arguments) or (run_option and not run):  # which is then what is missing
+            config = Config()
+        elif run:
+            raise UserError(
+                f"{run}: no config.json there; name the folder of a run, or give --config PATH, such as "
+                f"{_experiments()}"
+            )
         else:
             raise UserError(f"--config is missing: give --config PATH, such as {_experiments()}")
+        object.__setattr__(default, "config", config)
     problem = io.StringIO()
     try:
         with contextlib.redirect_stderr(problem):
@@ -239,6 +253,17 @@ def _take_config_path(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
         if not path or path.startswith("-"):
             raise UserError(f"--config needs a file: --config PATH, such as {_experiments()}")
     return path, rest
+
+
+def _value_of(option: str, arguments: Sequence[str]) -> str | None:
+    """The last value that the arguments give to an option."""
+    value = None
+    for argument, after in zip(arguments, [*arguments[1:], ""], strict=True):
+        if argument == option:
+            value = after
+        elif argument.startswith(f"{option}="):
+            value = argument.removeprefix(f"{option}=")
+    return value
 
 
 def _experiments(near: Path | None = None) -> str:

@@ -1,10 +1,8 @@
 """Evaluation of a data set: every listed frame, the official metric, the files that record both."""
 
-import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,9 +17,10 @@ from lsts_jax.data.transforms import Size, canvas_of
 from lsts_jax.errors import UserError
 from lsts_jax.evaluation.detections import FrameDetections, join, write_text
 from lsts_jax.evaluation.matching import DetectionArrays
+from lsts_jax.evaluation.results import DETECTIONS, METRICS, remove_results, write_json
 from lsts_jax.evaluation.scoring import Truth, read_truth, score_all
 from lsts_jax.evaluation.seq_nms import seq_nms
-from lsts_jax.evaluation.store import VideoStore
+from lsts_jax.evaluation.store import VideoStore, store_key
 from lsts_jax.files import write_whole
 from lsts_jax.models.detector import Detector
 from lsts_jax.parallel import is_first, own_share, wait_for_all
@@ -43,16 +42,18 @@ def evaluate(
     folder: Path,
     *,
     step: int | None = None,
+    checkpoint: str | None = None,
     motion_file: Path | None = None,
 ) -> Evaluated:
     """Detect on all samples of a data set and score them.
 
     Args:
       dataset: the frames of a video that its lists name are taken in order as one video.
-      folder: metrics.json and detections.txt are written there. Several processes share the videos, and the
-        folder, in which each leaves the detections of its own; the first writes.
-      step: of the checkpoint. With it, an evaluation that was killed is continued: finished videos of the
-        same step and config are not detected again.
+      folder: metrics.json and detections.txt are written there, and the other results of an earlier
+        evaluation are removed. Several processes share the videos, and the folder, in which each leaves the
+        detections of its own; the first writes. An evaluation that was killed is continued: videos that were
+        finished with the same weights, config and lists are not detected again.
+      step, checkpoint: of the variables, for metrics.json.
       motion_file: see `read_truth`.
 
     Returns:
@@ -64,9 +65,9 @@ def evaluate(
     truth = read_truth(dataset, motion_file)
     if config.evaluation.seq_nms:  # which suppresses by itself
         detector = detector.clone(detection_nms_threshold=1.0)
-    started = time.time() if step is None else None  # unlike any other
-    key = {"step": step, "started": started, "config": asdict(config)}
-    store = VideoStore(folder / "videos", json.loads(json.dumps(key)), opens=is_first())
+    opens = is_first()
+    key = store_key(variables, config, dataset) if opens else {}
+    store = VideoStore(folder / "videos", key, opens=opens)
     wait_for_all("the store is open")
     frames, seconds = _detect_missing(detector, variables, config, dataset, store)
     wait_for_all("all videos are in the store")
@@ -74,6 +75,9 @@ def evaluate(
     found = DetectionArrays(*map(np.concatenate, zip(*videos, strict=True)))
     found = refine(found, truth, config, len(dataset.class_names))
     metrics = score_all(truth, found, dataset.class_names) | {
+        "step": step,
+        "checkpoint": checkpoint,
+        "class_names": list(dataset.class_names),
         "frames": len(set(dataset.samples)),
         "measured_frames": frames,
         "seconds": seconds,
@@ -81,10 +85,10 @@ def evaluate(
     }
     wait_for_all("the store was read")
     if is_first():
-        with write_whole(folder / "detections.txt") as part:
+        remove_results(folder)
+        with write_whole(folder / DETECTIONS) as part:
             write_text(part, found)
-        with write_whole(folder / "metrics.json") as part:
-            part.write_text(json.dumps(metrics, indent=2) + "\n")
+        write_json(folder / METRICS, metrics)
         store.remove()
     return Evaluated(metrics, truth, found)
 

@@ -1,19 +1,48 @@
 """Detections of finished videos on disk: an evaluation that was killed goes on with the next video."""
 
+import hashlib
 import json
 import shutil
+from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 
+import jax
 import numpy as np
 
+from lsts_jax.config import Config
+from lsts_jax.data.dataset import VideoDataset
 from lsts_jax.evaluation.matching import DetectionArrays
 from lsts_jax.files import write_whole
 
 KEY = "key.json"
 
 
+def store_key(variables: dict, config: Config, dataset: VideoDataset) -> dict:
+    """Everything that detections depend on: the weights themselves, the config, and the videos with the
+    names, times and ids of their frames."""
+    leaves = jax.tree_util.tree_leaves_with_path(variables)
+    weights = (part for path, leaf in leaves for part in (repr(path), str(leaf.dtype), np.asarray(leaf)))
+    names = [video.name for video in dataset.videos]
+    frames = (
+        repr((names[video], video, t, dataset.frame_name(video, t), dataset.global_id(video, t)))
+        for video, t in dataset.samples
+    )
+    key = {"weights": _digest(weights), "frames": _digest(frames), "config": asdict(config)}
+    return json.loads(json.dumps(key))  # as it is read again: lists instead of tuples
+
+
+def _digest(parts: Iterable[str | np.ndarray]) -> str:
+    found = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part.tobytes()
+        found.update(len(data).to_bytes(8, "big"))
+        found.update(data)
+    return found.hexdigest()
+
+
 class VideoStore:
-    """A folder with a file a video; those of another key (checkpoint, config) are removed.
+    """A folder with a file a video; those of another key (see `store_key`) are removed.
 
     Of several processes that share it, one opens it before the others use it.
     """

@@ -3,11 +3,14 @@
 import importlib.util
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from lsts_jax.cli import load_config
+from lsts_jax.config_io import save_config
 from lsts_jax.errors import UserError
 from lsts_jax.evaluation.detections import FrameDetections, join, jsonl_writer, write_text
 from tests.data.trees import write_list, write_xml
@@ -126,3 +129,88 @@ def test_two_sets_are_compared(run, arguments, tmp_path, capsys):
 def test_one_of_both(run, arguments, tmp_path):
     with pytest.raises(UserError, match="give one of them"):
         run([*arguments, "--detections", "a.txt", "--compare", "a.txt", "b.txt"])
+
+
+def edited(arguments, **values):
+    """The command with other values of options; None leaves an option out."""
+    done, rest = [], list(arguments)
+    while rest:
+        option = rest.pop(0)
+        given = [rest.pop(0)]
+        while rest and not rest[0].startswith("--"):
+            given.append(rest.pop(0))
+        key = option.removeprefix("--").split(".")[-1]
+        given = values.pop(key, given)
+        done += [] if given is None else [option, *map(str, given)]
+    return done
+
+
+@pytest.fixture
+def trained(run, arguments, tmp_path):
+    """A folder with the config of a run, whose data the arguments name."""
+    config = load_config(ROOT / "configs/tiny.py")
+    data = replace(config.data, root=str(tmp_path / "data"), class_names=NAMES)
+    (tmp_path / "run").mkdir()
+    save_config(replace(config, data=data), tmp_path / "run/config.json")
+    return tmp_path / "run"
+
+
+def test_a_run_is_evaluated_by_its_own_config(run, trained, tmp_path):
+    write_text(tmp_path / "theirs.txt", join(all_frames(score=0.6)))
+    command = ["--workdir", str(trained), "--detections", str(tmp_path / "theirs.txt"), "--report", "False"]
+    run(command)
+    assert read(trained / "scored/metrics.json")["mAP"] == 1.0
+    run([*command, "--config.evaluation.score_thresholds", "0.7"])
+    assert read(trained / "scored/metrics.json")["mAP"] == 0.0
+    with pytest.raises(UserError, match=r"data: no config\.json there; .* or give --config PATH"):
+        run([*command, "--workdir", str(tmp_path / "data")])
+    with pytest.raises(UserError, match="--workdir"):
+        run(command[2:])
+
+
+def test_a_detector_is_not_scored_by_the_names_of_another_order(run, arguments, trained):
+    (trained / "checkpoints/1").mkdir(parents=True)
+    for names in (NAMES[::-1], ("disc", "moon")):
+        with pytest.raises(UserError, match="run was trained on disc star, in this order"):
+            run(edited(arguments, workdir=[trained], class_names=names))
+
+
+def test_results_go_where_output_says(run, arguments, tmp_path):
+    write_text(tmp_path / "theirs.txt", join(all_frames()))
+    command = [*edited(arguments, workdir=[tmp_path / "data"]), "--output", str(tmp_path / "out")]
+    run([*command, "--detections", str(tmp_path / "theirs.txt"), "--report", "False"])
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"metrics.json"}
+    assert {path.name for path in (tmp_path / "data").iterdir()} == {"Annotations", "ImageSets"}
+    (tmp_path / "file").write_text("no folder")
+    command = edited(command, output=[tmp_path / "file"])
+    with pytest.raises(UserError, match="file: File exists; name another folder, --output FOLDER"):
+        run([*command, "--detections", str(tmp_path / "theirs.txt")])
+
+
+def test_nothing_found_is_scored_and_compared(run, arguments, tmp_path):
+    write_text(tmp_path / "a.txt", join(all_frames()))
+    write_text(tmp_path / "b.txt", join([]))
+    for video in LENGTHS:
+        (tmp_path / "none" / video).mkdir(parents=True)
+        with jsonl_writer(tmp_path / "none" / video / "detections.jsonl", NAMES) as write:
+            write(FrameDetections(0, *join([])[1:]))
+    run([*arguments, "--detections", str(tmp_path / "none")])
+    metrics = read(tmp_path / "work/scored/metrics.json")
+    assert (metrics["mAP"], metrics["detections"]) == (0.0, 0)
+    assert metrics["AP"] == {"disc": 0.0, "star": 0.0} and metrics["COCO"]["AP"] == 0.0
+    for a, b, values in (("a.txt", "b.txt", (1, 0)), ("none", "a.txt", (0, 1)), ("none", "b.txt", (0, 0))):
+        run([*arguments, "--compare", str(tmp_path / a), str(tmp_path / b)])
+        found = read(tmp_path / "work/compared/comparison.json")["mAP"]
+        assert (found["a"], found["b"]) == values
+        assert (tmp_path / "work/compared/report.html").exists()
+    run([*arguments, "--config.evaluation.seq_nms", "True", "--detections", str(tmp_path / "b.txt")])
+    assert read(tmp_path / "work/scored/metrics.json")["mAP"] == 0.0
+
+
+def test_an_old_report_does_not_stand_beside_new_scores(run, arguments, tmp_path):
+    write_text(tmp_path / "a.txt", join(all_frames()))
+    command = [*arguments, "--detections", str(tmp_path / "a.txt")]
+    run(command)
+    assert (tmp_path / "work/scored/report.html").exists()
+    run([*command, "--report", "False"])
+    assert {path.name for path in (tmp_path / "work/scored").iterdir()} == {"metrics.json"}

@@ -33,6 +33,7 @@ class Memory:
     """Videos of noise in memory; each frame holds a disc that moves a pixel a frame."""
 
     class_names = NAMES
+    counts = None
 
     def __init__(self, videos=3, size=CANVAS, broken=()):
         self.videos = [Video(f"val/{i}", LENGTH) for i in range(videos)]
@@ -153,6 +154,7 @@ def test_detections_alone_open_no_picture(tmp_path):
     truth = read_truth(dataset)
     run = run_of("one", found_by(dataset, 0)._replace(scores=np.full(63, 0.25, np.float32)), truth)
     run.metrics["mAP by weather"] = {"fog": 0.125}
+    run.metrics["fps"] = None  # an evaluation whose videos an earlier one had finished
     write_report(tmp_path / "r.html", title="t", dataset=dataset, truth=truth, run=run, pictures=False)
     page = Page(tmp_path / "r.html")
     assert not page.images() and "without opening any" in page.text

@@ -2,15 +2,18 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
 from lsts_jax.config import EvaluationConfig
 from lsts_jax.data.open import open_dataset
 from lsts_jax.evaluation import runner
-from lsts_jax.evaluation.detections import read_text
+from lsts_jax.evaluation.detections import join, read_text
 from lsts_jax.evaluation.runner import evaluate
+from lsts_jax.evaluation.store import store_key
 from tests.data.trees import picture, write_list, write_picture, write_xml
 from tests.tiny import tiny_config, tiny_detector
 
@@ -56,7 +59,7 @@ def test_what_is_written(whole):
     assert json.loads((folder / "metrics.json").read_text()) == metrics
     assert (metrics["frames"], metrics["measured_frames"]) == (13, 13)
     assert metrics["fps"] == pytest.approx(13 / metrics["seconds"])
-    found = read_text(folder / "detections.txt")
+    found = read_text(folder / "detections.txt", 3)
     assert set(found.frame) == set(range(13))
     assert {path.name for path in folder.iterdir()} == {"metrics.json", "detections.txt"}
 
@@ -66,11 +69,11 @@ def test_lockstep_changes_nothing(setting, whole, tmp_path):
     config = replace(config, evaluation=EvaluationConfig(videos_per_batch=2, frames_per_batch=2))
     metrics = evaluate(detector, variables, config, dataset, tmp_path).metrics
     assert metrics["mAP"] == pytest.approx(whole[1]["mAP"], abs=1e-6)
-    equal(read_text(tmp_path / "detections.txt"), read_text(whole[0] / "detections.txt"))
+    equal(read_text(tmp_path / "detections.txt", 3), read_text(whole[0] / "detections.txt", 3))
 
 
 def test_a_killed_evaluation_goes_on_with_the_next_video(setting, whole, tmp_path, monkeypatch):
-    """Killed in the upright video, the last: the others are not detected again; of another step all are."""
+    """Killed in the upright video, the last: others are not detected again, but with other weights."""
     read, asked = runner.read_frame, []
 
     def dies(dataset, video, t, config):
@@ -89,10 +92,41 @@ def test_a_killed_evaluation_goes_on_with_the_next_video(setting, whole, tmp_pat
     assert {video for video, _ in asked} == {1}
     assert (metrics["frames"], metrics["measured_frames"]) == (13, 7)
     assert metrics["mAP"] == pytest.approx(whole[1]["mAP"], abs=1e-9)
-    equal(read_text(tmp_path / "detections.txt"), read_text(whole[0] / "detections.txt"))
+    equal(read_text(tmp_path / "detections.txt", 3), read_text(whole[0] / "detections.txt", 3))
 
     monkeypatch.setattr(runner, "read_frame", dies)
     with pytest.raises(KeyboardInterrupt):
         evaluate(*setting, tmp_path, step=5)
     monkeypatch.setattr(runner, "read_frame", read)
-    assert evaluate(*setting, tmp_path, step=6).metrics["measured_frames"] == 13
+    detector, variables, config, dataset = setting
+    retrained = jax.tree.map(lambda x: x + 0.01, variables)
+    assert evaluate(detector, retrained, config, dataset, tmp_path, step=5).metrics["measured_frames"] == 13
+
+
+def test_stored_videos_are_those_of_the_weights_and_the_frames(setting):
+    _, variables, config, dataset = setting
+    key = store_key(variables, config, dataset)
+    assert store_key(variables, config, dataset) == key
+    retrained = jax.tree_util.tree_map_with_path(
+        lambda path, x: x + 1e-3 if "offsets" in str(path) else x, variables
+    )
+    assert store_key(retrained, config, dataset) != key
+    for line in ("val/1 5 0 4", "val/1 5 0 3", "val/0 5 0 4"):  # another video, fewer frames, another id
+        write_list(Path(config.data.root), "VID_edited", line, "val/2 12 0 2")
+        keys = [store_key(variables, config, open_dataset(config.data, ("VID_edited",)))]
+        assert key not in keys
+        key = keys[0]
+
+
+def test_results_of_an_earlier_evaluation_do_not_stand_beside_new_ones(setting, tmp_path, monkeypatch):
+    detector, variables, config, dataset = setting
+    monkeypatch.setattr(runner, "_detect_missing", lambda *args: (0, 0.0))
+    monkeypatch.setattr(runner.VideoStore, "read", lambda *args: join([]))
+    for name in ("report.html", "speed.json", "detections.txt", "notes.txt"):
+        (tmp_path / name).write_text("old")
+    metrics = evaluate(detector, variables, config, dataset, tmp_path, step=7, checkpoint="best").metrics
+    assert {path.name for path in tmp_path.iterdir()} == {"notes.txt", "metrics.json", "detections.txt"}
+    assert (tmp_path / "detections.txt").read_text() == ""
+    assert (metrics["step"], metrics["checkpoint"], metrics["fps"]) == (7, "best", None)
+    assert metrics["class_names"] == list(dataset.class_names) and metrics["mAP"] == 0
+    assert json.loads((tmp_path / "metrics.json").read_text()) == metrics

@@ -25,6 +25,7 @@ from lsts_jax.evaluation.report.numbers import (
 )
 from lsts_jax.evaluation.report.pictures import strips_of
 from lsts_jax.evaluation.scoring import Truth
+from lsts_jax.files import write_whole
 
 __all__ = ["Run", "write_report"]
 
@@ -96,10 +97,8 @@ def write_report(
             explained=EXPLAINED,
         )
         bar.update()
-    try:
-        Path(path).write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from error
+    with write_whole(path) as part:
+        part.write_text(page, encoding="utf-8")
 
 
 def _template():

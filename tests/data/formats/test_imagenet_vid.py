@@ -13,7 +13,7 @@ from lsts_jax.data.formats.imagenet_lists import ListedFrame, read_list
 from lsts_jax.data.formats.imagenet_xml import WNIDS, parse_annotation, read_annotation
 from lsts_jax.data.open import open_dataset
 from lsts_jax.errors import UserError
-from tests.data.trees import frame_of, picture, write_imagenet, write_list, write_turned_photo, write_xml
+from tests.data.trees import frame_of, write_imagenet, write_list, write_xml
 
 IDS = {"dog": 1, "n02084071": 1, "disc": 2}
 
@@ -240,11 +240,3 @@ def test_entities_are_refused(tmp_path, encoding):
     (tmp_path / "a.xml").write_bytes(bomb.encode(encoding))
     with pytest.raises(UserError, match=r"a\.xml: declares a document type"):
         read_annotation(tmp_path / "a.xml", IDS)
-
-
-def test_photos_are_read_as_they_are_stored(tmp_path):
-    """The boxes of ILSVRC are those of the stored pixels."""
-    root = write_imagenet(tmp_path)
-    write_turned_photo(root / "Data/DET/train/s1.JPEG", picture(9))
-    dataset = open_dataset(DataConfig(root=str(root)), ("DET_train_30classes",))
-    assert dataset.frame(0, 0).shape == (48, 64, 3)
