@@ -108,9 +108,14 @@ def list_tree(path: Path) -> Tree:
 
 
 def _walk(folder: Path) -> Iterator[str]:
-    """Files below a folder, links followed, each folder once."""
+    """Files below a folder, links followed, each folder once. Raises `UserError` for one that cannot be
+    read."""
+
+    def refuse(error: OSError) -> None:
+        raise UserError(f"{error.filename}: {error.strerror}; make it readable") from error
+
     seen = set()
-    for place, folders, files in os.walk(folder, followlinks=True):
+    for place, folders, files in os.walk(folder, followlinks=True, onerror=refuse):
         real = os.path.realpath(place)
         if real in seen:
             folders.clear()

@@ -1,9 +1,11 @@
 """python -m lsts_jax.data.convert: recognising formats, where the result may lie, what is not overwritten."""
 
+import errno
 import json
 import os
 import shutil
 
+import numpy as np
 import pytest
 
 from lsts_jax.data.convert import __main__ as command
@@ -12,6 +14,7 @@ from lsts_jax.errors import UserError
 from tests.data.convert.test_formats import config_of, seen
 from tests.data.convert.trees import TREES, Seen, pictures, text
 from tests.data.trees import write_coco, write_imagenet, write_sequence
+from tests.data.video.test_pictures import encode, with_orientation
 
 
 def convert(source, out, *options):
@@ -190,6 +193,33 @@ def test_links_are_followed_once(tmp_path):
     (folder / "images/train/again").symlink_to(folder)
     convert(folder, folder / "train.json")
     assert len(seen(config_of(folder))) == 2
+
+
+def test_a_folder_that_cannot_be_read_is_told(tmp_path, monkeypatch):
+    TREES["kitti"](tmp_path)
+    closed = tmp_path / "training/image_02/0000"
+    real = os.scandir
+
+    def scandir(path):
+        if str(path) == str(closed):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(UserError, match=r"image_02/0000: Permission denied; make it readable"):
+        convert(tmp_path, tmp_path / "train.json")
+
+
+def test_boxes_are_those_of_the_upright_picture(tmp_path):
+    """A phone's picture, which is stored lying: people annotate what they see."""
+    lying = np.zeros((40, 80, 3), np.uint8)
+    (tmp_path / "a.png").write_bytes(with_orientation(encode(lying, ".png"), 6))
+    text(tmp_path / "a.txt", "0 0.5 0.5 0.5 0.25")
+    text(tmp_path / "classes.txt", "thing")
+    convert(tmp_path, tmp_path / "train.json")
+    assert seen(config_of(tmp_path)) == {"a": [[Seen("thing", (10, 30, 29, 49), -1)]]}
+    content = json.loads((tmp_path / "train.json").read_text())
+    assert (content["images"][0]["height"], content["images"][0]["width"]) == (80, 40)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names are Unicode there")
