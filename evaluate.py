@@ -94,11 +94,11 @@ def evaluate_checkpoint(options: Options, config: Config, folder: Path) -> None:
     if wants_report(options):
         from lsts_jax.evaluation.inside import look_inside
         from lsts_jax.evaluation.report import Run, write_report
-        from lsts_jax.training.state import initial_offsets_of
+        from lsts_jax.training.state import initial_parameter
 
         learned = None
-        if config.model.temporal == "lsts":
-            initial = initial_offsets_of(detector, config)
+        if "offsets" in variables["params"]:
+            initial = initial_parameter(detector, config, "offsets")
             learned = look_inside(detector, variables, config, dataset, evaluated.truth, initial)
         write_report(
             folder / REPORT,

@@ -42,11 +42,14 @@ def train_in(workdir: Path, config: Config) -> None:
     """Train in a folder that this process, or the first of several, holds."""
     from lsts_jax.data.loader import TripletLoader
     from lsts_jax.data.open import open_dataset, require_objects
+    from lsts_jax.data.triplets import key_ranges
     from lsts_jax.evaluation.runner import evaluate
+    from lsts_jax.models.temporal import build_temporal
     from lsts_jax.parallel import is_first, own_rows
     from lsts_jax.training.interruption import only_process
     from lsts_jax.training.loop import train
 
+    temporal = build_temporal(config.model)
     training = open_dataset(config.data, config.data.train_lists)
     config = replace(config, data=replace(config.data, class_names=training.class_names))
     validation = open_dataset(config.data, config.data.val_lists)
@@ -56,6 +59,9 @@ def train_in(workdir: Path, config: Config) -> None:
         config.data,
         batch_size=config.train.batch_size,
         seed=config.seed,
+        ranges=key_ranges(config.model.schedule, config.model.keyframe_interval)
+        if temporal.trained_keyframes
+        else None,
         rows=own_rows(config.train.batch_size),
     )
 

@@ -40,9 +40,8 @@ def features(detector: Any, variables: dict, frame: Any) -> tuple:
     """Memories after two keyframes, and what a frame after them is detected on."""
     first, _ = start(detector, variables, frame)
     second, _ = on_keyframe(detector, variables, first, frame)
-    call = partial(detector.apply, variables)
-    low = call(frame, method="low")
-    return first, second, call(second.feature, low, frame.size, method="enhance").feature
+    bound = detector.bind(variables)
+    return first, second, bound.on_frame(second, bound.other(frame)).feature
 
 
 def cases() -> dict[str, tuple[Callable, tuple, float]]:

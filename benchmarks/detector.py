@@ -29,10 +29,9 @@ from benchmarks.common import (
 )
 from lsts_jax.config import Config
 from lsts_jax.models.detector import Detector, build_detector
-from lsts_jax.models.resnet import STRIDE
 from lsts_jax.ops.canvas import size_at_stride
 from lsts_jax.streaming import VideoDetector
-from lsts_jax.structs import Frame, Memory
+from lsts_jax.structs import STRIDE, Frame, Memory
 from lsts_jax.training.state import init_variables
 from lsts_jax.video import detect_video, empty_memory, events, keyframe_of
 
@@ -134,22 +133,27 @@ def measure_parts(detector: Detector, variables: dict, config: Config, seconds: 
     """Seconds of each part on one frame."""
     frame = jax.tree.map(jnp.asarray, random_frames(config))
     cells = size_at_stride(frame.size, STRIDE)
-    call = partial(detector.apply, variables)
 
-    def propose(feature):
-        return call(*call(feature, frame.size, method="score_anchors"), feature, frame.size, method="propose")
+    def part(function):
+        """A call of a part of the detector, of which `function` takes the method and the inputs."""
+        return lambda *inputs: function(detector.bind(variables), *inputs)
+
+    def propose(bound, feature):
+        return bound.rpn.propose(*bound.rpn(feature, frame.size), feature.shape[:2], frame.size)
+
+    def sample(bound, source, target):
+        temporal = bound.temporal
+        return temporal.dfa.lsts(source, target, temporal.sampling_offsets(), cells).feature
 
     functions = {
-        "low level": lambda frame: call(frame, method="low"),
-        "high level": lambda low: call(low, frame.size, method="high"),
-        "low2high": lambda low: call(low, cells, method=lambda m, *x: m.dfa.low2high(*x)),
-        "LSTS": lambda source, target: call(
-            source, target, method=lambda m, *x: m.dfa.lsts(*x, m.sampling_offsets(), cells).feature
-        ),
-        "quality": lambda *pair: call(*pair, cells, method=lambda m, *x: m.dfa.quality(*x)),
-        "RPN + proposals": propose,
-        "R-FCN": lambda feature, rois: call(feature, rois, frame.size, method="classify"),
-        "all of detection": lambda feature: call(feature, frame, method="detect"),
+        "low level": part(lambda bound, frame: bound.backbone.low(frame)),
+        "high level": part(lambda bound, low: bound.backbone.high(low, frame.size)),
+        "low2high": part(lambda bound, low: bound.temporal.dfa.low2high(low, cells)),
+        "LSTS": part(sample),
+        "quality": part(lambda bound, *pair: bound.temporal.dfa.quality(*pair, cells)),
+        "RPN + proposals": part(propose),
+        "R-FCN": part(lambda bound, feature, rois: bound.rfcn(feature, rois, frame.size)),
+        "all of detection": part(lambda bound, feature: bound.detect(feature, frame)),
     }
     programs, arguments = {}, {}
 

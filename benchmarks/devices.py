@@ -62,7 +62,7 @@ def main() -> None:
     os.environ["XLA_FLAGS"] = f"{flags} --xla_force_host_platform_device_count={max(options.widths)}"
     config = model_config(options)
     detector = build_detector(config.model, len(config.data.class_names))
-    optimizer = build_optimizer(config.optimizer, 1000)
+    optimizer = build_optimizer(config.optimizer, 1000, detector.temporal)
 
     def start():
         return init_state(detector, optimizer, init_variables(detector, config), config.seed)

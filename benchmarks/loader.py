@@ -26,6 +26,7 @@ from lsts_jax.data.dataset import VideoDataset
 from lsts_jax.data.loader import TripletLoader
 from lsts_jax.data.open import open_dataset
 from lsts_jax.data.transforms import resized
+from lsts_jax.data.triplets import key_ranges
 
 SIZE = (720, 1280)
 FRAMES = 40
@@ -100,16 +101,20 @@ def measure(
     config = replace(config, root=str(root), workers=workers)
     folder = open_dataset(config, config.train_lists)
     recorder = Recorder(folder)
-    plan = TripletLoader(recorder, config, batch_size=batch, seed=0)
+    plan = TripletLoader(recorder, config, batch_size=batch, seed=0, ranges=key_ranges("offline", 10))
     reads = []
     for step in range(steps):
         plan.make_batch(step)
         reads.append(recorder.files)
         recorder.files = []
-    loaders = {"folder": TripletLoader(folder, config, batch_size=batch, seed=0)}
+    loaders = {
+        "folder": TripletLoader(folder, config, batch_size=batch, seed=0, ranges=key_ranges("offline", 10))
+    }
     if tfds:
         prepared = open_dataset(replace(config, root=str(tfds), format="tfds"), config.train_lists)
-        loaders["tfds"] = TripletLoader(prepared, config, batch_size=batch, seed=0)
+        loaders["tfds"] = TripletLoader(
+            prepared, config, batch_size=batch, seed=0, ranges=key_ranges("offline", 10)
+        )
     rates = {name: [] for name in ("bare", *loaders)}
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         files = [file for step in reads for file in step]

@@ -26,7 +26,7 @@ from benchmarks.common import (
     temp_bytes,
     write_json,
 )
-from lsts_jax.models.lsts import initial_offsets
+from lsts_jax.models.temporal.lsts.sampling import initial_offsets
 from lsts_jax.ops.affinity import aggregate, smallest_window
 
 SIZES = ((38, 63), (12, 20))
@@ -51,7 +51,15 @@ def jax_form(implementation: str, window: int) -> Callable[..., jax.Array]:
     """The aggregated feature of a batch."""
 
     def feature(query, keys, values, offsets):
-        return aggregate(query, keys, values, offsets, implementation=implementation, window=window).feature
+        return aggregate(
+            query,
+            keys,
+            values,
+            offsets,
+            implementation=implementation,
+            window=window,
+            normalization="softmax",
+        ).feature
 
     return jax.vmap(feature, (0, 0, 0, None))
 

@@ -94,11 +94,18 @@ def soak_train(options: argparse.Namespace, folder: Path) -> dict:
     from lsts_jax.cli import load_config
     from lsts_jax.data.loader import TripletLoader
     from lsts_jax.data.open import open_dataset
+    from lsts_jax.data.triplets import key_ranges
 
     config, workdir = load_config(CONFIG), folder / "run"
     config = replace(config, data=replace(config.data, root=str(_synthvid(folder))))
     dataset = open_dataset(config.data, config.data.train_lists)
-    loader = TripletLoader(dataset, config.data, batch_size=config.train.batch_size, seed=config.seed)
+    loader = TripletLoader(
+        dataset,
+        config.data,
+        batch_size=config.train.batch_size,
+        seed=config.seed,
+        ranges=key_ranges(config.model.schedule, config.model.keyframe_interval),
+    )
     epochs = options.steps / loader.steps_per_epoch
 
     def step() -> int:
@@ -148,7 +155,7 @@ def _untrained(folder: Path) -> Path:
     workdir.mkdir()
     save_config(config, workdir / "config.json")
     detector = build_detector(config.model, len(config.data.class_names))
-    optimizer = build_optimizer(config.optimizer, 10)
+    optimizer = build_optimizer(config.optimizer, 10, detector.temporal)
     with Checkpoints(workdir) as checkpoints:
         checkpoints.save(init_state(detector, optimizer, init_variables(detector, config), config.seed))
     return workdir

@@ -74,7 +74,7 @@ def random_triplets(config: Config, batch: int, objects: int = 4) -> Triplet:
 def step_of(config: Config):
     """The step, and the state that it starts from."""
     detector = build_detector(config.model, len(config.data.class_names))
-    optimizer = build_optimizer(config.optimizer, 1000)
+    optimizer = build_optimizer(config.optimizer, 1000, detector.temporal)
     state = init_state(detector, optimizer, init_variables(detector, config), config.seed)
     return partial(train_step, detector, optimizer, config), state
 

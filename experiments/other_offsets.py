@@ -40,7 +40,7 @@ def run(arguments: Sequence[str]) -> None:
     from lsts_jax.data.open import open_dataset
     from lsts_jax.evaluation.runner import evaluate
     from lsts_jax.training.checkpoints import load_detector
-    from lsts_jax.training.state import initial_offsets_of
+    from lsts_jax.training.state import initial_parameter
 
     suite, device = find_suite(options.suite), machine()
     results = cli.make_folder(options.results or RESULTS / options.suite / OWN)
@@ -55,7 +55,7 @@ def run(arguments: Sequence[str]) -> None:
         detector, variables, _ = load_detector(config, folder)
         learned = variables["params"]["offsets"]
         for name, offsets in {
-            INITIAL: initial_offsets_of(detector, config),
+            INITIAL: initial_parameter(detector, config, "offsets"),
             CENTRE: jnp.zeros_like(learned),
         }.items():
             file = results / f"{name}-seed{seed}.json"

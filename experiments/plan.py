@@ -95,7 +95,8 @@ def unfinished(planned: Sequence[Run], workdir: Path, results: Path) -> list[Run
 
 
 def check_overrides(file: Path, run: Run) -> None:
-    found, expected = json.loads(file.read_text())["overrides"], json.loads(json.dumps(dict(run.overrides)))
+    found = rename_moved(json.loads(file.read_text())["overrides"])
+    expected = json.loads(json.dumps(dict(run.overrides)))
     differing = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
     if differing:
         raise UserError(

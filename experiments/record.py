@@ -40,7 +40,7 @@ def inside(folder: Path) -> dict:
 
     from lsts_jax.models.detector import build_detector
     from lsts_jax.training.checkpoints import LATEST, load_detector
-    from lsts_jax.training.state import init_variables, initial_offsets_of
+    from lsts_jax.training.state import init_variables, initial_parameter
 
     # the accelerator belongs to the processes that train
     jax.config.update("jax_platforms", "cpu")
@@ -50,7 +50,7 @@ def inside(folder: Path) -> dict:
     found = {"parameters": sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))}
     if "offsets" in params:
         steps = sorted(int(path.name) for path in (folder / LATEST).iterdir() if path.name.isdecimal())
-        offsets = {0: initial_offsets_of(detector, config)} | {
+        offsets = {0: initial_parameter(detector, config, "offsets")} | {
             step: load_detector(config, folder, str(step))[1]["params"]["offsets"] for step in steps
         }
         found["offsets"] = [

@@ -93,7 +93,7 @@ _OFFSETS = (
     Experiment(
         "fast_offsets",
         "uniform offsets, learned 4 times as fast",
-        _lsts(offsets="uniform", num_offsets=25) | {"optimizer.offset_rate": 10.0},
+        _lsts(offsets="uniform", num_offsets=25) | {"model.lsts.offset_rate": 10.0},
     ),
     Experiment("random", "random offsets", _lsts(offsets="random", num_offsets=25)),
     Experiment(
@@ -109,7 +109,7 @@ _OFFSETS = (
     Experiment("frozen_k9", "K = 9, frozen", _lsts(offsets="uniform", num_offsets=9, learn_offsets=False)),
 )
 # Online a frame is up to nine frames from its keyframe, and 3 x 3 cells do not cover what moves meanwhile.
-_ONLINE = {"model.schedule": "online", "data.schedule": "online"}
+_ONLINE = {"model.schedule": "online"}
 
 
 def _learned_and_frozen(name: str, title: str, overrides: Overrides) -> tuple[Experiment, Experiment]:

@@ -3,7 +3,7 @@
 
 import time
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -21,9 +21,8 @@ from lsts_jax.data.video.source import DEFAULT_FPS, SourceFrame, VideoSource
 from lsts_jax.data.video.video_io import open_source
 from lsts_jax.evaluation.runner import frame_detections
 from lsts_jax.models.detector import Detector
-from lsts_jax.models.resnet import STRIDE
 from lsts_jax.streaming import READERS, LiveDetector, VideoDetector, decode_ahead, read_ahead
-from lsts_jax.structs import Detections, Frame
+from lsts_jax.structs import STRIDE, Detections, Frame
 from lsts_jax.training.checkpoints import load_detector
 from lsts_jax.viz import draw_detections
 
@@ -90,9 +89,7 @@ class LoadedDetector:
         """
         video = source if isinstance(source, VideoSource) else open_source(source)
         if live or video.is_live:
-            detect = self.live()
-            for item in video:
-                yield detect(item.picture)._replace(frame_index=item.number, time=item.time)
+            yield from self._one_by_one(video)
             return
         canvas = tight_canvas(video.size, self.config)
         waiting: deque[tuple[SourceFrame, float]] = deque()
@@ -117,11 +114,25 @@ class LoadedDetector:
         if self._single is None:
             self._single = self.live()
         self._single.restart()
-        return self._single(image)
+        return self._single(image) or self._single.flush()[0]
 
     def live(self) -> "Live":
         """Detections of one picture before the next is there, as from a camera; causal (online schedule)."""
         return Live(self)
+
+    def _one_by_one(self, video: VideoSource) -> Iterator[Result]:
+        detect, waiting = self.live(), deque()
+
+        def named(results: Iterable[Result]) -> Iterator[Result]:
+            for result in results:
+                item = waiting.popleft()
+                yield result._replace(frame_index=item.number, time=item.time)
+
+        for item in video:
+            waiting.append(item)
+            result = detect(item.picture)
+            yield from named([result] if result else [])
+        yield from named(detect.flush())
 
     def _prepare(self, image: UInt8[ndarray, "H W 3"], canvas: Size) -> Frame:
         return to_frame(image, replace(self.config.data, canvases=(canvas,)), canvas)
@@ -136,11 +147,13 @@ class LoadedDetector:
 class Live:
     """A video that comes picture by picture: `result = live(image)`, `image` RGB [H W 3].
 
-    A picture of another size opens a new video.
+    A picture of another size opens a new video. Where the temporal method lags behind by some frames, the
+    result is that of the frame so many before, None for the first pictures, and `flush` gives the rest.
     """
 
     def __init__(self, loaded: LoadedDetector):
         self._loaded, self._canvas, self._index = loaded, None, 0
+        self._waiting: deque[tuple[int, ndarray, float]] = deque()
         self._detector = LiveDetector(
             loaded.detector, loaded.variables, interval=loaded.config.model.keyframe_interval
         )
@@ -148,18 +161,31 @@ class Live:
     def restart(self) -> None:
         """The next picture opens a new video."""
         self._canvas, self._index = None, 0
+        self._waiting.clear()
 
-    def __call__(self, image: UInt8[ndarray, "H W 3"]) -> Result:
+    def flush(self) -> list[Result]:
+        """Results of the pictures that still wait for theirs; the video ends here."""
+        results = [self._result(found) for found in self._detector.flush()]
+        self.restart()
+        return results
+
+    def __call__(self, image: UInt8[ndarray, "H W 3"]) -> Result | None:
         """Detections in the next picture; its time is that of a video at 25 frames a second."""
         begin = time.perf_counter()
         canvas = tight_canvas(image.shape[:2], self._loaded.config)
         if canvas != self._canvas:
             self._detector.restart()
+            self._waiting.clear()
             self._canvas = canvas
-        found = self._detector.detect(self._loaded._prepare(image, canvas))
-        latency = time.perf_counter() - begin
+        self._waiting.append((self._index, image, begin))
         self._index += 1
-        return self._loaded._result(self._index - 1, (self._index - 1) / DEFAULT_FPS, image, found, latency)
+        found = self._detector.detect(self._loaded._prepare(image, canvas))
+        return None if found is None else self._result(found)
+
+    def _result(self, found: Detections) -> Result:
+        index, image, begin = self._waiting.popleft()
+        latency = time.perf_counter() - begin
+        return self._loaded._result(index, index / DEFAULT_FPS, image, found, latency)
 
 
 def load(

@@ -219,7 +219,8 @@ def load_config(path: Path | str) -> Config:
     spec = importlib.util.spec_from_file_location(f"lsts_jax_experiment_{path.stem}", path)
     if spec is None:
         raise UserError(f"{path}: an experiment is a Python file, such as {_experiments(near=path)}")
-    module = importlib.util.module_from_spec(spec)
+    # named, since the classes of a method that it defines are looked up by their module
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
         if not callable(getattr(module, "get_config", None)):

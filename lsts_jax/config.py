@@ -47,9 +47,6 @@ class DataConfig:
     """Slots for annotated objects in a frame; further ones are dropped, with a warning."""
     flip: bool = True
     """An epoch holds every picture and its mirror image."""
-    schedule: Literal["offline", "online"] = "offline"
-    """Triplet sampling. offline: old key in [t-10, t-5), new key in [t-5, t+5); online: new key in
-    [t-10, t), old key in [t-15, t-10); both clamped to the video (authors)."""
     workers: int = 4
     """Threads that load batches ahead of the device; 0: each is loaded when it is needed."""
     max_bad_share: float = 0.01
@@ -99,6 +96,12 @@ class LSTSConfig:
     window: int = 8
     """Offsets live in [-window, window): the factorised form looks no further, and training projects
     them back (and counts it)."""
+    offset_rate: float = 2.5
+    """Learning rate of the offsets, as a multiple of the optimizer's (authors)."""
+    alignment_rate: float = 1.0
+    """Learning rate of the embeddings and the quality networks, as a multiple of the optimizer's. They start
+    near 0, and AdamW moves them by the rate whatever their gradient: at 1 they saturate before they have
+    learned anything, and the memory is hardly used."""
 
 
 @dataclass(frozen=True)
@@ -142,14 +145,16 @@ class ModelConfig:
     """authors: 1x1, 3x3, 3x3 convolutions of C/4, C/4, C channels; paper: 3x3 of C/4, C/2, C."""
     quality: Literal["authors", "paper"] = "authors"
     """authors: 1x1, 3x3, 3x3 convolutions of C/4, 16, 1 channels; paper: 3x3, 1x1, 1x1."""
-    temporal: Literal["lsts", "srfu", "dfa", "copy", "none"] = "lsts"
-    """What the memory is used for. lsts: SRFU from keyframe to keyframe and DFA from there to the frames
-    between. For comparison, srfu: the frames between take the keyframe's feature as it is; dfa: keyframes
-    forget the memory; copy: both; none: every frame is a keyframe of its own, the single-frame R-FCN."""
+    temporal: str = "lsts"
+    """The temporal method (`models/temporal`). lsts: SRFU from keyframe to keyframe and DFA from there to the
+    frames between. For comparison, srfu: the frames between take the keyframe's feature as it is; dfa:
+    keyframes forget the memory; copy: both; none: every frame is a keyframe of its own, the single-frame
+    R-FCN. FILE.py:CLASS: a method of your own."""
     keyframe_interval: int = 10
-    """Frames a segment (paper, section 4.1)."""
+    """Frames a segment (paper, section 4.1). The keyframes of a training sample lie as far away as this and
+    the schedule say (`data/triplets.py`)."""
     schedule: Literal["offline", "online"] = "offline"
-    """Where a segment's keyframe lies at test: in its middle (authors) or at its start (causal)."""
+    """Where a segment's keyframe lies: in its middle (authors) or at its start (causal)."""
     deep_layer_init: Literal["normal", "he"] = "normal"
     """Initial weights of the layers between backbone and heads: N(0, 0.01) (authors), or He's to train from
     nothing."""
@@ -186,14 +191,9 @@ class OptimizerConfig:
     """The rate is multiplied by 0.1 at each of these."""
     warmup_steps: int = 0
     """Steps over which the rate rises linearly from a tenth."""
-    offset_rate: float = 2.5
-    """Learning rate of the sampling offsets, as a multiple."""
-    alignment_rate: float = 1.0
-    """Learning rate of LSTS's embeddings and the quality networks, as a multiple. They start near 0, and
-    AdamW moves them by the rate whatever their gradient: at 1 they saturate before they have learned
-    anything, and the memory is hardly used."""
     freeze: tuple[str, ...] = ("conv1", "norm1", "res2")
-    """Parts of the backbone that are never trained."""
+    """Starts of the names of the parts of the backbone that are never trained: conv1, norm1, res2 to res5,
+    feature_conv."""
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,8 @@ from numpy import ndarray
 from scipy.stats import wasserstein_distance
 
 from lsts_jax.evaluation.vid_map import PrecisionRecall
-from lsts_jax.models.resnet import STRIDE
 from lsts_jax.ops.affinity import smallest_window, tap_matrix
-from lsts_jax.structs import AnyArray
+from lsts_jax.structs import STRIDE, AnyArray
 from lsts_jax.video import keyframe_of
 
 try:

@@ -3,13 +3,16 @@
 Pictures are read and resized in threads (`read_ahead`), a segment of each of several videos is sent to the
 device and dispatched without waiting, and its detections are fetched while later segments are computed.
 `LiveDetector` instead answers each frame before it takes the next.
+
+Where the temporal method lags behind by `delay` frames, the last frame of a video is repeated as often and
+the first detections are dropped: the n-th detections are those of the n-th frame for every method.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
-from itertools import count, islice
+from itertools import count, islice, repeat
 from math import gcd
 from typing import NamedTuple, TypeVar
 
@@ -18,9 +21,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
+from jaxtyping import PyTree
 
 from lsts_jax.models.detector import Detector
-from lsts_jax.structs import Detections, Frame, Memory
+from lsts_jax.structs import Detections, Frame
 from lsts_jax.video import detect_video, empty_memory, events, keyframe_of
 
 T, U = TypeVar("T"), TypeVar("U")
@@ -33,11 +37,18 @@ READ_AHEAD = 32
 IN_FLIGHT = 2
 
 
+class _Segment(NamedTuple):
+    """Frames of a video that are computed together."""
+
+    frames: list[Frame]
+    skipped: int  # of their detections, which lie before the first frame of the video
+
+
 class _Lane(NamedTuple):
     """A place of the batch of videos, and the video that is in it."""
 
     video: int
-    segments: Iterator[list[Frame]]
+    segments: Iterator[_Segment]
 
 
 class VideoDetector:
@@ -79,14 +90,15 @@ class VideoDetector:
         while True:
             segments, owners, first = [], [], []
             for place, lane in enumerate(lanes):
-                frames = next(lane.segments, None) if lane else None
-                first.append(frames is None)
-                while frames is None and (opened := next(waiting, None)):
+                segment = next(lane.segments, None) if lane else None
+                first.append(segment is None)
+                while segment is None and (opened := next(waiting, None)):
                     lanes[place] = _Lane(opened[0], self._cut(opened[1]))
-                    frames = next(lanes[place].segments, None)
-                lanes[place] = lanes[place] if frames else None
-                segments.append(frames)
-                owners.append((lanes[place].video, len(frames)) if frames else None)
+                    segment = next(lanes[place].segments, None)
+                lanes[place] = lanes[place] if segment else None
+                segments.append(segment and segment.frames)
+                shown = segment and range(segment.skipped, len(segment.frames))
+                owners.append((lanes[place].video, shown) if segment else None)
             if not any(segments):
                 break
             # an idle place computes what another does, and nobody asks for it
@@ -98,14 +110,17 @@ class VideoDetector:
         while under_way:
             yield from _fetch(*under_way.popleft())
 
-    def _cut(self, frames: Iterable[Frame]) -> Iterator[list[Frame]]:
-        frames = iter(frames)
+    def _cut(self, frames: Iterable[Frame]) -> Iterator[_Segment]:
+        delay = self.detector.temporal.delay
+        frames, waiting = _repeat_last(frames, delay), delay
         while segment := list(islice(frames, self.interval)):
-            yield segment
+            skipped = min(waiting, len(segment))
+            waiting -= skipped
+            yield _Segment(segment, skipped)
 
     def _dispatch(
-        self, memory: Memory | None, segments: list[list[Frame]], first: list[bool]
-    ) -> tuple[Memory, Detections]:
+        self, memory: PyTree | None, segments: list[list[Frame]], first: list[bool]
+    ) -> tuple[PyTree, Detections]:
         """Start the computation of a segment of each video."""
         keyframes = [keyframe_of(self.schedule, len(frames), self.interval) for frames in segments]
         # A short last segment is filled up, so that one program serves the whole video.
@@ -116,8 +131,8 @@ class VideoDetector:
         stacked = [jax.tree.map(lambda *x: np.stack(x)[None], *frames) for frames in filled]
         batch = jax.tree.map(lambda *x: np.stack(x), *stacked)  # [V 1 T ...]
         if memory is None:
-            one = empty_memory(self.detector, self.variables, segments[0][0]).feature
-            memory = Memory(jnp.zeros((len(segments), *one.shape), one.dtype))
+            one = empty_memory(self.detector, self.variables, segments[0][0])
+            memory = jax.tree.map(lambda x: jnp.zeros((len(segments), *x.shape), x.dtype), one)
         keyframes, first = np.array(keyframes, np.int32)[:, None], np.array(first)[:, None]
         memory, found = self._program(len(segments))(self.variables, memory, batch, keyframes, first)
         jax.tree.map(lambda x: x.copy_to_host_async(), found)
@@ -142,11 +157,20 @@ class VideoDetector:
         return self._programs[videos]
 
 
-def _fetch(owners: list[tuple[int, int] | None], found: Detections) -> Iterator[tuple[int, Detections]]:
+def _fetch(owners: list[tuple[int, range] | None], found: Detections) -> Iterator[tuple[int, Detections]]:
     found = jax.device_get(found)
     for place, owner in enumerate(owners):
-        for t in range(owner[1] if owner else 0):
+        for t in owner[1] if owner else ():
             yield owner[0], jax.tree.map(lambda x, place=place, t=t: x[place, 0, t], found)
+
+
+def _repeat_last(frames: Iterable[Frame], count: int) -> Iterator[Frame]:
+    """The frames, and the last of them `count` times more."""
+    frame = None
+    for frame in frames:
+        yield frame
+    if frame is not None:
+        yield from repeat(frame, count)
 
 
 class LiveDetector:
@@ -155,14 +179,15 @@ class LiveDetector:
     def __init__(self, detector: Detector, variables: dict, *, interval: int):
         self._events = [jax.jit(event) for event in events(detector)]
         self._variables, self._interval = variables, interval
+        self.delay = detector.temporal.delay
         self.restart()
 
     def restart(self) -> None:
         """Forget the video: the next frame is the first of another."""
-        self._memory, self._seen = None, 0
+        self._memory, self._last, self._seen = None, None, 0
 
-    def detect(self, frame: Frame) -> Detections:
-        """Detections (NumPy arrays) of the next frame.
+    def detect(self, frame: Frame) -> Detections | None:
+        """Takes the next frame; detections (NumPy arrays) of the frame `delay` before it, if there is one.
 
         All frames of a video share one canvas; the first keyframe, the second and the first other frame wait
         for their compilation.
@@ -175,7 +200,15 @@ class LiveDetector:
         else:
             self._memory, found = start(self._variables, frame)
         self._seen += 1
-        return jax.device_get(found)
+        self._last = frame
+        return jax.device_get(found) if self._seen > self.delay else None
+
+    def flush(self) -> list[Detections]:
+        """Detections of the last `delay` frames of the video, which ends here."""
+        last = self._last
+        found = [self.detect(last) for _ in range(self.delay if self._seen else 0)]
+        self.restart()
+        return [each for each in found if each is not None]
 
 
 def read_ahead(pool: Executor, read: Callable[[T], U], items: Iterable[T]) -> Iterator[U]:

@@ -18,6 +18,9 @@ from jaxtyping import Bool, Float, Float32, Int32, UInt8
 # JAX's or NumPy's: neither is named, so that what needs no JAX starts without it.
 AnyArray = Any
 
+STRIDE = 16
+"""Pixels of the network input a cell of the feature map spans, along each side."""
+
 
 class Frame(NamedTuple):
     """A picture, resized and padded (right, bottom) to its canvas."""
@@ -39,16 +42,29 @@ class GroundTruth(NamedTuple):
 class Triplet(NamedTuple):
     """A training example: three frames of a video and what is in the last (paper, section 3.4)."""
 
-    old_key: Frame
-    new_key: Frame
+    old_key: Frame | None  # None where a method is trained without keyframes
+    new_key: Frame | None
     current: Frame
     ground_truth: GroundTruth  # of `current`
     new_is_old: Bool[AnyArray, "*B"]  # both keyframes are one frame: SRFU is bypassed
     current_is_new: Bool[AnyArray, "*B"]  # the frame is the keyframe: DFA is bypassed
 
 
+class Payment(NamedTuple):
+    """What a frame pays of the backbone, whatever the memory holds."""
+
+    feature: Float[AnyArray, "*B h w C"]
+    size: Int32[AnyArray, "*B 2"]  # height, width of the picture in cells
+
+
 class Memory(NamedTuple):
-    """What the detector carries along a video: the feature of the last keyframe."""
+    """What LSTS carries along a video: the feature of the last keyframe."""
+
+    feature: Float[AnyArray, "*B h w C"]
+
+
+class FrameFeature(NamedTuple):
+    """What a frame is detected on, of a method that has nothing else to show."""
 
     feature: Float[AnyArray, "*B h w C"]
 

@@ -1,12 +1,13 @@
-"""The method in three events on an explicit memory (paper, section 3.1 and figure 2), and their scan.
+"""The detector in three events on an explicit memory, and their scan along a video.
 
-    start(frame)                first keyframe: memory = high-level feature
-    on_keyframe(memory, frame)  SRFU renews the memory, the frame is detected on it
-    on_frame(memory, frame)     DFA lends the memory to a frame; the memory does not change
+    start(frame)                first keyframe of a video
+    on_keyframe(memory, frame)  a later keyframe renews the memory and is detected on what comes of it
+    on_frame(memory, frame)     a frame between keyframes borrows from the memory, which does not change
 
-All are pure functions of (detector, variables, ...) for one frame or one video; `vmap`, `jit`, `grad` and
-`scan` are the caller's. Frames inside a segment do not depend on each other, so `detect_video` scans over
-segments and treats the frames of one as a batch.
+(paper, section 3.1 and figure 2; what happens inside is the temporal method's, `models/temporal`.) All are
+pure functions of (detector, variables, ...) for one frame or one video; `vmap`, `jit`, `grad` and `scan` are
+the caller's. What a frame pays knows no memory, and frames between keyframes do not depend on each other:
+`detect_video` computes both in batches and scans over the keyframes alone.
 """
 
 from collections.abc import Callable
@@ -16,10 +17,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool, Int32
+from jaxtyping import Array, Bool, Int32, PyTree
 
 from lsts_jax.models.detector import Detector
-from lsts_jax.structs import Detections, Frame, Memory
+from lsts_jax.models.temporal.protocol import choose
+from lsts_jax.structs import Detections, Frame
 
 Variables = dict
 
@@ -37,52 +39,32 @@ def events(detector: Detector) -> Events:
     return Events(partial(start, detector), partial(on_keyframe, detector), partial(on_frame, detector))
 
 
-def start(detector: Detector, variables: Variables, frame: Frame) -> tuple[Memory, Detections]:
+def start(detector: Detector, variables: Variables, frame: Frame) -> tuple[PyTree, Detections]:
     """The first keyframe of a video."""
-    call = partial(detector.apply, variables)
-    low = call(frame, method="low")
-    high = call(low, frame.size, method="high")
-    return Memory(high), call(high, frame, method="detect")
+    bound = detector.bind(variables)
+    memory, bundle = bound.start(bound.key(frame))
+    return memory, bound.detect(bundle.feature, frame)
 
 
 def on_keyframe(
-    detector: Detector,
-    variables: Variables,
-    memory: Memory,
-    frame: Frame,
-    first: Bool[Array, ""] | bool = False,
-) -> tuple[Memory, Detections]:
-    """A later keyframe: its high-level feature, enhanced by the memory, is the new memory.
-
-    Where `first` is true it opens a video and the memory is forgotten, as in `start`. A mask, not a branch:
-    videos in lockstep begin at different times, and SRFU costs little beside the backbone.
-    """
-    if detector.srfu is None:
-        return start(detector, variables, frame)
-    call = partial(detector.apply, variables)
-    low = call(frame, method="low")
-    high = call(low, frame.size, method="high")
-    enhanced = call(memory.feature, high, frame.size, method="update").feature
-    memory = Memory(jnp.where(first, high, enhanced))
-    return memory, call(memory.feature, frame, method="detect")
+    detector: Detector, variables: Variables, memory: PyTree, frame: Frame
+) -> tuple[PyTree, Detections]:
+    """A later keyframe: the memory after it, and its detections."""
+    bound = detector.bind(variables)
+    memory, bundle = bound.on_keyframe(memory, bound.key(frame))
+    return memory, bound.detect(bundle.feature, frame)
 
 
-def on_frame(detector: Detector, variables: Variables, memory: Memory, frame: Frame) -> Detections:
-    """A frame between keyframes: its cheap low-level feature, enhanced by the memory."""
-    call = partial(detector.apply, variables)
-    if detector.copies_memory:
-        return call(memory.feature, frame, method="detect")
-    if detector.dfa is None:
-        return start(detector, variables, frame)[1]
-    low = call(frame, method="low")
-    feature = call(memory.feature, low, frame.size, method="enhance").feature
-    return call(feature, frame, method="detect")
+def on_frame(detector: Detector, variables: Variables, memory: PyTree, frame: Frame) -> Detections:
+    """A frame between keyframes."""
+    bound = detector.bind(variables)
+    return bound.detect(bound.on_frame(memory, bound.other(frame)).feature, frame)
 
 
-def empty_memory(detector: Detector, variables: Variables, frame: Frame) -> Memory:
+def empty_memory(detector: Detector, variables: Variables, frame: Frame) -> PyTree:
     """A memory of the right shape before the first keyframe; `detect_video` does not read it."""
     memory, _ = jax.eval_shape(partial(start, detector), variables, frame)
-    return Memory(jnp.zeros(memory.feature.shape, memory.feature.dtype))
+    return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), memory)
 
 
 def keyframe_of(schedule: str, num_frames: int, interval: int) -> int:
@@ -97,13 +79,13 @@ def keyframe_of(schedule: str, num_frames: int, interval: int) -> int:
 def detect_video(
     detector: Detector,
     variables: Variables,
-    memory: Memory,
+    memory: PyTree,
     frames: Frame,
     keyframe: Int32[Array, "S"],
     first: Bool[Array, "S"],
     *,
     frames_per_batch: int = 1,
-) -> tuple[Memory, Detections]:
+) -> tuple[PyTree, Detections]:
     """Detect on S segments of T frames, carrying the memory from one to the next.
 
     Args:
@@ -111,29 +93,60 @@ def detect_video(
       frames: [S T ...]; a shorter last segment is filled with any frame, whose detections mean nothing.
       keyframe: index of each segment's keyframe.
       first: the segment opens a video, and whatever the memory holds is forgotten.
-      frames_per_batch: frames of a segment computed at once.
+      frames_per_batch: frames computed at once.
 
     Returns:
       The memory after the last segment, and detections [S T D].
     """
-    _, on_keyframe_, on_frame_ = events(detector)
+    segments, length = frames.size.shape[:2]
+    rows = jnp.arange(segments, dtype=jnp.int32)
+    flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), frames)
+    batched = partial(_in_batches, frames_per_batch=frames_per_batch)
 
-    def segment(memory, inputs):
-        frames, keyframe, first = inputs
-        count = len(frames.size)
-        key_frame = jax.tree.map(lambda x: x[keyframe], frames)
-        memory, of_keyframe = on_keyframe_(variables, memory, key_frame, first)
-        others = jnp.arange(count - 1, dtype=jnp.int32)
-        others = others + (others >= keyframe).astype(jnp.int32)
-        of_others = lax.map(
-            lambda i: on_frame_(variables, memory, jax.tree.map(lambda x: x[i], frames)),
-            others,
-            batch_size=min(frames_per_batch, max(count - 1, 1)),
-        )
+    keys = batched(lambda frame: detector.bind(variables).key(frame), _take(frames, (rows, keyframe)))
+    memory, (memories, features) = lax.scan(partial(_renew, detector, variables), memory, (keys, first))
+    # the frames between keyframes of all segments
+    others = jnp.arange(length - 1, dtype=jnp.int32)[None]
+    others = others + (others >= keyframe[:, None]).astype(jnp.int32)  # [S T-1]
+    owners = jnp.broadcast_to(rows[:, None], others.shape).reshape(-1)
+    places = owners * length + others.reshape(-1)
 
-        def in_order(one, rest):
-            return jnp.zeros((count, *one.shape), one.dtype).at[others].set(rest).at[keyframe].set(one)
+    def borrow(place):
+        bound = detector.bind(variables)
+        other = bound.other(_take(flat, place[0]))
+        return bound.on_frame(_take(memories, place[1]), other).feature
 
-        return memory, jax.tree.map(in_order, of_keyframe, of_others)
+    found = jnp.zeros((segments * length, *features.shape[1:]), features.dtype)
+    found = found.at[rows * length + keyframe].set(features)
+    if length > 1:
+        found = found.at[places].set(batched(borrow, (places, owners)))
+    detections = batched(lambda x: detector.bind(variables).detect(*x), (found, flat))
+    return memory, jax.tree.map(lambda x: x.reshape(segments, length, *x.shape[1:]), detections)
 
-    return lax.scan(segment, memory, (frames, keyframe, first))
+
+def _renew(
+    detector: Detector, variables: Variables, memory: PyTree, inputs: tuple[PyTree, Bool[Array, ""]]
+) -> tuple[PyTree, tuple[PyTree, Array]]:
+    """A keyframe's step of the scan: the memory after it, and with it the keyframe's feature.
+
+    Videos in lockstep begin at different times, so that a mask chooses between the first keyframe of a video
+    and a later one; either costs little beside the backbone.
+    """
+    key, first = inputs
+    bound = detector.bind(variables)
+    started, at_start = bound.start(key)
+    renewed, at_key = bound.on_keyframe(memory, key)
+    memory = choose(first, started, renewed)
+    return memory, (memory, jnp.where(first, at_start.feature, at_key.feature))
+
+
+def _in_batches(function: Callable, inputs: PyTree, *, frames_per_batch: int) -> PyTree:
+    """`function` of each of n inputs, `frames_per_batch` at once; of n - 1 or more, all, in one program."""
+    count = len(jax.tree.leaves(inputs)[0])
+    if frames_per_batch >= count - 1:
+        return jax.vmap(function)(inputs)
+    return lax.map(function, inputs, batch_size=frames_per_batch)
+
+
+def _take(tree: PyTree, index: object) -> PyTree:
+    return jax.tree.map(lambda x: x[index], tree)

@@ -26,7 +26,9 @@ def run(tmp_path_factory):
     detector, variables = tiny_detector(config)
     save_config(config, workdir / "config.json")
     with Checkpoints(workdir) as checkpoints:
-        checkpoints.save(init_state(detector, build_optimizer(config.optimizer, 10), variables, 0))
+        checkpoints.save(
+            init_state(detector, build_optimizer(config.optimizer, 10, detector.temporal), variables, 0)
+        )
     return workdir
 
 

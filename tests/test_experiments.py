@@ -305,7 +305,7 @@ def test_steps_and_seconds_are_those_of_the_log(tmp_path):
 def test_offsets_before_during_and_after_the_training_are_kept(tmp_path):
     config = tiny_config()
     detector, variables = tiny_detector(config)
-    optimizer = build_optimizer(config.optimizer, 10)
+    optimizer = build_optimizer(config.optimizer, 10, detector.temporal)
     save_config(config, tmp_path / "config.json")
     with Checkpoints(tmp_path) as checkpoints:
         for step, shift in ((4, 0.25), (10, 0.5)):

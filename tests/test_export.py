@@ -66,7 +66,9 @@ def workdir(tmp_path_factory):
     detector, variables = tiny_detector(config)
     save_config(config, folder / "config.json")
     with Checkpoints(folder) as checkpoints:
-        checkpoints.save(init_state(detector, build_optimizer(config.optimizer, 10), variables, 0))
+        checkpoints.save(
+            init_state(detector, build_optimizer(config.optimizer, 10, detector.temporal), variables, 0)
+        )
     return folder
 
 

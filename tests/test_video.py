@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from lsts_jax.streaming import LiveDetector, VideoDetector, decode_ahead, read_ahead
+from lsts_jax.structs import STRIDE
 from lsts_jax.video import Events, detect_video, empty_memory, events, keyframe_of
-from tests.tiny import at, random_frames, tiny_config, tiny_detector
+from tests.tiny import CANVAS, at, random_frames, tiny_config, tiny_detector
 
 
 @pytest.fixture(scope="module")
@@ -156,22 +157,25 @@ def test_half_detectors_use_the_memory_where_they_say(temporal):
     detector, variables = tiny_detector(config)
     start, on_keyframe, on_frame = map(jax.jit, events(detector))
     frame, other = (at(random_frames(1, seed=seed), 0) for seed in (0, 1))
-    low = lambda x: detector.apply(variables, x, method="low")
-    own = detector.apply(variables, low(frame), frame.size, method="high")
+    bound = detector.bind(variables)
+    cells = jnp.array(CANVAS, jnp.int32) // STRIDE
+    own = bound.backbone.high(bound.backbone.low(frame), frame.size)
     memory, _ = start(variables, other)
 
     renewed, on_key = on_keyframe(variables, memory, frame)
     updated = own
     if temporal == "srfu":
-        updated = detector.apply(variables, memory.feature, own, frame.size, method="update").feature
+        offsets = variables["params"]["offsets"]
+        updated = bound.temporal.srfu(memory.feature, own, offsets, cells).feature
         assert not np.allclose(updated, own)
     np.testing.assert_allclose(renewed.feature, updated, atol=1e-4)
-    assert_same(on_key, detector.apply(variables, updated, frame, method="detect"))
+    assert_same(on_key, bound.detect(updated, frame))
 
     lent = memory.feature
     if temporal == "dfa":
-        lent = detector.apply(variables, memory.feature, low(frame), frame.size, method="enhance").feature
-    assert_same(on_frame(variables, memory, frame), detector.apply(variables, lent, frame, method="detect"))
+        offsets = variables["params"]["offsets"]
+        lent = bound.temporal.dfa(memory.feature, bound.backbone.low(frame), offsets, cells).feature
+    assert_same(on_frame(variables, memory, frame), bound.detect(lent, frame))
     assert ("offsets" in variables["params"]) == (temporal != "copy")
 
 

@@ -19,7 +19,7 @@ def test_a_detector_is_traced_and_trained_where_python_numbers_have_64_bits():
     with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
         assert jnp.asarray(1.0).dtype == jnp.float64
         detector = build_detector(config.model, len(config.data.class_names))
-        optimizer = build_optimizer(config.optimizer, steps_per_epoch=10)
+        optimizer = build_optimizer(config.optimizer, 10, detector.temporal)
         variables = jax.eval_shape(lambda: init_variables(detector, config))
         assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
         state = jax.eval_shape(lambda given: init_state(detector, optimizer, given, 0), variables)

@@ -17,16 +17,20 @@ from pathlib import Path
 import cv2
 
 from lsts_jax import cli, viz
-from lsts_jax.config import Config, DataConfig
+from lsts_jax.config import Config, DataConfig, ModelConfig
 from lsts_jax.data.dataset import Objects, Sample, VideoDataset
 from lsts_jax.data.doctor.findings import Finding, Kind
 from lsts_jax.data.doctor.looking import Look, look_at_all
 from lsts_jax.data.doctor.report import Report, summarise, to_text
 from lsts_jax.data.formats.imagenet_lists import default_lists
 from lsts_jax.data.open import read_dataset
+from lsts_jax.data.triplets import key_ranges
 from lsts_jax.errors import UserError
 
 PICTURES = 12  # on the contact sheet
+
+
+MODEL = ModelConfig()
 
 
 @dataclass(frozen=True)
@@ -58,12 +62,12 @@ def run(arguments: Sequence[str]) -> None:
         train, val = (
             default_lists(Path(config.root), lists) for lists in (config.train_lists, config.val_lists)
         )
-        config = replace(config, train_lists=train, val_lists=val)
+        config, model = replace(config, train_lists=train, val_lists=val), MODEL
     else:
         options = cli.parse(Options, arguments)
-        config = options.config.data
+        config, model = options.config.data, options.config.model
     cli.make_folder(options.out)
-    reports = check(config, options.out / "contact_sheet.png")
+    reports = check(config, options.out / "contact_sheet.png", model=model)
     content = {
         report.split: {
             "fatal": report.fatal,
@@ -80,7 +84,7 @@ def run(arguments: Sequence[str]) -> None:
         sys.exit(1)
 
 
-def check(config: DataConfig, sheet: Path | None = None) -> list[Report]:
+def check(config: DataConfig, sheet: Path | None = None, *, model: ModelConfig = MODEL) -> list[Report]:
     """The reports of training and evaluation; annotated frames of both as a picture in `sheet`."""
     reports, pictures = [], []
     for split, lists in (("train", config.train_lists), ("val", config.val_lists)):
@@ -95,7 +99,8 @@ def check(config: DataConfig, sheet: Path | None = None) -> list[Report]:
             report.fatal = str(error)
             continue
         config = replace(config, class_names=dataset.class_names)
-        looks = look_at_all(dataset, config, split)
+        ranges = key_ranges(model.schedule, model.keyframe_interval) if split == "train" else None
+        looks = look_at_all(dataset, config, ranges)
         summarise(report, dataset, config, looks)
         pictures += annotated(dataset, looks)
     if sheet and pictures:

@@ -29,7 +29,7 @@ from lsts_jax.data.transforms import (
     to_frame,
     to_slots,
 )
-from lsts_jax.data.triplets import sample_triplet
+from lsts_jax.data.triplets import KeyRanges, sample_triplet
 from lsts_jax.errors import UserError
 from lsts_jax.structs import Frame, Triplet
 
@@ -76,18 +76,21 @@ class TripletLoader:
         *,
         batch_size: int,
         seed: int,
+        ranges: KeyRanges | None,
         rows: slice = slice(None),
     ):
         """Reads the annotations of all samples.
 
         Args:
+          ranges: where the keyframes of a sample lie (`key_ranges`); None reads no keyframes, for a detector
+            that is trained on single frames.
           rows: of each batch; only these are loaded. For a process of several, each with its share.
 
         Raises `UserError` if more of them than `config.max_bad_share` cannot be read, and if there is not one
         batch.
         """
         self.dataset, self.config, self.batch_size, self.seed = dataset, config, batch_size, seed
-        self._rows = rows
+        self._ranges, self._rows = ranges, rows
         self._damaged: set[str] = set()
         shapes = _read_shapes(dataset, config)
         self._report_damaged(shape for shape in shapes if isinstance(shape, str))
@@ -144,14 +147,15 @@ class TripletLoader:
         epoch, chosen = self._items(step)
         chosen = chosen[self._rows]
         canvas = self._canvases[chosen[0] // 2]
-        pixels = np.zeros(
-            (3, len(chosen), *canvas, 3), np.uint8
-        )  # written in place: copies cost as much as resizing
+        pictures = 3 if self._ranges else 1
+        # written in place: copies cost as much as resizing
+        pixels = np.zeros((pictures, len(chosen), *canvas, 3), np.uint8)
         damaged: list[str] = []
         batch = _stack(
             [self._example(epoch, int(item), pixels[:, i], damaged) for i, item in enumerate(chosen)]
         )
-        frames = (frame._replace(pixels=drawn) for frame, drawn in zip(batch[:3], pixels, strict=True))
+        drawn = iter(pixels)
+        frames = (frame and frame._replace(pixels=next(drawn)) for frame in batch[:3])
         return _Batch(Triplet(*frames, *batch[3:]), tuple(damaged))
 
     def iterate(self, start_step: int, num_steps: int) -> Iterator[Triplet]:
@@ -186,7 +190,7 @@ class TripletLoader:
         return rng.permutation(np.concatenate(batches))
 
     def _example(
-        self, epoch: int, item: int, pixels: UInt8[ndarray, "3 H W 3"], damaged: list[str]
+        self, epoch: int, item: int, pixels: UInt8[ndarray, "P H W 3"], damaged: list[str]
     ) -> Triplet:
         """The triplet of an item or, where that cannot be read, of another on its canvas."""
         others = self._groups[self._canvases[item // 2]]
@@ -214,14 +218,17 @@ class TripletLoader:
                     f"the last: {message}"
                 )
 
-    def _triplet(self, epoch: int, item: int, pixels: UInt8[ndarray, "3 H W 3"]) -> Triplet:
-        """The triplet of an item, whose three pictures are drawn on `pixels` and are None in it."""
+    def _triplet(self, epoch: int, item: int, pixels: UInt8[ndarray, "P H W 3"]) -> Triplet:
+        """The triplet of an item, whose pictures are drawn on `pixels` and are None in it."""
         sample, mirrored = divmod(item, 2)
         video, t = self.dataset.samples[sample]
         rng = np.random.default_rng((self.seed, TRIPLETS, epoch, item))
-        old, new = sample_triplet(rng, t, self.dataset.videos[video].num_frames, self.config.schedule)
+        old = new = None
+        if self._ranges:
+            old, new = sample_triplet(rng, t, self.dataset.videos[video].num_frames, self._ranges)
+        times = [time for time in (old, new, t) if time is not None]
         drawn: dict[int, tuple[Frame, Size]] = {}  # and the size of the original
-        for out, time in zip(pixels, (old, new, t), strict=True):
+        for out, time in zip(pixels, times, strict=True):
             if time in drawn:
                 out[:] = drawn[time][0].pixels
                 continue
@@ -234,7 +241,7 @@ class TripletLoader:
         objects = clip_objects(self.dataset.objects(video, t), size)
         boxes = flip_boxes(objects.boxes, size[1]) if mirrored else objects.boxes
         return Triplet(
-            *(drawn[time][0]._replace(pixels=None) for time in (old, new, t)),
+            *(drawn[time][0]._replace(pixels=None) if time in drawn else None for time in (old, new, t)),
             to_slots(boxes * frame.scale, objects.classes, objects.ignored, self.config.max_objects),
             new_is_old=np.array(new == old),
             current_is_new=np.array(t == new),

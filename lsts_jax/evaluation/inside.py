@@ -1,11 +1,11 @@
 """What LSTS has learned: its sampling locations, and what it does for a point of a frame."""
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, PyTree
 from numpy import ndarray
 
 from lsts_jax.config import Config
@@ -14,8 +14,7 @@ from lsts_jax.data.loader import read_frame
 from lsts_jax.errors import UserError
 from lsts_jax.evaluation.scoring import Truth
 from lsts_jax.models.detector import Detector
-from lsts_jax.models.resnet import STRIDE
-from lsts_jax.structs import Alignment, Frame
+from lsts_jax.structs import STRIDE, Alignment, Frame
 from lsts_jax.video import keyframe_of
 
 EXAMPLES = 3
@@ -52,12 +51,12 @@ def look_inside(
     dataset: VideoDataset,
     truth: Truth,
     initial_offsets: Float[ndarray, "K 2"],
-) -> Learned:
+) -> Learned | None:
     """What LSTS has learned, with examples from the first, the middle and the last video that is long enough.
 
     An example is the last frame of a segment that has an object, and the point the middle of its largest one.
     The segment is the second, or a later one where there are few videos; the memory comes to it as in an
-    evaluation. The detector has SRFU and DFA.
+    evaluation. None where the temporal method does not align the memory in keyframes and in frames between.
     """
     interval, schedule = config.model.keyframe_interval, config.model.schedule
     start, renew, lend = (jax.jit(partial(event, detector)) for event in (_start, _renew, _lend))
@@ -78,31 +77,32 @@ def look_inside(
         try:
             memory, frame = start(variables, read(keyframes[0])), read(last)
             for t in keyframes[1:]:
-                renewed = renew(variables, memory, read(t))
-                memory = renewed.feature
+                memory, renewed = renew(variables, memory, read(t))
         except UserError as error:
             trouble = str(error)
             continue
         lent = lend(variables, memory, frame)
+        if not (isinstance(renewed, Alignment) and isinstance(lent, Alignment)):
+            return None
         box = boxes[last][np.prod(boxes[last][:, 2:] - boxes[last][:, :2], axis=1).argmax()]
         examples.append(_example(video, last, keyframes[-1], box, frame, renewed, lent))
     offsets = np.asarray(variables["params"]["offsets"])
     return Learned(np.asarray(initial_offsets), offsets, examples, trouble)
 
 
-def _start(detector: Detector, variables: dict, frame: Frame) -> jax.Array:
-    low = detector.apply(variables, frame, method="low")
-    return detector.apply(variables, low, frame.size, method="high")
+def _start(detector: Detector, variables: dict, frame: Frame) -> PyTree:
+    bound = detector.bind(variables)
+    return bound.start(bound.key(frame))[0]
 
 
-def _renew(detector: Detector, variables: dict, memory: jax.Array, frame: Frame) -> Alignment:
-    high = _start(detector, variables, frame)
-    return detector.apply(variables, memory, high, frame.size, method="update")
+def _renew(detector: Detector, variables: dict, memory: PyTree, frame: Frame) -> tuple[PyTree, Any]:
+    bound = detector.bind(variables)
+    return bound.on_keyframe(memory, bound.key(frame))
 
 
-def _lend(detector: Detector, variables: dict, memory: jax.Array, frame: Frame) -> Alignment:
-    low = detector.apply(variables, frame, method="low")
-    return detector.apply(variables, memory, low, frame.size, method="enhance")
+def _lend(detector: Detector, variables: dict, memory: PyTree, frame: Frame) -> Any:
+    bound = detector.bind(variables)
+    return bound.on_frame(memory, bound.other(frame))
 
 
 def _object_boxes(dataset: VideoDataset, video: int, t: int) -> Float[ndarray, "n 4"]:

@@ -11,7 +11,6 @@ from statistics import median
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from lsts_jax.config import Config
@@ -19,7 +18,7 @@ from lsts_jax.data.dataset import VideoDataset
 from lsts_jax.data.loader import read_frame
 from lsts_jax.models.detector import Detector
 from lsts_jax.streaming import LiveDetector
-from lsts_jax.structs import Frame, Memory
+from lsts_jax.structs import Frame
 from lsts_jax.video import detect_video, empty_memory, keyframe_of
 
 REPEATS = 5
@@ -50,7 +49,7 @@ def measure_speed(
 
     segment = jax.device_put(jax.tree.map(lambda *x: np.stack(x)[None], *frames))
     run = jax.jit(partial(detect_video, detector, frames_per_batch=config.evaluation.frames_per_batch))
-    memory = Memory(jnp.zeros_like(empty_memory(detector, variables, frame).feature))
+    memory = empty_memory(detector, variables, frame)
     later = np.array([False])
     for schedule in ("online", "offline"):
         keyframe = np.array([keyframe_of(schedule, interval, interval)], np.int32)
@@ -78,17 +77,22 @@ def speed_table(found: dict[str, float]) -> str:
 
 def _post_processing(detector: Detector, variables: dict, frame: Frame) -> float:
     """What detection on a feature takes beyond its two heads."""
-    call = partial(detector.apply, variables)
-    feature = empty_memory(detector, variables, frame).feature
+
+    def keyframe_feature(frame):
+        bound = detector.bind(variables)
+        return bound.start(bound.key(frame))[1].feature
+
+    feature = jax.eval_shape(keyframe_feature, frame)
     feature = jax.random.normal(jax.random.key(0), feature.shape, feature.dtype)
 
     @jax.jit
     def heads(feature):
-        logits, deltas = call(feature, frame.size, method="score_anchors")
-        rois = detector.anchors(*feature.shape[:2])[: detector.post_nms]
-        return logits, deltas, call(feature, rois, frame.size, method="classify")
+        bound = detector.bind(variables)
+        rpn, rfcn = bound.rpn, bound.rfcn
+        rois = rpn.anchors(*feature.shape[:2])[: rpn.post_nms]
+        return rpn(feature, frame.size), rfcn(feature, rois, frame.size)
 
-    whole = jax.jit(lambda feature: call(feature, frame, method="detect"))
+    whole = jax.jit(lambda feature: detector.bind(variables).detect(feature, frame))
     return max(0.0, _median(lambda: whole(feature)) - _median(lambda: heads(feature)))
 
 

@@ -4,14 +4,16 @@
     on_keyframe(weights, memory, pixels, size, scale)  -> memory, boxes, scores, classes, valid
     on_frame(weights, memory, pixels, size, scale)     -> boxes, scores, classes, valid
 
-are the events of `video.py` on one canvas, `weights` a dictionary of arrays by name. Where the detector has
-no SRFU there is no on_keyframe, since it would be start; a single-frame detector has start alone.
+are the events of `video.py` on one canvas, `weights` a dictionary of arrays by name, `memory` an array or, of
+temporal methods that carry several, a dictionary of them. Where keyframes forget the memory there is no
+on_keyframe, since it would be start; a single-frame detector has start alone.
 """
 
 import hashlib
 import io
 import json
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
+from jaxtyping import Array, PyTree
 from tqdm import tqdm
 
 import lsts_jax
@@ -28,7 +31,7 @@ from lsts_jax.data.transforms import Size
 from lsts_jax.errors import UserError
 from lsts_jax.export.folder import DESCRIPTION, FORMAT, earlier_export, replace_export
 from lsts_jax.models.detector import Detector
-from lsts_jax.structs import Detections, Frame, Memory
+from lsts_jax.structs import Detections, Frame
 from lsts_jax.video import empty_memory, events, keyframe_of
 
 FORMAT_VERSION = 1
@@ -61,10 +64,14 @@ def write_export(folder: Path, loaded: LoadedDetector, canvases: tuple[Size, ...
                 exported = jax.export.export(jax.jit(function), platforms=PLATFORMS)(
                     {key: _shape(array) for key, array in weights.items()}, *inputs.values()
                 )
-                outputs = zip(_outputs(name), exported.out_avals, strict=True)
+                outputs = zip(_outputs(loaded, name, (height, width)), exported.out_avals, strict=True)
                 programs[name] = {
                     "file": file,
-                    "inputs": _describe(inputs.items()),
+                    "inputs": _describe(
+                        (label, array)
+                        for key, value in inputs.items()
+                        for label, array in zip(_names(key, value), jax.tree.leaves(value), strict=True)
+                    ),
                     "outputs": _describe(outputs),
                 }
                 files[file] = bytes(exported.serialize())
@@ -86,19 +93,21 @@ def plain_events(detector: Detector) -> dict[str, Callable]:
 
     def start(weights, pixels, size, scale):
         memory, found = start_(_nested(weights), Frame(pixels, size, scale))
-        return memory.feature, *found
+        return _plain(memory), *found
 
     def on_keyframe(weights, memory, pixels, size, scale):
-        memory, found = on_keyframe_(_nested(weights), Memory(memory), Frame(pixels, size, scale))
-        return memory.feature, *found
+        memory = _memory(detector, weights, memory, pixels)
+        memory, found = on_keyframe_(_nested(weights), memory, Frame(pixels, size, scale))
+        return _plain(memory), *found
 
     def on_frame(weights, memory, pixels, size, scale):
-        return tuple(on_frame_(_nested(weights), Memory(memory), Frame(pixels, size, scale)))
+        memory = _memory(detector, weights, memory, pixels)
+        return tuple(on_frame_(_nested(weights), memory, Frame(pixels, size, scale)))
 
     found = {"start": start}
-    if detector.srfu is not None:
+    if detector.temporal.keyframes_use_memory:
         found["on_keyframe"] = on_keyframe
-    if not _is_single(detector):
+    if detector.temporal.frames_use_memory:
         found["on_frame"] = on_frame
     return found
 
@@ -106,7 +115,8 @@ def plain_events(detector: Detector) -> dict[str, Callable]:
 def describe(loaded: LoadedDetector) -> dict:
     """What a loader has to know besides the programs."""
     data, model = loaded.config.data, loaded.config.model
-    interval = 1 if _is_single(loaded.detector) else model.keyframe_interval
+    temporal = loaded.detector.temporal
+    interval = model.keyframe_interval if temporal.frames_use_memory else 1
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -133,31 +143,63 @@ def describe(loaded: LoadedDetector) -> dict:
         "keyframe_interval": interval,
         "schedule": model.schedule,
         "keyframe_index": keyframe_of(model.schedule, interval, interval),
+        "delay": temporal.delay,
         "score_threshold": model.detections.score_threshold,
         "nms_threshold": model.detections.nms_threshold,
         "max_detections": model.detections.max_detections,
     }
 
 
-def _is_single(detector: Detector) -> bool:
-    return detector.dfa is None and not detector.copies_memory
-
-
-def _inputs(loaded: LoadedDetector, name: str, canvas: Size) -> dict[str, jax.ShapeDtypeStruct]:
+def _inputs(loaded: LoadedDetector, name: str, canvas: Size) -> dict[str, PyTree]:
     """Shapes of a program's arguments after the weights."""
-    frame = Frame(
+    frame = _frame(canvas)._asdict()
+    if name == "start":
+        return frame
+    return {"memory": _plain(_memory_shapes(loaded.detector, loaded.variables, canvas)), **frame}
+
+
+def _outputs(loaded: LoadedDetector, name: str, canvas: Size) -> list[str]:
+    """Names of a program's results, one for each array."""
+    if name == "on_frame":
+        return list(Detections._fields)
+    memory = _plain(_memory_shapes(loaded.detector, loaded.variables, canvas))
+    return [*_names("memory", memory), *Detections._fields]
+
+
+def _frame(canvas: Size) -> Frame:
+    return Frame(
         jax.ShapeDtypeStruct((*canvas, 3), jnp.uint8),
         jax.ShapeDtypeStruct((2,), jnp.int32),
         jax.ShapeDtypeStruct((), jnp.float32),
     )
-    if name == "start":
-        return frame._asdict()
-    memory = jax.eval_shape(lambda frame: empty_memory(loaded.detector, loaded.variables, frame), frame)
-    return {"memory": memory.feature, **frame._asdict()}
 
 
-def _outputs(name: str) -> tuple[str, ...]:
-    return Detections._fields if name == "on_frame" else ("memory", *Detections._fields)
+def _memory_shapes(detector: Detector, variables: dict, canvas: Size) -> PyTree:
+    return jax.eval_shape(partial(empty_memory, detector), variables, _frame(canvas))
+
+
+def _plain(memory: PyTree) -> PyTree:
+    """A memory without classes of ours: its array, or its arrays by name."""
+    leaves = jax.tree_util.tree_leaves_with_path(memory)
+    if len(leaves) == 1:
+        return leaves[0][1]
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
+
+
+def _memory(detector: Detector, weights: dict, plain: PyTree, pixels: Array) -> PyTree:
+    """The memory that `_plain` was made of."""
+    shapes = _memory_shapes(detector, _nested(weights), pixels.shape[:2])
+    leaves, structure = jax.tree_util.tree_flatten_with_path(shapes)
+    if len(leaves) == 1:
+        return structure.unflatten([plain])
+    return structure.unflatten(
+        [plain[jax.tree_util.keystr(path, simple=True, separator=".")] for path, _ in leaves]
+    )
+
+
+def _names(name: str, tree: PyTree) -> list[str]:
+    """`name`, or of a dictionary of arrays `name.KEY` of each in jax's order."""
+    return [f"{name}.{key}" for key in sorted(tree)] if isinstance(tree, dict) else [name]
 
 
 def _shape(array: np.ndarray) -> jax.ShapeDtypeStruct:

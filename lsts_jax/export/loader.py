@@ -15,7 +15,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 
 import jax
@@ -40,9 +40,14 @@ class Detector:
     def detect(self, pictures: Iterable[np.ndarray], online: bool = False) -> Iterator[tuple]:
         """Boxes [d, 4], scores [d] and classes [d] (from 1) of each picture of one video.
 
-        Pictures before the keyframe of their segment wait for it; `online` makes the first the keyframe.
+        Pictures before the keyframe of their segment wait for it; `online` makes the first the keyframe. A
+        method that lags behind takes the last picture `delay` times more.
         """
-        pictures, memory, canvas = iter(pictures), None, None
+        delay = self.about["delay"]
+        return islice(self._detect(_repeat_last(pictures, delay), online), delay, None)
+
+    def _detect(self, pictures: Iterator[np.ndarray], online: bool) -> Iterator[tuple]:
+        memory, canvas = None, None
         before = 0 if online else self.about["keyframe_index"]
         after = self.about["keyframe_interval"] - before - 1
         while head := list(islice(pictures, before + 1)):  # up to the keyframe, or to the end of the video
@@ -102,6 +107,14 @@ class Detector:
         if hashlib.sha256(data).hexdigest() != self.about["sha256"][name]:
             raise ValueError(f"{self.folder / name}: damaged; export the detector again")
         return data
+
+
+def _repeat_last(pictures: Iterable[np.ndarray], count: int) -> Iterator[np.ndarray]:
+    picture = None
+    for picture in pictures:
+        yield picture
+    if picture is not None:
+        yield from repeat(picture, count)
 
 
 def _valid(*found: jax.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

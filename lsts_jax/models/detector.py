@@ -1,185 +1,110 @@
-"""The whole detector for one frame: its parts by name, and what is done with a feature.
+"""The whole detector for one frame: backbone, temporal method, RPN and R-FCN.
 
 The events that carry the memory along a video are in `video.py`.
 """
 
-from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Float32, Int32
+from jaxtyping import Array, Float, PyTree
 
 from lsts_jax.config import ModelConfig
-from lsts_jax.models.dfa import DFA, LowToHigh
-from lsts_jax.models.lsts import LSTS, initial_offsets
-from lsts_jax.models.quality import Quality
-from lsts_jax.models.resnet import STRIDE, HighLevel, LowLevel
+from lsts_jax.models.resnet import ResNet
 from lsts_jax.models.rfcn import RFCN
 from lsts_jax.models.rpn import RPN
-from lsts_jax.models.srfu import SRFU
-from lsts_jax.ops.anchors import anchor_grid
-from lsts_jax.ops.boxes import ANCHOR_DEVIATIONS, ROI_DEVIATIONS, decode
-from lsts_jax.ops.canvas import size_at_stride
-from lsts_jax.ops.detections import select_detections
-from lsts_jax.ops.proposals import propose
-from lsts_jax.structs import Alignment, Detections, Frame, Proposals
+from lsts_jax.models.temporal import build_temporal
+from lsts_jax.models.temporal.protocol import Temporal
+from lsts_jax.structs import Detections, Frame, Triplet
 
 
 class Detector(nn.Module):
-    """R-FCN with a memory. Without `srfu` keyframes forget it; without `dfa` the frames between detect on it
-    as it is (`copies_memory`) or, in the single-frame detector, on their own high-level feature.
+    """R-FCN on the feature that a temporal method makes of a frame and its video.
 
-    Sizes are (height, width) of the picture on the canvas in pixels throughout; maps have stride 16.
+    `detector.bind(variables)` gives a detector whose methods, and those of its parts, can be called; bind
+    inside the function that is transformed. Parameters of backbone and method lie side by side at the top.
     """
 
-    low_level: LowLevel
-    high_level: HighLevel
+    backbone: ResNet
+    temporal: Temporal
     rpn: RPN
     rfcn: RFCN
-    srfu: SRFU | None
-    dfa: DFA | None
-    copies_memory: bool
-    offsets_init: Callable
-    learn_offsets: bool
-    anchor_ratios: tuple[float, ...]
-    anchor_scales: tuple[float, ...]
-    pre_nms: int
-    post_nms: int
-    proposal_nms_threshold: float
-    score_threshold: float
-    detection_nms_threshold: float
-    max_detections: int
 
     def setup(self):
-        if self.srfu is not None or self.dfa is not None:
-            self.offsets = self.param("offsets", self.offsets_init)
+        nn.share_scope(self, self.backbone)
+        nn.share_scope(self, self.temporal)
 
-    def low(self, frame: Frame) -> Float[Array, "h w L"]:
-        """Low-level feature of a frame: all that a frame between keyframes pays of the backbone."""
-        return self.low_level(frame.pixels, frame.size)
+    @nn.nowrap
+    def bind(self, variables: dict, *args: Any, **kwargs: Any) -> "Detector":
+        """A detector with these variables, whose parts can be called at once."""
+        bound = super().bind(variables, *args, **kwargs)
+        bound.share_scopes()
+        return bound
 
-    def high(self, low: Float[Array, "h w L"], size: Int32[Array, "2"]) -> Float[Array, "h w C"]:
-        return self.high_level(low, size_at_stride(size, STRIDE))
+    def share_scopes(self) -> None:
+        """Does nothing itself: the first call of any method runs `setup`, which the parts wait for."""
 
-    def update(
-        self, memory: Float[Array, "h w C"], high: Float[Array, "h w C"], size: Int32[Array, "2"]
-    ) -> Alignment:
-        """SRFU: the memory after a keyframe is `feature` of the result."""
-        return self.srfu(memory, high, self.sampling_offsets(), size_at_stride(size, STRIDE))
+    def key(self, frame: Frame) -> PyTree:
+        """What a keyframe pays, whatever the memory holds."""
+        return self.temporal.key(self.backbone, frame)
 
-    def enhance(
-        self, memory: Float[Array, "h w C"], low: Float[Array, "h w L"], size: Int32[Array, "2"]
-    ) -> Alignment:
-        """DFA: what a frame between keyframes is detected on is `feature` of the result."""
-        return self.dfa(memory, low, self.sampling_offsets(), size_at_stride(size, STRIDE))
+    def other(self, frame: Frame) -> PyTree:
+        """What a frame between keyframes pays."""
+        return self.temporal.other(self.backbone, frame)
 
-    def sampling_offsets(self) -> Float32[Array, "K 2"]:
-        """The learned offsets (x, y), in cells; one set for keyframes and frames."""
-        return self.offsets if self.learn_offsets else jax.lax.stop_gradient(self.offsets)
+    def start(self, key: PyTree) -> tuple[PyTree, Any]:
+        """Memory and bundle (`Temporal`) of the first keyframe of a video."""
+        return self.temporal.start(key)
 
-    def anchors(self, height: int, width: int) -> Float32[Array, "M 4"]:
-        """All anchors of a map of height x width cells, in the order of the RPN's outputs."""
-        return anchor_grid(height, width, ratios=self.anchor_ratios, scales=self.anchor_scales, stride=STRIDE)
+    def on_keyframe(self, memory: PyTree, key: PyTree) -> tuple[PyTree, Any]:
+        """Memory and bundle of a later keyframe."""
+        return self.temporal.on_keyframe(memory, key)
 
-    def score_anchors(
-        self, feature: Float[Array, "h w C"], size: Int32[Array, "2"]
-    ) -> tuple[Float32[Array, "M 2"], Float32[Array, "M 4"]]:
-        """RPN logits (background, object) and normalised deltas of all anchors."""
-        return self.rpn(feature, size_at_stride(size, STRIDE))
+    def on_frame(self, memory: PyTree, other: PyTree) -> Any:
+        """Bundle of a frame between keyframes."""
+        return self.temporal.on_frame(memory, other)
 
-    def propose(
-        self,
-        logits: Float32[Array, "M 2"],
-        deltas: Float32[Array, "M 4"],
-        feature: Float[Array, "h w C"],
-        size: Int32[Array, "2"],
-    ) -> Proposals:
-        """The best boxes of the RPN; no gradient flows through them."""
-        height, width, _ = feature.shape
-        return propose(
-            jax.nn.softmax(logits)[:, 1],
-            deltas * jnp.array(ANCHOR_DEVIATIONS)[None],
-            self.anchors(height, width),
-            size=size,
-            pre_nms=self.pre_nms,
-            post_nms=self.post_nms,
-            nms_threshold=self.proposal_nms_threshold,
-        )
-
-    def classify(
-        self, feature: Float[Array, "h w C"], rois: Float32[Array, "R 4"], size: Int32[Array, "2"]
-    ) -> tuple[Float32[Array, "R N1"], Float32[Array, "R 4"]]:
-        """R-FCN class logits (background first) and normalised, class-agnostic deltas."""
-        return self.rfcn(feature, rois, size)
+    def on_triplet(self, triplet: Triplet) -> Float[Array, "h w C"]:
+        """Feature that the current frame of a training sample is detected on."""
+        return self.temporal.on_triplet(self.backbone, triplet)
 
     def detect(self, feature: Float[Array, "h w C"], frame: Frame) -> Detections:
         """RPN, R-FCN and per-class NMS on a feature; boxes in the pixels of the original picture."""
-        anchor_logits, anchor_deltas = self.score_anchors(feature, frame.size)
-        proposals = self.propose(anchor_logits, anchor_deltas, feature, frame.size)
-        logits, deltas = self.classify(feature, proposals.boxes, frame.size)
-        return select_detections(
-            decode(proposals.boxes, deltas * jnp.array(ROI_DEVIATIONS)[None]),
-            jax.nn.softmax(logits),
-            size=frame.size,
-            scale=frame.scale,
-            score_threshold=self.score_threshold,
-            nms_threshold=self.detection_nms_threshold,
-            max_detections=self.max_detections,
-        )
+        logits, deltas = self.rpn(feature, frame.size)
+        proposals = self.rpn.propose(logits, deltas, feature.shape[:2], frame.size)
+        return self.rfcn.detect(feature, proposals.boxes, frame)
 
     def __call__(self, frame: Frame) -> Detections:
-        """A keyframe and a frame after each other, so that `init` meets every part."""
-        low = self.low(frame)
-        feature = self.high(low, frame.size)
-        if self.srfu is not None:
-            feature = self.update(feature, feature, frame.size).feature
-        if self.dfa is not None:
-            feature = self.enhance(feature, low, frame.size).feature
-        return self.detect(feature, frame)
+        """Two keyframes and a frame after each other, so that `init` meets every part."""
+        key = self.key(frame)
+        memory, _ = self.start(key)
+        memory, _ = self.on_keyframe(memory, key)
+        return self.detect(self.on_frame(memory, self.other(frame)).feature, frame)
 
 
 def build_detector(config: ModelConfig, num_classes: int) -> Detector:
-    """The detector that a config describes, for `num_classes` classes without the background."""
+    """The detector that a config describes, for `num_classes` classes without the background.
+
+    Raises `UserError` if there is no such temporal method.
+    """
     dtype = jnp.dtype(config.dtype)
-    init = config.deep_layer_init
-    backbone = config.backbone
-    stages = {
-        name: getattr(backbone, name) for name in ("depth", "width", "split", "norm", "stride_on", "remat")
-    }
-    lsts = {
-        name: getattr(config.lsts, name)
-        for name in (
-            "embedding_channels",
-            "separate_embeddings",
-            "normalization",
-            "implementation",
-            "window",
-        )
-    }
-    with_srfu, with_dfa = config.temporal in ("lsts", "srfu"), config.temporal in ("lsts", "dfa")
-    quality = {"variant": config.quality, "dtype": dtype}
-    low2high = LowToHigh(config.feature_channels, config.low2high, init=init, dtype=dtype)
+    proposals, detections = config.proposals, config.detections
     return Detector(
-        low_level=LowLevel(
-            **stages, dtype=dtype, pixel_mean=backbone.pixel_mean, pixel_std=backbone.pixel_std
+        backbone=ResNet(config.backbone, config.feature_channels, config.deep_layer_init, dtype),
+        temporal=build_temporal(config),
+        rpn=RPN(
+            config.anchors.ratios,
+            config.anchors.scales,
+            proposals.pre_nms,
+            proposals.post_nms,
+            proposals.nms_threshold,
+            dtype,
         ),
-        high_level=HighLevel(**stages, feature_channels=config.feature_channels, init=init, dtype=dtype),
-        rpn=RPN(len(config.anchors.ratios) * len(config.anchors.scales), dtype=dtype),
-        rfcn=RFCN(num_classes, dtype=dtype),
-        srfu=SRFU(LSTS(**lsts, dtype=dtype), Quality(**quality)) if with_srfu else None,
-        dfa=DFA(low2high, LSTS(**lsts, dtype=dtype), Quality(**quality)) if with_dfa else None,
-        copies_memory=config.temporal in ("srfu", "copy"),
-        offsets_init=lambda key: initial_offsets(
-            key, config.lsts.offsets, config.lsts.num_offsets, config.lsts.initial_spread
+        rfcn=RFCN(
+            num_classes,
+            detections.score_threshold,
+            detections.nms_threshold,
+            detections.max_detections,
+            dtype,
         ),
-        learn_offsets=config.lsts.learn_offsets,
-        anchor_ratios=config.anchors.ratios,
-        anchor_scales=config.anchors.scales,
-        pre_nms=config.proposals.pre_nms,
-        post_nms=config.proposals.post_nms,
-        proposal_nms_threshold=config.proposals.nms_threshold,
-        score_threshold=config.detections.score_threshold,
-        detection_nms_threshold=config.detections.nms_threshold,
-        max_detections=config.detections.max_detections,
     )

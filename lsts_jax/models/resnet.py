@@ -10,11 +10,10 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int32
 
-from lsts_jax.config import RESNET_UNITS
+from lsts_jax.config import RESNET_UNITS, BackboneConfig
 from lsts_jax.models.layers import Conv, Norm, deep_layer_init
 from lsts_jax.ops.canvas import size_at_stride, zero_outside
-
-STRIDE = 16  # of every feature map that leaves this file
+from lsts_jax.structs import STRIDE, Frame
 
 
 class Unit(nn.Module):
@@ -22,12 +21,12 @@ class Unit(nn.Module):
 
     depth: int
     channels: int
-    stride: int = 1
-    dilation: int = 1
-    shortcut: bool = False
-    norm: str = "frozen_batch"
-    stride_on: str = "1x1"
-    dtype: DTypeLike = jnp.float32
+    stride: int
+    dilation: int
+    shortcut: bool
+    norm: str
+    stride_on: str
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(self, x: Float[Array, "h w C"], size: Int32[Array, "2"]) -> Float[Array, "h2 w2 D"]:
@@ -64,28 +63,24 @@ class Unit(nn.Module):
 class _Stages(nn.Module):
     """What both parts need to know of the network they are cut from."""
 
-    depth: int = 101
-    width: int = 64
-    split: int = 4
-    norm: str = "frozen_batch"
-    stride_on: str = "1x1"
-    remat: bool = False
-    dtype: DTypeLike = jnp.float32
+    config: BackboneConfig
+    dtype: DTypeLike
 
     def units(self, x: Array, size: Array, stage: int, first: int, last: int) -> tuple[Array, Array]:
         """Units first..last-1 of a stage; gives the sum before the ReLU and its size."""
-        unit_type = nn.remat(Unit) if self.remat else Unit
+        config = self.config
+        unit_type = nn.remat(Unit) if config.remat else Unit
         for unit in range(first, last):
             stride = 2 if unit == 0 and stage in (3, 4) else 1
             x = unit_type(
-                self.depth,
-                self.width * 2 ** (stage - 2),
+                config.depth,
+                config.width * 2 ** (stage - 2),
                 stride,
                 dilation=2 if stage == 5 else 1,
                 # basic units of stage 2 keep their channels; every other first unit changes them
-                shortcut=unit == 0 and (stage > 2 or self.depth >= 50),
-                norm=self.norm,
-                stride_on=self.stride_on,
+                shortcut=unit == 0 and (stage > 2 or config.depth >= 50),
+                norm=config.norm,
+                stride_on=config.stride_on,
                 dtype=self.dtype,
                 name=f"res{stage}_{unit + 1}",
             )(x, size)
@@ -96,24 +91,22 @@ class _Stages(nn.Module):
 class LowLevel(_Stages):
     """Pixels to the low-level feature: the sum before the ReLU of unit `split` of stage 4 (res4b3)."""
 
-    pixel_mean: tuple[float, float, float] = (123.15, 115.90, 103.06)
-    pixel_std: tuple[float, float, float] = (1.0, 1.0, 1.0)
-
     @nn.compact
     def __call__(self, pixels: Array, size: Int32[Array, "2"]) -> Float[Array, "h w C"]:
         """Args: pixels [H W 3] RGB 0..255, size (height, width) of the picture on the canvas."""
-        mean, std = (jnp.array(x, jnp.float32)[None, None] for x in (self.pixel_mean, self.pixel_std))
+        config = self.config
+        mean, std = (jnp.array(x, jnp.float32)[None, None] for x in (config.pixel_mean, config.pixel_std))
         x = (pixels.astype(jnp.float32) - mean) / std
-        x = Conv(self.width, 7, 2, use_bias=False, dtype=self.dtype, name="conv1")(x, size)
+        x = Conv(config.width, 7, 2, use_bias=False, dtype=self.dtype, name="conv1")(x, size)
         size = size_at_stride(size, 2)
-        x = nn.relu(Norm(self.norm, dtype=self.dtype, name="norm1")(x, size))
+        x = nn.relu(Norm(config.norm, dtype=self.dtype, name="norm1")(x, size))
         # After a ReLU the zeros outside the picture cannot win: they act as the -inf of max pooling.
         x = nn.max_pool(zero_outside(x, size), (3, 3), (2, 2), padding=((1, 1), (1, 1)))
         size = size_at_stride(size, 2)
-        counts = RESNET_UNITS[self.depth]
+        counts = RESNET_UNITS[config.depth]
         x, size = self.units(x, size, 2, 0, counts[0])
         x, size = self.units(x, size, 3, 0, counts[1])
-        x, size = self.units(x, size, 4, 0, self.split)
+        x, size = self.units(x, size, 4, 0, config.split)
         return x
 
 
@@ -121,21 +114,42 @@ class HighLevel(_Stages):
     """Low-level feature to the high-level one: the rest of stage 4, dilated stage 5, and a 3x3 convolution
     of dilation 6 with a ReLU."""
 
-    feature_channels: int = 1024
-    init: str = "normal"
+    feature_channels: int
+    layer_init: str
 
     @nn.compact
     def __call__(self, low: Float[Array, "h w L"], size: Int32[Array, "2"]) -> Float[Array, "h w C"]:
         """Args: low, size (height, width) of the picture in cells of stride 16."""
-        counts = RESNET_UNITS[self.depth]
-        x, size = self.units(low, size, 4, self.split, counts[2])
+        counts = RESNET_UNITS[self.config.depth]
+        x, size = self.units(low, size, 4, self.config.split, counts[2])
         x, size = self.units(x, size, 5, 0, counts[3])
         x = Conv(
             self.feature_channels,
             3,
             dilation=6,
-            kernel_init=deep_layer_init(self.init),
+            kernel_init=deep_layer_init(self.layer_init),
             dtype=self.dtype,
             name="feature_conv",
         )(nn.relu(x), size)
         return jax.nn.relu(x)
+
+
+class ResNet(nn.Module):
+    """The backbone: both parts of the network, for one frame."""
+
+    config: BackboneConfig
+    feature_channels: int
+    layer_init: str
+    dtype: DTypeLike
+
+    def setup(self):
+        self.low_level = LowLevel(self.config, self.dtype)
+        self.high_level = HighLevel(self.config, self.dtype, self.feature_channels, self.layer_init)
+
+    def low(self, frame: Frame) -> Float[Array, "h w L"]:
+        """Low-level feature of a frame: what a cheap frame pays of the backbone."""
+        return self.low_level(frame.pixels, frame.size)
+
+    def high(self, low: Float[Array, "h w L"], size: Int32[Array, "2"]) -> Float[Array, "h w C"]:
+        """High-level feature. Args: size (height, width) of the picture on the canvas in pixels."""
+        return self.high_level(low, size_at_stride(size, STRIDE))

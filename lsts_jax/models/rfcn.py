@@ -5,14 +5,17 @@ weight in the loss is always zero; it is left out.
 """
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32, Int32
 
 from lsts_jax.models.layers import NEW_LAYER, Conv
-from lsts_jax.models.resnet import STRIDE
+from lsts_jax.ops.boxes import ROI_DEVIATIONS, decode
 from lsts_jax.ops.canvas import size_at_stride
+from lsts_jax.ops.detections import select_detections
 from lsts_jax.ops.psroi_pool import psroi_pool
+from lsts_jax.structs import STRIDE, Detections, Frame
 
 POOL = 7
 
@@ -21,7 +24,10 @@ class RFCN(nn.Module):
     """Reads the last half of the feature."""
 
     num_classes: int
-    dtype: DTypeLike = jnp.float32
+    score_threshold: float
+    nms_threshold: float
+    max_detections: int
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(
@@ -42,3 +48,16 @@ class RFCN(nn.Module):
         maps = jnp.concatenate([score_maps(classes, "classes"), score_maps(4, "boxes")], axis=-1)
         votes = jnp.mean(psroi_pool(maps, rois, size=size, stride=STRIDE), axis=(1, 2))
         return votes[:, :classes], votes[:, classes:]
+
+    def detect(self, feature: Float[Array, "h w C"], rois: Float32[Array, "R 4"], frame: Frame) -> Detections:
+        """Classified and refined regions after per-class NMS, boxes in pixels of the original picture."""
+        logits, deltas = self(feature, rois, frame.size)
+        return select_detections(
+            decode(rois, deltas * jnp.array(ROI_DEVIATIONS)[None]),
+            jax.nn.softmax(logits),
+            size=frame.size,
+            scale=frame.scale,
+            score_threshold=self.score_threshold,
+            nms_threshold=self.nms_threshold,
+            max_detections=self.max_detections,
+        )

@@ -60,9 +60,9 @@ def aggregate(
     values: Float[Array, "h w C"],
     offsets: Float32[Array, "*K 2"],
     *,
-    normalization: Normalization = "softmax",
-    implementation: Implementation = "factorised",
-    window: int = 8,
+    normalization: Normalization,
+    implementation: Implementation,
+    window: int,
 ) -> Aggregation:
     """Sample keys and values at p + offsets and sum the values, weighted by their affinity to query(p).
 

@@ -83,7 +83,7 @@ def restore_or_init(
 ) -> tuple[Detector, optax.GradientTransformation, TrainState]:
     """The state of the last checkpoint, or that of the seed, on the devices of a mesh."""
     detector = build_detector(config.model, len(config.data.class_names))
-    optimizer = build_optimizer(config.optimizer, steps_per_epoch)
+    optimizer = build_optimizer(config.optimizer, steps_per_epoch, detector.temporal)
     variables = init_variables(detector, config)
     if config.train.pretrained and checkpoints.latest_step() is None:
         variables = load_pretrained(variables, config.train.pretrained, config.model.backbone)

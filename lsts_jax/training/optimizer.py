@@ -10,6 +10,7 @@ import optax
 from jaxtyping import PyTree
 
 from lsts_jax.config import OptimizerConfig
+from lsts_jax.models.temporal.protocol import FROZEN, TRAINED, Temporal
 
 
 def learning_rate(config: OptimizerConfig, steps_per_epoch: int) -> optax.Schedule:
@@ -27,16 +28,15 @@ def learning_rate(config: OptimizerConfig, steps_per_epoch: int) -> optax.Schedu
     return rate
 
 
-def parameter_groups(params: PyTree, freeze: tuple[str, ...]) -> PyTree:
-    """Label of every parameter: frozen, offsets, alignment or trained."""
+def parameter_groups(params: PyTree, freeze: tuple[str, ...], temporal: Temporal) -> PyTree:
+    """Group of every parameter: frozen parts of the backbone, the groups of the temporal method, trained."""
 
     def label(path, _):
-        names = [key.key for key in path]
-        if names[0] == "low_level" and names[1].startswith(freeze):
-            return "frozen"
-        if names[0] in ("srfu", "dfa") and names[1] in ("lsts", "quality"):
-            return "alignment"
-        return "offsets" if names[-1] == "offsets" else "trained"
+        names = tuple(key.key for key in path)
+        part = names[1] if names[0] in ("low_level", "high_level") else ""  # res4_2, or conv1
+        if part in freeze or part.split("_")[0] in freeze:
+            return FROZEN
+        return temporal.parameter_group(names)
 
     return jax.tree_util.tree_map_with_path(label, params)
 
@@ -46,23 +46,23 @@ def decayed(params: PyTree) -> PyTree:
     return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key in ("kernel", "scale"), params)
 
 
-def build_optimizer(config: OptimizerConfig, steps_per_epoch: int) -> optax.GradientTransformation:
-    """Optimizer of gradients that are summed over the batch."""
+def build_optimizer(
+    config: OptimizerConfig, steps_per_epoch: int, temporal: Temporal
+) -> optax.GradientTransformation:
+    """Optimizer of gradients that are summed over the batch, for a detector of this temporal method."""
     rate = learning_rate(config, steps_per_epoch)
 
     def transform(multiple: float) -> optax.GradientTransformation:
         decay = optax.add_decayed_weights(config.weight_decay, mask=decayed)
         scale = optax.scale_by_schedule(lambda step: multiple * rate(step))
+        # at rate 0 what is left of the momentum moves nothing either
+        descend = optax.scale(-1.0 if multiple else 0.0)
         if config.name == "adamw":
-            return optax.chain(optax.scale_by_adam(), decay, scale, optax.scale(-1.0))
-        return optax.chain(decay, scale, optax.trace(config.momentum), optax.scale(-1.0))
+            return optax.chain(optax.scale_by_adam(), decay, scale, descend)
+        return optax.chain(decay, scale, optax.trace(config.momentum), descend)
 
+    groups = {TRAINED: 1.0} | dict(temporal.learning_rates())
     return optax.partition(
-        {
-            "trained": transform(1.0),
-            "alignment": transform(config.alignment_rate),
-            "offsets": transform(config.offset_rate),
-            "frozen": optax.set_to_zero(),
-        },
-        lambda params: parameter_groups(params, config.freeze),
+        {name: transform(multiple) for name, multiple in groups.items()} | {FROZEN: optax.set_to_zero()},
+        lambda params: parameter_groups(params, config.freeze, temporal),
     )

@@ -5,7 +5,7 @@ from typing import Any
 
 from lsts_jax.config import Config
 from lsts_jax.config_checks import leaves
-from lsts_jax.config_io import load_saved_config
+from lsts_jax.config_io import load_saved_config, read_method
 from lsts_jax.errors import UserError
 from lsts_jax.training.checkpoints import LATEST, steps_in
 
@@ -23,13 +23,13 @@ MAY_CHANGE = (
     "model.lsts.implementation",
     "model.lsts.window",
     "model.lsts.learn_offsets",
+    "model.lsts.offset_rate",
+    "model.lsts.alignment_rate",
     "optimizer.learning_rate",
     "optimizer.momentum",
     "optimizer.weight_decay",
     "optimizer.drop_epochs",
     "optimizer.warmup_steps",
-    "optimizer.offset_rate",
-    "optimizer.alignment_rate",
     "train.epochs",
     "train.log_every",
     "train.checkpoint_every",
@@ -56,11 +56,19 @@ def require_same_run(config: Config, workdir: Path) -> None:
     for name in wanted:
         if stored.get(name) == wanted[name] or _is_of(name, MAY_CHANGE):
             continue
+        if name == "model.temporal" and _method(stored[name]) == _method(wanted[name]):
+            continue
         if steps[-1] or _is_of(name, OF_THE_WEIGHTS):
             raise UserError(
                 f"{file}: the run has {_difference(name, stored.get(name), wanted[name])}; go on with its "
                 f"value, or name another --workdir, with --config.train.pretrained {workdir} for its weights"
             )
+
+
+def _method(temporal: str) -> str:
+    """What decides a temporal method: its name or, of one's own, its class and source."""
+    file, _, class_name = temporal.rpartition(":")
+    return f"{class_name} of {read_method(Path(file))}" if file else temporal
 
 
 def _is_of(name: str, groups: tuple[str, ...]) -> bool:

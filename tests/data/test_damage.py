@@ -17,6 +17,7 @@ from lsts_jax.data.check import check
 from lsts_jax.data.doctor.tracks import motion_histogram
 from lsts_jax.data.loader import TripletLoader
 from lsts_jax.data.open import open_dataset
+from lsts_jax.data.triplets import key_ranges
 from lsts_jax.errors import UserError
 from tests.data.trees import picture, write_coco, write_imagenet, write_list, write_picture, write_sequence
 
@@ -109,7 +110,13 @@ def damage(file: Path, content):
 
 
 def train(config) -> TripletLoader:
-    loader = TripletLoader(open_dataset(config, config.train_lists), config, batch_size=1, seed=0)
+    loader = TripletLoader(
+        open_dataset(config, config.train_lists),
+        config,
+        batch_size=1,
+        seed=0,
+        ranges=key_ranges("offline", 10),
+    )
     for _ in loader.iterate(0, 2 * loader.steps_per_epoch):
         pass
     return loader

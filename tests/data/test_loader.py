@@ -12,6 +12,7 @@ import pytest
 from lsts_jax.config import DataConfig
 from lsts_jax.data.loader import TripletLoader, read_frame
 from lsts_jax.data.open import open_dataset
+from lsts_jax.data.triplets import key_ranges
 from lsts_jax.errors import UserError
 from lsts_jax.structs import Triplet
 from tests.data.trees import frame_of, picture, write_imagenet, write_picture, write_sequence, write_xml
@@ -39,7 +40,13 @@ def config(tree):
 
 
 def build(config, batch_size=2, seed=0):
-    return TripletLoader(open_dataset(config, config.train_lists), config, batch_size=batch_size, seed=seed)
+    return TripletLoader(
+        open_dataset(config, config.train_lists),
+        config,
+        batch_size=batch_size,
+        seed=seed,
+        ranges=key_ranges("offline", 10),
+    )
 
 
 def leaves(batch):

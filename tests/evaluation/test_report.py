@@ -224,15 +224,14 @@ def test_what_is_seen_inside_is_what_the_detector_does(setting):
     # offline, segments of 3: keyframes 0, 3
     old, _ = jax.jit(partial(start, detector))(variables, frame(0))
     memory, _ = jax.jit(partial(on_keyframe, detector))(variables, old, frame(3))
-    call = lambda *inputs, method: jax.jit(partial(detector.apply, method=method))(variables, *inputs)
-    low = call(frame(5), method="low")
-    lent = call(memory.feature, low, frame(5).size, method="enhance")
-    renewed = call(
-        old.feature,
-        call(call(frame(3), method="low"), frame(3).size, method="high"),
-        frame(3).size,
-        method="update",
-    )
+
+    @jax.jit
+    def inside(variables, old, memory):
+        bound = detector.bind(variables)
+        lent = bound.on_frame(memory, bound.other(frame(5)))
+        return lent, bound.on_keyframe(old, bound.key(frame(3)))[1]
+
+    lent, renewed = inside(variables, old, memory)
     example = learned.examples[1]
     # The middle of the box is (32, 29.5): the cell of 16 pixels in column 2, row 1.
     np.testing.assert_array_equal(example.point, [40, 24])

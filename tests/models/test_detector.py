@@ -1,7 +1,6 @@
 """The whole model: padding changes nothing, variants differ, and the authors' numbers come out."""
 
 import sys
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +9,8 @@ import pytest
 
 from lsts_jax.config import BackboneConfig, LSTSConfig, ModelConfig
 from lsts_jax.models.detector import build_detector
-from lsts_jax.models.lsts import LSTS
-from lsts_jax.models.quality import Quality
+from lsts_jax.models.temporal.lsts.quality import Quality
+from lsts_jax.models.temporal.lsts.sampling import Sampling
 from lsts_jax.structs import Frame
 from lsts_jax.training.pretrained import convert_authors
 from lsts_jax.video import on_frame, on_keyframe, start
@@ -134,7 +133,14 @@ def authors(authors_variables):
 @pytest.mark.parametrize("kind", ["uniform", "gaussian"])
 def test_alignment_equals_the_authors_graph(authors_variables, authors_ops, kind, implementation):
     source, target = (hwc(authors_ops[f"align/{name}"]) for name in ("old", "new"))
-    found = LSTS(implementation=implementation).apply(
+    found = Sampling(
+        embedding_channels=256,
+        separate_embeddings=True,
+        normalization="softmax",
+        implementation=implementation,
+        window=8,
+        dtype=jnp.float32,
+    ).apply(
         {"params": authors_variables["params"]["srfu"]["lsts"]},
         source,
         target,
@@ -148,7 +154,7 @@ def test_alignment_equals_the_authors_graph(authors_variables, authors_ops, kind
 
 def test_quality_equals_the_authors_graph(authors_variables, authors_ops):
     first, second = (hwc(authors_ops[f"quality/{name}"]) for name in ("f1", "f2"))
-    weights = Quality().apply(
+    weights = Quality("authors", jnp.float32).apply(
         {"params": authors_variables["params"]["srfu"]["quality"]},
         first,
         second,
@@ -177,13 +183,13 @@ def test_first_frame_equals_the_authors_graph(authors, shared, canvas):
 
     @jax.jit
     def run(frame):
-        call = partial(detector.apply, variables)
-        low = call(frame, method="low")
-        high = call(low, frame.size, method="high")
-        logits, deltas = call(high, frame.size, method="score_anchors")
-        proposals = call(logits, deltas, high, frame.size, method="propose")
-        scores, boxes = call(high, proposals.boxes, frame.size, method="classify")
-        return low, high, proposals, jax.nn.softmax(scores), boxes, call(high, frame, method="detect")
+        bound = detector.bind(variables)
+        low = bound.backbone.low(frame)
+        high = bound.backbone.high(low, frame.size)
+        logits, deltas = bound.rpn(high, frame.size)
+        proposals = bound.rpn.propose(logits, deltas, high.shape[:2], frame.size)
+        scores, boxes = bound.rfcn(high, proposals.boxes, frame.size)
+        return low, high, proposals, jax.nn.softmax(scores), boxes, bound.detect(high, frame)
 
     low, high, proposals, scores, boxes, found = run(frame)
     for name, feature in (("low_level_feat_key", low), ("feat_conv_3x3_relu", high)):

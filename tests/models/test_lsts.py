@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from lsts_jax.models.lsts import initial_offsets
+from lsts_jax.models.temporal.lsts.sampling import initial_offsets
 
 KEY = jax.random.key(0)
 

@@ -5,7 +5,6 @@ Small, with random weights under the authors' names, in every variant; and in fu
 
 import sys
 from dataclasses import replace
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +13,7 @@ import pytest
 
 from lsts_jax.config import AnchorConfig, BackboneConfig, LSTSConfig, ModelConfig
 from lsts_jax.models.detector import build_detector
-from lsts_jax.structs import Frame
+from lsts_jax.structs import Frame, Memory
 from lsts_jax.training.pretrained import convert_authors
 from tests.models.restatement import Restatement
 
@@ -31,17 +30,19 @@ def restated(model, images):
 
 def run(detector, variables, images, canvas):
     """The same of ours, with every step visible."""
-    call = partial(detector.apply, variables)
-    low, high, update, enhance = (
-        jax.jit(partial(call, method=name)) for name in ("low", "high", "update", "enhance")
-    )
+    bind = detector.bind
+    key = jax.jit(lambda variables, frame: bind(variables).key(frame))
+    other = jax.jit(lambda variables, frame: bind(variables).other(frame))
+    update = jax.jit(lambda variables, memory, key: bind(variables).on_keyframe(memory, key))
+    enhance = jax.jit(lambda variables, memory, other: bind(variables).on_frame(memory, other))
 
     @jax.jit
-    def heads(feature, frame):
-        logits, deltas = call(feature, frame.size, method="score_anchors")
-        proposals = call(logits, deltas, feature, frame.size, method="propose")
-        logits, _ = call(feature, proposals.boxes, frame.size, method="classify")
-        return proposals.boxes, jax.nn.softmax(logits), call(feature, frame, method="detect")
+    def heads(variables, feature, frame):
+        bound = bind(variables)
+        logits, deltas = bound.rpn(feature, frame.size)
+        proposals = bound.rpn.propose(logits, deltas, feature.shape[:2], frame.size)
+        logits, _ = bound.rfcn(feature, proposals.boxes, frame.size)
+        return proposals.boxes, jax.nn.softmax(logits), bound.detect(feature, frame)
 
     memory = None
     for kind, image in zip(EVENTS, images, strict=True):
@@ -49,15 +50,15 @@ def run(detector, variables, images, canvas):
         padded = np.zeros((*canvas, 3), np.uint8)
         padded[:height, :width] = image
         frame = Frame(jnp.asarray(padded), jnp.array([height, width], jnp.int32), jnp.float32(1))
-        feature = low(frame)
         if kind == "on_frame":
-            feature = enhance(memory, feature, frame.size).feature
+            feature = enhance(variables, memory, other(variables, frame)).feature
+        elif kind == "on_keyframe":
+            memory, bundle = update(variables, memory, key(variables, frame))
+            feature = bundle.feature
         else:
-            feature = high(feature, frame.size)
-            if kind == "on_keyframe":
-                feature = update(memory, feature, frame.size).feature
-            memory = feature
-        yield memory, feature, *heads(feature, frame)
+            feature = key(variables, frame).feature
+            memory = Memory(feature)
+        yield memory.feature, feature, *heads(variables, feature, frame)
 
 
 def assert_equal(found, wanted, event):

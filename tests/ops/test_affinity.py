@@ -73,6 +73,8 @@ def test_aggregation_equals_the_authors(authors_ops, implementation):
             nhwc("data"),
             jnp.asarray(authors_ops["bilinear_a/offset"]),
             implementation=implementation,
+            normalization="softmax",
+            window=8,
         )
         np.testing.assert_allclose(found.affinity, authors_ops["bilinear_a/weight_softmax"][n], atol=1e-5)
         np.testing.assert_allclose(found.feature, nhwc("align_data"), atol=1e-4)
@@ -115,9 +117,9 @@ def test_forms_agree_in_value_and_gradient(shape, offsets, normalization):
 def test_bfloat16_inputs_agree_within_their_error():
     query, keys, values, o = arrays(12, 20, embedding=32, channels=16)
     query = query / 4
-    exact = aggregate(query, keys, values, o, implementation="gather", window=4)
+    exact = aggregate(query, keys, values, o, implementation="gather", window=4, normalization="softmax")
     low = [x.astype(jnp.bfloat16) for x in (query, keys, values)]
-    found = aggregate(*low, o, window=4)
+    found = aggregate(*low, o, window=4, normalization="softmax", implementation="factorised")
     assert found.feature.dtype == jnp.bfloat16
     assert relative_error(found.feature.astype(jnp.float32), exact.feature) < 3e-2
 
@@ -135,7 +137,11 @@ def test_offset_gradient_equals_finite_differences(implementation):
             move[k, axis] = step
             numeric = (sampled(o + move) - sampled(o - move)) / (2 * step)
             np.testing.assert_allclose(grad[k, axis], numeric, rtol=1e-6)
-    single = lambda o: jnp.sum(aggregate(*arrays(5, 6, k=3)[:3], o, implementation=implementation).feature)
+    single = lambda o: jnp.sum(
+        aggregate(
+            *arrays(5, 6, k=3)[:3], o, implementation=implementation, normalization="softmax", window=8
+        ).feature
+    )
     assert float(jnp.abs(jax.jit(jax.grad(single))(arrays(5, 6, k=3)[3])).min()) > 0
 
 
@@ -191,7 +197,9 @@ def test_batch_equals_its_examples():
     """As training has it: vmap over maps, offsets shared, gradients of the offsets summed."""
     batch = [jnp.stack(x) for x in zip(*(arrays(25, 33, seed=seed)[:3] for seed in range(2)), strict=True)]
     o = arrays()[3]
-    single = lambda o, *x: jnp.sum(aggregate(*x, o, window=4).feature ** 2)
+    single = lambda o, *x: jnp.sum(
+        aggregate(*x, o, window=4, normalization="softmax", implementation="factorised").feature ** 2
+    )
     together = lambda o, *x: jnp.sum(jax.vmap(single, (None, 0, 0, 0))(o, *x))
     found = jax.jit(jax.grad(together, (0, 1, 2, 3)))(o, *batch)
     gradient = jax.jit(jax.grad(single, (0, 1, 2, 3)))
@@ -217,7 +225,14 @@ def test_no_temporary_of_the_size_of_the_samples():
     temporaries = []
     for k in (10, 160):
         args = arrays(38, 63, embedding=16, channels=32, k=k)
-        gradient = jax.jit(jax.grad(lambda *x: jnp.sum(aggregate(*x, window=4).feature ** 2), (0, 1, 2, 3)))
+        gradient = jax.jit(
+            jax.grad(
+                lambda *x: jnp.sum(
+                    aggregate(*x, window=4, normalization="softmax", implementation="factorised").feature ** 2
+                ),
+                (0, 1, 2, 3),
+            )
+        )
         temporaries.append(gradient.lower(*args).compile().memory_analysis().temp_size_in_bytes)
     samples = 4 * 160 * 38 * 63 * 32
     assert temporaries[1] < samples / 10
@@ -226,6 +241,8 @@ def test_no_temporary_of_the_size_of_the_samples():
 
 def test_vanishing_sum_of_similarities_stays_finite():
     query, keys, values, o = arrays()
-    loss = lambda q: jnp.sum(aggregate(q, keys, values, o, normalization="sum", window=4).feature)
+    loss = lambda q: jnp.sum(
+        aggregate(q, keys, values, o, normalization="sum", window=4, implementation="factorised").feature
+    )
     value, grad = jax.value_and_grad(loss)(jnp.zeros_like(query))
     assert float(value) == 0.0 and bool(jnp.all(jnp.isfinite(grad)))

@@ -2,7 +2,6 @@
 
 import shutil
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import jax
@@ -12,6 +11,7 @@ import pytest
 
 from lsts_jax.errors import UserError
 from lsts_jax.models.detector import build_detector
+from lsts_jax.structs import Memory, Payment
 from lsts_jax.training.checkpoints import load_detector
 from lsts_jax.training.optimizer import build_optimizer
 from lsts_jax.training.saving import Checkpoints
@@ -24,7 +24,7 @@ def run(tmp_path_factory):
     """A folder with the checkpoints of steps 1, 2 and 3, of which step 2 evaluated best."""
     config, workdir = tiny_config(), tmp_path_factory.mktemp("run")
     detector, variables = tiny_detector(config)
-    state = init_state(detector, build_optimizer(config.optimizer, 10), variables, 0)
+    state = init_state(detector, build_optimizer(config.optimizer, 10, detector.temporal), variables, 0)
     states = {}
     with Checkpoints(workdir) as checkpoints:
         for step, score in ((1, 0.1), (2, 0.7), (3, 0.4)):
@@ -82,13 +82,13 @@ def test_a_detector_looks_as_far_as_its_offsets(run, tmp_path):
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(state)
     detector, variables, _ = load_detector(config, tmp_path)
-    call = partial(detector.apply, variables)
     rng = np.random.default_rng(0)
     memory, high = (jnp.asarray(rng.standard_normal((7, 9, 16)), jnp.float32) for _ in range(2))
-    found = call(memory, high, jnp.array([112, 144], jnp.int32), method="update")
+    keys = Memory(memory), Payment(high, jnp.array([7, 9], jnp.int32))
+    found = detector.bind(variables).on_keyframe(*keys)[1]
     lsts = replace(config.model.lsts, implementation="gather")
     gather = build_detector(replace(config.model, lsts=lsts), len(config.data.class_names))
-    wanted = gather.apply(variables, memory, high, jnp.array([112, 144], jnp.int32), method="update")
+    wanted = gather.bind(variables).on_keyframe(*keys)[1]
     np.testing.assert_allclose(found.aggregated, wanted.aggregated, atol=1e-5)
 
 

@@ -58,7 +58,9 @@ def test_the_derivative_of_the_similarity_by_hand(implementation, offset):
     def operator(offset):
         """Of two locations, one outside the map everywhere with similarity 0, log(a0 / a1) = s."""
         offsets = jnp.stack([offset, jnp.array([7.0, 7.0])])
-        affinity = aggregate(query, keys, keys, offsets, implementation=implementation, window=8).affinity
+        affinity = aggregate(
+            query, keys, keys, offsets, implementation=implementation, window=8, normalization="softmax"
+        ).affinity
         return jnp.sum(jnp.log(affinity[0]) - jnp.log(affinity[1]))
 
     found = jax.jit(jax.grad(operator))(jnp.array(offset, jnp.float32))

@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_a_step_that_is_not_finite_changes_nothing_but_its_number():
     config = tiny_config()
     detector, variables = tiny_detector(config)
-    optimizer = build_optimizer(config.optimizer, 10)
+    optimizer = build_optimizer(config.optimizer, 10, detector.temporal)
     state = init_state(detector, optimizer, variables, 0)
     batch = triplets(2)
     far = batch.ground_truth._replace(boxes=batch.ground_truth.boxes * jnp.inf)

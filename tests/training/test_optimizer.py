@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lsts_jax.config import OptimizerConfig
+from lsts_jax.config import LSTSConfig, ModelConfig, OptimizerConfig
+from lsts_jax.models.temporal.lsts import LSTS
 from lsts_jax.training.optimizer import build_optimizer, decayed, learning_rate, parameter_groups
 
 
@@ -32,13 +33,35 @@ def tree(value: float) -> dict:
     }
 
 
+def method(**fields) -> LSTS:
+    """The temporal method with these fields of its config."""
+    return LSTS.from_config(ModelConfig(lsts=LSTSConfig(**fields)))
+
+
 def paths(labels, wanted) -> set[str]:
     found = jax.tree_util.tree_leaves_with_path(labels)
     return {"/".join(key.key for key in path) for path, label in found if label == wanted}
 
 
+@pytest.mark.parametrize(
+    ("freeze", "frozen"),
+    [
+        (("res4",), {"low_level/res4_1", "low_level/res4_2", "high_level/res4_20"}),
+        (("res4_2", "feature_conv"), {"low_level/res4_2", "high_level/feature_conv"}),
+    ],
+)
+def test_parts_on_both_sides_of_the_split_can_be_frozen(freeze, frozen):
+    params = {
+        "low_level": {"res4_1": {"kernel": 1.0}, "res4_2": {"kernel": 1.0}},
+        "high_level": {"res4_20": {"kernel": 1.0}, "feature_conv": {"kernel": 1.0}},
+        "rpn": {"res4_1": {"kernel": 1.0}},
+    }
+    found = paths(parameter_groups(params, freeze, method()), "frozen")
+    assert {path.rpartition("/")[0] for path in found} == frozen
+
+
 def test_groups_and_decay():
-    groups = parameter_groups(tree(1.0), OptimizerConfig().freeze)
+    groups = parameter_groups(tree(1.0), OptimizerConfig().freeze, method())
     assert paths(groups, "frozen") == {
         "low_level/conv1/conv/kernel",
         "low_level/norm1/norm/scale",
@@ -88,23 +111,23 @@ def test_updates_equal_the_authors(authors_training, case):
         # one parameter a tree: under "kernel" it decays, under "offsets" it has a rate of its own
         leaf = "offsets" if multiple != 1 else "kernel" if decay else "bias"
         config = OptimizerConfig(
-            learning_rate=base, weight_decay=decay, offset_rate=multiple, momentum=float(get("momentum")),
+            learning_rate=base, weight_decay=decay, momentum=float(get("momentum")),
             drop_epochs=tuple(float(i) for i in np.flatnonzero(np.diff(rates)) + 1),
         )  # fmt: skip
-        optimizer = build_optimizer(config, 1)
-        params = {"head": {leaf: jnp.asarray(z[f"sgd/{case}/{name}/init"])}}
+        optimizer = build_optimizer(config, 1, method(offset_rate=multiple))
+        params = {leaf: jnp.asarray(z[f"sgd/{case}/{name}/init"])}
         state = optimizer.init(params)
         for grad, after in zip(z[f"sgd/{case}/{name}/grad"], z[f"sgd/{case}/{name}/after"], strict=True):
-            updates, state = optimizer.update({"head": {leaf: jnp.asarray(grad)}}, state, params)
+            updates, state = optimizer.update({leaf: jnp.asarray(grad)}, state, params)
             params = jax.tree.map(jnp.add, params, updates)
-            np.testing.assert_allclose(params["head"][leaf], after, rtol=1e-5, atol=1e-6, err_msg=name)
+            np.testing.assert_allclose(params[leaf], after, rtol=1e-5, atol=1e-6, err_msg=name)
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
 def test_frozen_stay_and_some_have_rates_of_their_own(name):
-    config = OptimizerConfig(name=name, learning_rate=0.01, weight_decay=0.0, alignment_rate=0.1)
+    config = OptimizerConfig(name=name, learning_rate=0.01, weight_decay=0.0)
     params = tree(1.0)
-    optimizer = build_optimizer(config, 100)
+    optimizer = build_optimizer(config, 100, method(alignment_rate=0.1))
     with jax.numpy_dtype_promotion("standard"):  # optax's Adam mixes integers and floats
         updates, _ = optimizer.update(tree(0.5), optimizer.init(params), params)
     assert float(jnp.abs(updates["low_level"]["res2_1"]["conv1"]["conv"]["kernel"]).max()) == 0

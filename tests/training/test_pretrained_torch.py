@@ -7,7 +7,7 @@ import pytest
 
 from lsts_jax.config import BackboneConfig, Config, ModelConfig
 from lsts_jax.errors import UserError
-from lsts_jax.models.detector import build_detector
+from lsts_jax.models.detector import Detector, build_detector
 from lsts_jax.models.resnet import Unit
 from lsts_jax.structs import Frame
 from lsts_jax.training.pretrained import import_weights, open_weights
@@ -73,7 +73,7 @@ def check(file, depth: int, height: int, width: int) -> None:
         _, state = detector.apply(
             variables,
             frame,
-            method=lambda module, frame: module.high(module.low(frame), frame.size),
+            method=Detector.key,
             capture_intermediates=lambda module, _: isinstance(module, Unit),
         )
         return state["intermediates"]["low_level"] | state["intermediates"]["high_level"]

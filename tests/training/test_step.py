@@ -8,11 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lsts_jax.structs import Memory
+from lsts_jax.models.temporal.lsts import project_offsets
 from lsts_jax.training.optimizer import build_optimizer
 from lsts_jax.training.state import init_state
-from lsts_jax.training.step import project_offsets, train_step, triplet_feature
-from lsts_jax.video import events
+from lsts_jax.training.step import train_step
 from tests.tiny import at, tiny_config, tiny_detector, triplets
 
 
@@ -20,7 +19,7 @@ from tests.tiny import at, tiny_config, tiny_detector, triplets
 def tiny():
     config = tiny_config()
     detector, variables = tiny_detector(config)
-    optimizer = build_optimizer(config.optimizer, 1000)
+    optimizer = build_optimizer(config.optimizer, 1000, detector.temporal)
     jitted = jax.jit(partial(train_step, detector, optimizer, config))
 
     def step(state, batch):
@@ -75,7 +74,7 @@ def test_flags_bypass_and_offsets_receive_gradient(tiny):
     @jax.jit
     def gradient(new_is_old, current_is_new):
         flagged = triplet._replace(new_is_old=new_is_old, current_is_new=current_is_new)
-        loss = lambda v: jnp.sum(triplet_feature(detector, v, flagged) ** 2)
+        loss = lambda v: jnp.sum(detector.bind(v).on_triplet(flagged) ** 2)
         return jax.grad(loss)(variables)["params"]
 
     norm = lambda x: max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(x))
@@ -92,20 +91,11 @@ def test_flags_bypass_and_offsets_receive_gradient(tiny):
 def test_training_sees_the_features_of_the_events(temporal):
     detector, variables = tiny_detector(tiny_config(temporal=temporal))
     triplet = at(triplets(1), 0)
-    low = lambda frame: detector.apply(variables, frame, method="low")
-    high = lambda frame: detector.apply(variables, low(frame), frame.size, method="high")
-    _, on_keyframe, _ = events(detector)
-    memory, _ = on_keyframe(variables, Memory(high(triplet.old_key)), triplet.new_key)
-    match temporal:
-        case "lsts" | "dfa":
-            size = triplet.current.size
-            found = detector.apply(variables, memory.feature, low(triplet.current), size, method="enhance")
-            wanted = found.feature
-        case "srfu" | "copy":
-            wanted = memory.feature
-        case "none":
-            wanted = high(triplet.current)
-    feature = jax.jit(partial(triplet_feature, detector))(variables, triplet)
+    bound = detector.bind(variables)
+    memory, _ = bound.start(bound.key(triplet.old_key))
+    memory, _ = bound.on_keyframe(memory, bound.key(triplet.new_key))
+    wanted = bound.on_frame(memory, bound.other(triplet.current)).feature
+    feature = jax.jit(lambda v, triplet: detector.bind(v).on_triplet(triplet))(variables, triplet)
     np.testing.assert_allclose(feature, wanted, rtol=1e-3, atol=1e-4)
 
 
@@ -116,7 +106,7 @@ def test_a_frozen_offset_does_not_move():
     )
     detector, variables = tiny_detector(config)
     triplet = at(triplets(1), 0)
-    loss = lambda v: jnp.sum(triplet_feature(detector, v, triplet) ** 2)
+    loss = lambda v: jnp.sum(detector.bind(v).on_triplet(triplet) ** 2)
     assert float(jnp.abs(jax.jit(jax.grad(loss))(variables)["params"]["offsets"]).max()) == 0
 
 

@@ -44,7 +44,7 @@ if fixed == "True":
 config = tiny_config()
 config = replace(config, optimizer=replace(config.optimizer, name="sgd", learning_rate=float(rate)))
 detector, variables = tiny_detector(config)
-optimizer = build_optimizer(config.optimizer, 1000)
+optimizer = build_optimizer(config.optimizer, 1000, detector.temporal)
 found = {}
 for width in widths:
     layout = "sharded" if width.endswith("sharded") else "replicated"

@@ -11,7 +11,7 @@ from lsts_jax.data.dataset import Objects, ReadByFrame, Sample, VideoDataset
 from lsts_jax.data.doctor.findings import Finding, Kind
 from lsts_jax.data.threads import prepare_threads
 from lsts_jax.data.transforms import Size, canvas_of
-from lsts_jax.data.triplets import NEW_KEY, OLD_KEY
+from lsts_jax.data.triplets import KeyRanges
 from lsts_jax.errors import Missing, UserError
 
 THREADS = 8
@@ -27,12 +27,13 @@ class Look(NamedTuple):
     unknown: Counter[str]  # names in its annotation that are no class
 
 
-def look_at_all(dataset: VideoDataset, config: DataConfig, split: str) -> dict[Sample, Look]:
-    """Every frame once: samples with their annotations, and the keyframes that triplets can draw."""
+def look_at_all(dataset: VideoDataset, config: DataConfig, ranges: KeyRanges | None) -> dict[Sample, Look]:
+    """Every frame once: samples with their annotations and, of a train list, the keyframes that triplets draw
+    in `ranges`."""
     samples = dict.fromkeys(dataset.samples)
     frames = dict(samples)
-    if split == "train":
-        reach = range(OLD_KEY[config.schedule][0], NEW_KEY[config.schedule][1])
+    if ranges:
+        reach = range(ranges.old[0], ranges.new[1])
         for video, t in samples:
             last = dataset.videos[video].num_frames - 1
             frames |= dict.fromkeys(Sample(video, min(max(t + lag, 0), last)) for lag in reach)
@@ -44,7 +45,7 @@ def look_at_all(dataset: VideoDataset, config: DataConfig, split: str) -> dict[S
     ordered = sorted(frames)
     with (
         ThreadPoolExecutor(THREADS) as pool,
-        tqdm(desc=split, total=len(ordered), unit="frame", dynamic_ncols=True) as bar,
+        tqdm(desc="train" if ranges else "val", total=len(ordered), unit="frame", dynamic_ncols=True) as bar,
     ):
         looks = {}
         for start in range(0, len(ordered), AHEAD):

@@ -29,8 +29,8 @@ from lsts_jax.training.state import init_variables
 
 __all__ = ["convert_authors", "import_weights", "load_pretrained", "open_weights", "read_mxnet_params"]
 
-# A single-frame detector can start one that has them, and the other way round.
-TEMPORAL = ("srfu", "dfa", "offsets")
+# What every detector has. All else is a temporal method's, and a detector of one can start another.
+SHARED = {"low_level", "high_level", "rpn", "rfcn"}
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +53,7 @@ def load_pretrained(variables: dict, path: Path | str, backbone: BackboneConfig)
         options = " ".join(f"--config.model.backbone.{name} {_typed(value)}" for name, value in wrong.items())
         raise UserError(f"{path}: trained with other settings than the config's; set {options}")
     own = flatten_dict(variables)
+    own_parts = {place[1] for place in own}
     placed = {place[1] for name in weights.arrays if (place := naming.path(name, backbone.split))}
     matched = match(
         str(path),
@@ -60,8 +61,8 @@ def load_pretrained(variables: dict, path: Path | str, backbone: BackboneConfig)
         naming,
         variables,
         backbone,
-        allow_missing=[part for part in TEMPORAL if part not in placed],
-        allow_unused=[f"params/{part}" for part in TEMPORAL if part not in {place[1] for place in own}],
+        allow_missing=sorted(own_parts - placed - SHARED),
+        allow_unused=[f"params/{part}" for part in sorted(placed - own_parts - SHARED)],
     )
     fresh = sorted({place[1] for place in matched.new})
     logger.info(

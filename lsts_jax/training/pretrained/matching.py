@@ -24,10 +24,8 @@ FIELDS = {
     "high_level": "model.backbone and model.feature_channels",
     "rpn": "model.anchors",
     "rfcn": "data.class_names",
-    "srfu": "model.lsts and model.quality",
-    "dfa": "model.lsts, model.quality and model.low2high",
-    "offsets": "model.lsts.num_offsets",
 }
+METHOD = "model.temporal and the settings of that method"  # all else
 
 
 class Match(NamedTuple):
@@ -101,7 +99,8 @@ def match(
             if not name.startswith(tuple(allow_missing))
         ],
         "of another shape": [
-            f"{shown(path)}: {stored[path].shape} there, {wanted[path]} by --config.{FIELDS[path[1]]}"
+            f"{shown(path)}: {stored[path].shape} there, {wanted[path]} by --config."
+            + FIELDS.get(path[1], METHOD)
             for path in other_shape
             if not shown(path).startswith(tuple(allow_missing))
         ],

@@ -22,6 +22,7 @@ from lsts_jax.data.formats.imagenet_lists import read_list
 from lsts_jax.data.formats.tfds_source import TFDSVideos
 from lsts_jax.data.loader import TripletLoader
 from lsts_jax.data.open import open_dataset
+from lsts_jax.data.triplets import key_ranges
 from lsts_jax.errors import UserError
 from tests.data.trees import write_imagenet, write_list, write_xml
 
@@ -87,7 +88,13 @@ def test_it_is_the_tree(tree, prepared, lists):
 def test_batches_are_those_of_the_tree(tree, prepared):
     fields = {"short_side": 48, "long_side": 64, "canvases": ((48, 64), (64, 48)), "workers": 0}
     loaders = [
-        TripletLoader(open_dataset(config, config.train_lists), config, batch_size=2, seed=3)
+        TripletLoader(
+            open_dataset(config, config.train_lists),
+            config,
+            batch_size=2,
+            seed=3,
+            ranges=key_ranges("offline", 10),
+        )
         for config in (config_of(root, **fields) for root in (tree, prepared))
     ]
     for step in range(0, 2 * loaders[0].steps_per_epoch, 5):

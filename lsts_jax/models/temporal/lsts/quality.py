@@ -20,8 +20,8 @@ class Quality(nn.Module):
     Authors: 1x1 of C/4, 3x3 of 16, 3x3 of 1. Paper (section 3.3): 3x3, 1x1, 1x1.
     """
 
-    variant: Literal["authors", "paper"] = "authors"
-    dtype: DTypeLike = jnp.float32
+    variant: Literal["authors", "paper"]
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(

@@ -3,14 +3,13 @@
 from typing import Literal
 
 import flax.linen as nn
-import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32, Int32
 
 from lsts_jax.models.layers import Conv, deep_layer_init
-from lsts_jax.models.lsts import LSTS
-from lsts_jax.models.quality import Quality
-from lsts_jax.models.srfu import fuse
+from lsts_jax.models.temporal.lsts.quality import Quality
+from lsts_jax.models.temporal.lsts.sampling import Sampling
+from lsts_jax.models.temporal.lsts.srfu import fuse
 from lsts_jax.structs import Alignment
 
 # (kernel, share of the channels C) of the three convolutions
@@ -20,10 +19,10 @@ LAYERS = {"authors": ((1, 1 / 4), (3, 1 / 4), (3, 1)), "paper": ((3, 1 / 4), (3,
 class LowToHigh(nn.Module):
     """Low-level feature to something like the high-level one; ReLU between the layers, none after."""
 
-    feature_channels: int = 1024
-    variant: Literal["authors", "paper"] = "authors"
-    init: str = "normal"
-    dtype: DTypeLike = jnp.float32
+    feature_channels: int
+    variant: Literal["authors", "paper"]
+    layer_init: Literal["normal", "he"]
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(self, low: Float[Array, "h w L"], size: Int32[Array, "2"]) -> Float[Array, "h w C"]:
@@ -33,7 +32,7 @@ class LowToHigh(nn.Module):
             x = Conv(
                 int(self.feature_channels * share),
                 kernel,
-                kernel_init=deep_layer_init(self.init),
+                kernel_init=deep_layer_init(self.layer_init),
                 dtype=self.dtype,
                 name=f"conv{i}",
             )(x, size)
@@ -44,7 +43,7 @@ class DFA(nn.Module):
     """feature = quality(high', LSTS(source = memory, target = high')), high' = low2high(low)."""
 
     low2high: LowToHigh
-    lsts: LSTS
+    lsts: Sampling
     quality: Quality
 
     def __call__(

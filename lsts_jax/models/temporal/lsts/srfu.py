@@ -3,13 +3,13 @@
 import flax.linen as nn
 from jaxtyping import Array, Float, Float32, Int32
 
-from lsts_jax.models.lsts import LSTS
-from lsts_jax.models.quality import Quality
+from lsts_jax.models.temporal.lsts.quality import Quality
+from lsts_jax.models.temporal.lsts.sampling import Sampling
 from lsts_jax.structs import Alignment
 
 
 def fuse(
-    lsts: LSTS,
+    lsts: Sampling,
     quality: Quality,
     memory: Float[Array, "h w C"],
     target: Float[Array, "h w C"],
@@ -26,7 +26,7 @@ def fuse(
 class SRFU(nn.Module):
     """memory' = quality(high, LSTS(source = memory, target = high))."""
 
-    lsts: LSTS
+    lsts: Sampling
     quality: Quality
 
     def __call__(

@@ -31,18 +31,18 @@ def initial_offsets(key: PRNGKeyArray, kind: str, count: int, spread: float = 1.
     return jnp.asarray(np.stack(np.meshgrid(reach, reach, indexing="ij"), -1).reshape(-1, 2))
 
 
-class LSTS(nn.Module):
+class Sampling(nn.Module):
     """Embeds source and target, and sums the un-embedded source at p + offsets by affinity.
 
     The similarity is the raw dot product (authors: neither scaled nor normalised).
     """
 
-    embedding_channels: int = 256
-    separate_embeddings: bool = True
-    normalization: Literal["softmax", "sum", "abs_sum"] = "softmax"
-    implementation: Literal["factorised", "gather"] = "factorised"
-    window: int = 8
-    dtype: DTypeLike = jnp.float32
+    embedding_channels: int
+    separate_embeddings: bool
+    normalization: Literal["softmax", "sum", "abs_sum"]
+    implementation: Literal["factorised", "gather"]
+    window: int
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(

@@ -1,0 +1,31 @@
+"""Copies of the keyframe's feature: what a memory costs the least, and what it gives unaligned."""
+
+from lsts_jax.config import ModelConfig
+from lsts_jax.models.resnet import ResNet
+from lsts_jax.models.temporal.protocol import Temporal, high_feature
+from lsts_jax.structs import Frame, FrameFeature, Memory, Payment
+
+
+class Copy(Temporal):
+    """Frames between keyframes are detected on the keyframe's feature as it is; keyframes forget."""
+
+    keyframes_use_memory = False
+
+    @classmethod
+    def from_config(cls, config: ModelConfig) -> "Copy":
+        return cls()
+
+    def key(self, backbone: ResNet, frame: Frame) -> Payment:
+        return high_feature(backbone, frame)
+
+    def other(self, backbone: ResNet, frame: Frame) -> tuple[()]:
+        return ()
+
+    def start(self, key: Payment) -> tuple[Memory, FrameFeature]:
+        return Memory(key.feature), FrameFeature(key.feature)
+
+    def on_keyframe(self, memory: Memory, key: Payment) -> tuple[Memory, FrameFeature]:
+        return self.start(key)
+
+    def on_frame(self, memory: Memory, other: tuple[()]) -> FrameFeature:
+        return FrameFeature(memory.feature)

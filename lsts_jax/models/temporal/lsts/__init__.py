@@ -1,0 +1,159 @@
+"""LSTS: the memory is sampled at learned locations, by SRFU at keyframes and by DFA at the frames between
+(paper, section 3). Either can be left out, for comparison."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float32, PyTree
+
+from lsts_jax.config import LSTSConfig, ModelConfig
+from lsts_jax.models.resnet import ResNet
+from lsts_jax.models.temporal.lsts.dfa import DFA, LowToHigh
+from lsts_jax.models.temporal.lsts.quality import Quality
+from lsts_jax.models.temporal.lsts.sampling import Sampling, initial_offsets
+from lsts_jax.models.temporal.lsts.srfu import SRFU
+from lsts_jax.models.temporal.protocol import TRAINED, Temporal, cells, each, high_feature
+from lsts_jax.ops.affinity import smallest_window
+from lsts_jax.structs import Alignment, Frame, FrameFeature, Memory, Payment, Triplet
+
+
+class LSTS(Temporal):
+    """The paper's method. Without SRFU a keyframe forgets the memory; without DFA the frames between are
+    detected on the memory as it is."""
+
+    settings: LSTSConfig
+    has_srfu: bool
+    has_dfa: bool
+    feature_channels: int
+    low2high_variant: str
+    quality_variant: str
+    layer_init: str
+    dtype: DTypeLike
+
+    @classmethod
+    def from_config(cls, config: ModelConfig, *, has_srfu: bool = True, has_dfa: bool = True) -> "LSTS":
+        return cls(
+            config.lsts,
+            has_srfu,
+            has_dfa,
+            config.feature_channels,
+            config.low2high,
+            config.quality,
+            config.deep_layer_init,
+            jnp.dtype(config.dtype),
+        )
+
+    def setup(self):
+        settings = self.settings
+        self.offsets = self.param(
+            "offsets",
+            lambda key: initial_offsets(key, settings.offsets, settings.num_offsets, settings.initial_spread),
+        )
+        if self.has_srfu:
+            self.srfu = SRFU(self._sampling(), self._quality())
+        if self.has_dfa:
+            low2high = LowToHigh(self.feature_channels, self.low2high_variant, self.layer_init, self.dtype)
+            self.dfa = DFA(low2high, self._sampling(), self._quality())
+
+    def _sampling(self) -> Sampling:
+        settings = self.settings
+        return Sampling(
+            settings.embedding_channels,
+            settings.separate_embeddings,
+            settings.normalization,
+            settings.implementation,
+            settings.window,
+            self.dtype,
+            parent=None,
+        )
+
+    def _quality(self) -> Quality:
+        return Quality(self.quality_variant, self.dtype, parent=None)
+
+    @property
+    def keyframes_use_memory(self) -> bool:
+        return self.has_srfu
+
+    def key(self, backbone: ResNet, frame: Frame) -> Payment:
+        return high_feature(backbone, frame)
+
+    def other(self, backbone: ResNet, frame: Frame) -> Payment | tuple[()]:
+        return Payment(backbone.low(frame), cells(frame)) if self.has_dfa else ()
+
+    def start(self, key: Payment) -> tuple[Memory, FrameFeature]:
+        return Memory(key.feature), FrameFeature(key.feature)
+
+    def on_keyframe(self, memory: Memory, key: Payment) -> tuple[Memory, Alignment | FrameFeature]:
+        """SRFU: the keyframe's feature, enhanced by the memory, is the new memory."""
+        if not self.has_srfu:
+            return self.start(key)
+        alignment = self.srfu(memory.feature, key.feature, self.sampling_offsets(), key.size)
+        return Memory(alignment.feature), alignment
+
+    def on_frame(self, memory: Memory, other: Payment | tuple[()]) -> Alignment | FrameFeature:
+        """DFA: the frame's cheap feature, enhanced by the memory."""
+        if not self.has_dfa:
+            return FrameFeature(memory.feature)
+        return self.dfa(memory.feature, other.feature, self.sampling_offsets(), other.size)
+
+    def triplet_payments(self, backbone: ResNet, triplet: Triplet) -> tuple[PyTree, PyTree, PyTree]:
+        """As one batch: three passes of one picture are slower."""
+        frames = (triplet.old_key, triplet.new_key, triplet.current)
+        frames = frames if self.has_dfa else frames[:2]
+        size, cell_size = triplet.current.size, cells(triplet.current)
+        low = each(
+            lambda backbone, frame: backbone.low(frame),
+            backbone,
+            jax.tree.map(lambda *x: jnp.stack(x), *frames),
+        )
+        high = each(lambda backbone, low: backbone.high(low, size), backbone, low[:2])
+        other = Payment(low[2], cell_size) if self.has_dfa else ()
+        return Payment(high[0], cell_size), Payment(high[1], cell_size), other
+
+    def sampling_offsets(self) -> Float32[Array, "K 2"]:
+        """The learned offsets (x, y), in cells; one set for keyframes and frames."""
+        return self.offsets if self.settings.learn_offsets else jax.lax.stop_gradient(self.offsets)
+
+    def learning_rates(self) -> Mapping[str, float]:
+        settings = self.settings
+        return {
+            "alignment": settings.alignment_rate,
+            "offsets": settings.offset_rate if settings.learn_offsets else 0.0,
+        }
+
+    def parameter_group(self, path: tuple[str, ...]) -> str:
+        if path[0] in ("srfu", "dfa") and path[1] in ("lsts", "quality"):
+            return "alignment"
+        return "offsets" if path == ("offsets",) else TRAINED
+
+    def after_update(
+        self, params: PyTree, gradients: PyTree, updates: PyTree
+    ) -> tuple[PyTree, dict[str, Array]]:
+        """Offsets back in the window, and their norms."""
+        params, projected = project_offsets(params, self.settings.window)
+        return params, {
+            "offset_grad_norm": optax.tree.norm(gradients["offsets"]),
+            "offset_update_norm": optax.tree.norm(updates["offsets"]),
+            "offset_spread": jnp.mean(jnp.linalg.norm(params["offsets"], axis=-1)),
+            "offsets_projected": projected,
+        }
+
+    def for_test(self, params: PyTree) -> "LSTS":
+        """With the smallest window that holds the offsets."""
+        window = smallest_window(params["offsets"])
+        return self.clone(settings=replace(self.settings, window=window))
+
+
+def project_offsets(params: PyTree, window: int) -> tuple[PyTree, Float32[Array, ""]]:
+    """Bring offsets back into [-window, window), beyond which the factorised form is blind.
+
+    A projection after the update keeps their gradient alive, which clipping in the forward pass would not.
+    Returns the parameters and how many coordinates were moved.
+    """
+    offsets = params["offsets"]
+    inside = jnp.clip(offsets, -window, window - 1e-3)
+    return {**params, "offsets": inside}, jnp.sum(inside != offsets).astype(jnp.float32)

@@ -1,0 +1,127 @@
+"""What a temporal method is: the part of a detector that makes a frame's feature from a video.
+
+Backbone, heads, losses and post-processing are the same for all methods. `video.py`, the training step, the
+streams, the export and the evaluation call a method through this class and know none by its name.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+
+from lsts_jax.config import ModelConfig
+from lsts_jax.models.resnet import ResNet
+from lsts_jax.ops.canvas import size_at_stride
+from lsts_jax.structs import STRIDE, Frame, Payment, Triplet
+
+TRAINED, FROZEN = "trained", "frozen"
+
+
+class Temporal(nn.Module):
+    """Base class of the temporal methods; a subclass defines `from_config` and the first five methods below.
+
+    A *payment* is what a frame costs whatever came before it: the backbone and all that knows no memory.
+    Payments and memory are any pytrees of arrays. A *bundle* is a NamedTuple with the field `feature`
+    [h w C], which the frame is detected on, and beside it whatever one wants to look at.
+    """
+
+    delay = 0
+    """Frames by which detections lag behind the frame that was read."""
+    keyframes_use_memory = True
+    """False: `on_keyframe` is `start`, whatever the memory holds."""
+    frames_use_memory = True
+    """False: a frame between keyframes is detected as `start` would; every frame is a keyframe of its own."""
+    trained_keyframes = 2
+    """Keyframes that a training sample reads beside its current frame: 2, or 0."""
+
+    @classmethod
+    def from_config(cls, config: ModelConfig) -> "Temporal":
+        """The method that a config describes."""
+        raise NotImplementedError
+
+    def key(self, backbone: ResNet, frame: Frame) -> PyTree:
+        """Payment of a keyframe."""
+        raise NotImplementedError
+
+    def other(self, backbone: ResNet, frame: Frame) -> PyTree:
+        """Payment of a frame between keyframes."""
+        raise NotImplementedError
+
+    def start(self, key: PyTree) -> tuple[PyTree, Any]:
+        """Memory and bundle of the first keyframe of a video."""
+        raise NotImplementedError
+
+    def on_keyframe(self, memory: PyTree, key: PyTree) -> tuple[PyTree, Any]:
+        """Memory and bundle of a later keyframe."""
+        raise NotImplementedError
+
+    def on_frame(self, memory: PyTree, other: PyTree) -> Any:
+        """Bundle of a frame between keyframes; the memory does not change."""
+        raise NotImplementedError
+
+    def triplet_payments(self, backbone: ResNet, triplet: Triplet) -> tuple[PyTree, PyTree, PyTree]:
+        """Payments of the old key, the new key and the current frame of a training sample."""
+        keys = (self.key(backbone, frame) for frame in (triplet.old_key, triplet.new_key))
+        return *keys, self.other(backbone, triplet.current)
+
+    def on_triplet(self, backbone: ResNet, triplet: Triplet) -> Float[Array, "h w C"]:
+        """Feature that the current frame of a training sample is detected on: the events in their order.
+
+        The flags of the triplet choose by mask, so that a batch runs one program: where both keyframes are
+        one frame the video starts there, where the current frame is the keyframe it is detected as one.
+        """
+        old_key, new_key, current = self.triplet_payments(backbone, triplet)
+        if self.keyframes_use_memory:
+            started, later = self.start(old_key), self.on_keyframe(self.start(old_key)[0], new_key)
+            memory, at_key = (
+                choose(triplet.new_is_old, started[0], later[0]),
+                choose(triplet.new_is_old, started[1].feature, later[1].feature),
+            )
+        else:
+            memory, bundle = self.start(new_key)
+            at_key = bundle.feature
+        return choose(triplet.current_is_new, at_key, self.on_frame(memory, current).feature)
+
+    def learning_rates(self) -> Mapping[str, float]:
+        """Groups of the method's parameters that are trained at a rate of their own: name to multiple of the
+        learning rate. 0 keeps a group as it is."""
+        return {}
+
+    def parameter_group(self, path: tuple[str, ...]) -> str:
+        """Group of a parameter of the detector: a name of `learning_rates`, or TRAINED."""
+        return TRAINED
+
+    def after_update(
+        self, params: PyTree, gradients: PyTree, updates: PyTree
+    ) -> tuple[PyTree, dict[str, Array]]:
+        """The detector's parameters after an update of the optimizer, brought back to where the method allows
+        them, and what one wants to log of them."""
+        return params, {}
+
+    def for_test(self, params: PyTree) -> "Temporal":
+        """The same method as detection runs it with these parameters: equal results, less work."""
+        return self
+
+
+def high_feature(backbone: ResNet, frame: Frame) -> Payment:
+    """The high-level feature of a frame: what a keyframe of most methods pays."""
+    return Payment(backbone.high(backbone.low(frame), frame.size), cells(frame))
+
+
+def cells(frame: Frame) -> Array:
+    """Height and width of the picture in cells of the feature map."""
+    return size_at_stride(frame.size, STRIDE)
+
+
+def each(call: Callable, backbone: nn.Module, inputs: PyTree) -> PyTree:
+    """`call(backbone, one)` for all of a batch in one pass, inside a method of a module."""
+    mapped = nn.vmap(call, variable_axes={"params": None, "batch_stats": None}, split_rngs={"params": False})
+    return mapped(backbone, inputs)
+
+
+def choose(condition: Array | bool, one: PyTree, other: PyTree) -> PyTree:
+    """The leaves of `one` where the condition holds, else those of `other`."""
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), one, other)
