@@ -14,7 +14,7 @@ $(VENV)/installed: requirements.txt pyproject.toml
 demo: $(VENV)/installed
 	$(BIN)/python -m lsts_jax.data.synthvid --out $(DEMO)/synthvid --videos 120 --val-videos 12 --frames 40
 	$(BIN)/python train.py --config configs/demo.py --workdir $(DEMO)
-	$(BIN)/python evaluate.py --config configs/demo.py --workdir $(DEMO)
+	$(BIN)/python evaluate.py --workdir $(DEMO)
 	$(BIN)/python predict.py --workdir $(DEMO) --source $(DEMO)/synthvid/Data/VID/val/ILSVRC2015_val_00000000 --output $(DEMO)/watch
 	@echo "trained detector   $(DEMO)"
 	@echo "scores             $(DEMO)/eval/metrics.json"
