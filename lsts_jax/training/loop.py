@@ -86,7 +86,9 @@ def restore_or_init(
     optimizer = build_optimizer(config.optimizer, steps_per_epoch, detector.temporal)
     variables = init_variables(detector, config)
     if config.train.pretrained and checkpoints.latest_step() is None:
-        variables = load_pretrained(variables, config.train.pretrained, config.model.backbone)
+        variables = load_pretrained(
+            variables, config.train.pretrained, config.model.backbone, config.data.class_names
+        )
     state = init_state(detector, optimizer, variables, config.seed)
     state = place(state, mesh, config.train.parameters)
     if checkpoints.latest_step() is not None:

@@ -15,7 +15,7 @@ from lsts_jax.config import Config
 from lsts_jax.config_io import load_saved_config
 from lsts_jax.errors import UserError
 from lsts_jax.models.detector import build_detector
-from lsts_jax.training.pretrained import load_pretrained, open_weights
+from lsts_jax.training.pretrained import check_classes, load_pretrained, open_weights
 from lsts_jax.training.pretrained.__main__ import Conversion, ConversionTo, convert
 from lsts_jax.training.state import init_variables
 from tests.training.test_pretrained import torchvision_arrays
@@ -65,6 +65,21 @@ def test_training_starts_from_the_folder(place):
     equal(load_pretrained(initial, place / "run", config.model.backbone), loaded.variables)
     with pytest.raises(UserError, match=r"set --config\.model\.backbone\.norm frozen_batch"):
         load_pretrained(initial, place / "run", replace(config.model.backbone, norm="group"))
+
+
+def test_classes_in_another_order_are_refused(place, caplog):
+    trained = load_saved_config(place / "run" / "config.json")
+    names = trained.data.class_names
+    check_classes("run", trained, names)
+    check_classes("run", trained, names[1:])  # is told by the shapes
+    check_classes("resnet.npz", None, names)
+    assert not caplog.records
+    with pytest.raises(
+        UserError, match=f"run: has the classes .* --config.data.class_names {' '.join(names)}$"
+    ):
+        load_pretrained({}, place / "run", trained.model.backbone, names[::-1])
+    check_classes("run", trained, (*names[1:], "moon"))
+    assert f"run: its classes are {' '.join(names)}; the detector begins with them as" in caplog.text
 
 
 def test_a_run_becomes_a_file_and_a_run_again(place):

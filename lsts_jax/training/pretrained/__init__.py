@@ -35,7 +35,9 @@ SHARED = {"low_level", "high_level", "rpn", "rfcn"}
 logger = logging.getLogger(__name__)
 
 
-def load_pretrained(variables: dict, path: Path | str, backbone: BackboneConfig) -> dict:
+def load_pretrained(
+    variables: dict, path: Path | str, backbone: BackboneConfig, class_names: tuple[str, ...] = ()
+) -> dict:
     """Initial variables with what a file or a run holds in their place: a backbone or a whole detector.
 
     The parts of a detector that use the memory may be absent from either, each as a whole.
@@ -43,11 +45,14 @@ def load_pretrained(variables: dict, path: Path | str, backbone: BackboneConfig)
     Args:
       variables: from `init_variables`.
       path: of a file, or of a run's folder, whose latest checkpoint is taken.
+      class_names: those of the variables; empty where they do not matter.
 
     Raises:
-      UserError: the weights cannot be read, do not fit, or were trained with other settings of the backbone.
+      UserError: the weights cannot be read, do not fit, or were trained with other settings of the backbone
+        or with the same classes in another order.
     """
     weights = open_weights(path)
+    check_classes(str(path), weights.config, class_names)
     naming = recognise(str(path), weights, backbone.split)
     if wrong := _contradictions(naming.settings, backbone):
         options = " ".join(f"--config.model.backbone.{name} {_typed(value)}" for name, value in wrong.items())
@@ -95,6 +100,7 @@ def import_weights(
       UserError: the weights do not fit.
     """
     source = str(source)
+    check_classes(source, weights.config, config.data.class_names)
     naming = recognise(source, weights, config.model.backbone.split, channel_order)
     config = _with_settings(config, naming.settings)
     detector = build_detector(config.model, len(config.data.class_names))
@@ -114,6 +120,23 @@ def import_weights(
 
     variables = unflatten_dict(matched.found | (jax.jit(new)() if matched.new else {}))
     return config, {"params": {}, "batch_stats": {}} | variables, matched
+
+
+def check_classes(source: str, trained: Config | None, class_names: tuple[str, ...]) -> None:
+    """Compares the class names of a detector with those that its weights were trained with, if that is known:
+    as many other ones are a warning. Raises `UserError` where they are the same in another order."""
+    names = trained.data.class_names if trained else class_names
+    if names == class_names or len(names) != len(class_names):  # which does not fit, and is told elsewhere
+        return
+    if sorted(names) == sorted(class_names):
+        raise UserError(
+            f"{source}: has the classes of the config in another order; set --config.data.class_names "
+            f"{' '.join(names)}"
+        )
+    logger.warning(
+        "%s: its classes are %s; the detector begins with them as %s",
+        source, " ".join(names), " ".join(class_names),
+    )  # fmt: skip
 
 
 def _with_settings(config: Config, settings: Mapping[str, object]) -> Config:
