@@ -14,6 +14,7 @@ from lsts_jax import cli
 from lsts_jax.data.convert import cvat_coco, cvat_mot, kitti, visdrone, voc, yolo, youtube_vis
 from lsts_jax.data.convert.coco_json import root_of, write_json
 from lsts_jax.data.convert.converted import Converted
+from lsts_jax.data.convert.sizes import fill_in_sizes
 from lsts_jax.data.convert.table import to_text
 from lsts_jax.data.convert.tree import Tree, list_tree
 from lsts_jax.errors import UserError
@@ -60,13 +61,16 @@ def convert(options: Options) -> str:
     if not FORMATS[name].find(tree):
         raise UserError(f"--format {name}: {options.source} has no {FORMATS[name].LOOKED_FOR}")
     converted = FORMATS[name].read(tree)
-    check_pictures(converted, tree)
-    converted = choose_videos(converted, options.videos)
+    if not converted.pictures:
+        raise UserError(f"{options.source}: has annotations, but none of their pictures; put them there")
+    converted = fill_in_sizes(choose_videos(converted, options.videos), tree)
+    if not any(not box.ignored for box in converted.boxes):
+        logger.warning("there is no object in the pictures; training on them is not possible")
     cli.make_folder(options.out.parent)
     write_json(converted, tree.folder, root, options.out, name)
     list_name = Path(os.path.abspath(options.out)).relative_to(root).with_suffix("").as_posix()
     return (
-        f"{options.source}: {name}\n{to_text(converted)}\n"
+        f"{options.source}: {name}\n{to_text(converted, len(tree.pictures))}\n"
         f"{options.out}: use it with --config.data.format coco_vid --config.data.root {root} "
         f"--config.data.train_lists {list_name}"
     )
@@ -105,14 +109,6 @@ def _read_as_it_stands(tree: Tree) -> str:
     return ""
 
 
-def check_pictures(converted: Converted, tree: Tree) -> None:
-    """Raises `UserError` if there is no picture to train on."""
-    if not converted.pictures:
-        raise UserError(
-            f"{tree.folder}: has annotations, but none of their pictures; unpack the pictures beside them"
-        )
-
-
 def choose_videos(converted: Converted, patterns: Sequence[str]) -> Converted:
     """The videos and stills whose names match. Raises `UserError` if there are none."""
     chosen = [
@@ -123,10 +119,10 @@ def choose_videos(converted: Converted, patterns: Sequence[str]) -> Converted:
     if not chosen:
         there = ", ".join(dict.fromkeys(video or file for file, video, *_ in converted.pictures))
         raise UserError(f"--videos {' '.join(patterns)}: fits none of the names; there are {there}")
-    chosen_ones = converted.choose(chosen)
-    if not any(not box.ignored for box in chosen_ones.boxes):
-        logger.warning("there is no object in the pictures; training on them is not possible")
-    return chosen_ones
+    result = converted.choose(chosen)
+    if others := len(converted.pictures) - len(chosen):
+        result.counts.dropped["picture of a video that was not chosen"] += others
+    return result
 
 
 if __name__ == "__main__":

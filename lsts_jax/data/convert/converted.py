@@ -85,7 +85,7 @@ class Converted:
             self.boxes.append(Box(picture, category, sides, max(number, -1), ignored))
 
     def choose(self, chosen: Iterable[int]) -> "Converted":
-        """The same with the pictures at these positions only; the others are counted as dropped."""
+        """The same with the pictures at these positions only."""
         result = Converted(self.categories)
         positions = {old: new for new, old in enumerate(chosen)}
         result.pictures = [self.pictures[old] for old in positions]
@@ -94,8 +94,6 @@ class Converted:
         ]
         result.notes = self.notes
         result.counts.add(self.counts)
-        if others := len(self.pictures) - len(positions):
-            result.counts.dropped["picture of a video that was not chosen"] += others
         return result
 
     def all_counts(self) -> Counts:

@@ -13,13 +13,17 @@ from lsts_jax.data.formats.text import split_number
 from lsts_jax.data.video.pictures import natural_order
 from lsts_jax.errors import UserError
 
-# Roboflow appends the old suffix and a hash to names: clip_000012_jpg.rf.0a1b
+# Roboflow appends the old suffix and a hash to names, as in clip_000012_jpg.rf.0a1b,
+# and Label Studio begins names with 8 hexadecimal digits: 0a1b2c3d-clip_000012.
+LABEL_STUDIO = re.compile(r"[0-9a-f]{8}-(?=.)")
 ROBOFLOW = re.compile(r"(_(jpe?g|png|bmp|webp))?\.rf\.[0-9a-zA-Z]+$")
 
 
-def split_name(file: str) -> tuple[str, int, str] | None:
-    """What stands before the last number in a file's name, the number, and what stands after it."""
-    return split_number(ROBOFLOW.sub("", PurePosixPath(file).stem))
+def split_name(file: str, *, is_prefixed: bool = False) -> tuple[str, int, str] | None:
+    """What stands before the last number in a file's name, the number, and what stands after it.
+    `is_prefixed`: the name begins as Label Studio's do."""
+    stem = ROBOFLOW.sub("", PurePosixPath(file).stem)
+    return split_number(LABEL_STUDIO.sub("", stem, count=1) if is_prefixed else stem)
 
 
 def sequence_files(tree: Tree, annotations: str, pictures: str) -> list[str]:
@@ -102,17 +106,25 @@ def add_pictures(
     Where two names have one number, as 7.jpg and 07.jpg, the frames of the video are counted in natural
     order.
     """
-    groups: dict[tuple[str, str], list[str]] = defaultdict(list)
+    by_folder: dict[str, list[str]] = defaultdict(list)
     for file in files:
-        path, split = PurePosixPath(file), split_name(file)
-        groups[str(path.parent), split[0] + split[2] if split else path.name].append(file)
+        by_folder[str(PurePosixPath(file).parent)].append(file)
+    splits, groups = {}, defaultdict(list)
+    for folder, members in by_folder.items():
+        prefixes = [LABEL_STUDIO.match(PurePosixPath(file).name) for file in members]
+        is_prefixed = all(prefixes) and not all(
+            found[0][:-1].isdecimal() for found in prefixes
+        )  # as dates are
+        for file in members:
+            splits[file] = split = split_name(file, is_prefixed=is_prefixed)
+            groups[folder, split[0] + split[2] if split else file].append(file)
     videos = Counter(folder for (folder, _), members in groups.items() if len(members) > 1)
     positions = {}
     for (folder, prefix), members in groups.items():
         if len(members) == 1:
             positions[members[0]] = converted.add_picture(members[0], None, 0, sizes.get(members[0]))
             continue
-        numbers = {file: split_name(file)[1] for file in members}
+        numbers = {file: splits[file][1] for file in members}
         if len(set(numbers.values())) < len(members):
             ordered = natural_order(map(Path, members))
             numbers = {path.as_posix(): place for place, path in enumerate(ordered)}

@@ -3,12 +3,14 @@
 from lsts_jax.data.convert.converted import Converted
 
 
-def to_text(converted: Converted) -> str:
-    """What was read, what became an ignored region, what was left out and why, and where that begins."""
+def to_text(converted: Converted, there: int) -> str:
+    """What was read, what became an ignored region, what was left out and why, and where that begins; `there`
+    counts the pictures below the folder."""
     objects = [box for box in converted.boxes if not box.ignored]
     tracks = {(converted.pictures[box.picture].video, box.track) for box in objects if box.track >= 0}
     stills = sum(one.video is None for one in converted.pictures)
     facts = {
+        "pictures in the folder": there,
         "videos": len({one.video for one in converted.pictures} - {None}),
         "pictures of videos": len(converted.pictures) - stills,
         "stills": stills,

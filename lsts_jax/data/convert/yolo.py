@@ -14,22 +14,16 @@ not used.
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
-
-from tqdm import tqdm
 
 from lsts_jax.data.convert.converted import Converted, whole
 from lsts_jax.data.convert.sequences import add_pictures, with_neighbours
+from lsts_jax.data.convert.sizes import UNREADABLE, Size, read_sizes
 from lsts_jax.data.convert.tree import Tree
 from lsts_jax.data.convert.yolo_names import read_names
-from lsts_jax.data.threads import prepare_threads
-from lsts_jax.data.video.pictures import read_picture
 from lsts_jax.errors import UserError
 
 LOOKED_FOR = "labels/NAME.txt for images/NAME.jpg, or NAME.txt beside NAME.jpg"
-THREADS = 8
-Size = tuple[int, int]
 
 
 def find(tree: Tree) -> list[str]:
@@ -40,10 +34,10 @@ def read(tree: Tree) -> Converted:
     names, points = read_names(tree)
     labels = _labels(tree)
     converted = Converted(names)
-    sizes = _read_sizes(tree, list(labels))
+    sizes = read_sizes(tree, list(labels))
     damaged = {file for file, size in sizes.items() if size is None}
     for file in sorted(damaged):
-        converted.counts.lose("picture that cannot be read", file)
+        converted.counts.lose(UNREADABLE, file)
     pictures = [file for file in with_neighbours(converted, tree, labels) if file not in damaged]
     positions = add_pictures(converted, tree, pictures, sizes)
     for picture, file in labels.items():
@@ -52,7 +46,9 @@ def read(tree: Tree) -> Converted:
             converted.add_box(positions.get(picture), name, sides, where, track=track)
     matched = set(labels.values())
     for file in tree.annotations:
-        if "/labels/" in f"/{file}" and file.endswith(".txt") and file not in matched:
+        path = PurePosixPath(file)
+        is_label = path.suffix == ".txt" and path.name != "classes.txt" and "labels" in path.parts[:-1]
+        if is_label and file not in matched:
             converted.counts.lose("text file without a picture", file)
     return converted
 
@@ -103,18 +99,3 @@ def parse_row(
         w, h = max(values[::2]) - left, max(values[1::2]) - top
     height, width = size
     return names[number], (left * width, top * height, w * width, h * height), track
-
-
-def _read_sizes(tree: Tree, files: Sequence[str]) -> dict[str, Size | None]:
-    """Height and width of pictures, None where one cannot be read."""
-
-    def size(file: str) -> Size | None:
-        try:
-            return read_picture(tree.folder / file).shape[:2]
-        except UserError:
-            return None
-
-    prepare_threads()
-    with ThreadPoolExecutor(THREADS) as pool:
-        found = tqdm(pool.map(size, files), "pictures", len(files), delay=2.0, dynamic_ncols=True)
-        return dict(zip(files, found, strict=True))

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 
 import numpy as np
@@ -195,6 +196,27 @@ def test_links_are_followed_once(tmp_path):
     assert len(seen(config_of(folder))) == 2
 
 
+@pytest.mark.parametrize(("name", "file"), [("kitti", "training/image_02/0000/000001.png"),
+                                            ("yolo", "images/train/yard_0.jpg")])  # fmt: skip
+def test_pictures_that_cannot_be_read_are_lost_with_a_word(name, file, tmp_path, capsys):
+    wanted = TREES[name](tmp_path)
+    (tmp_path / file).write_bytes((tmp_path / file).read_bytes()[:60])
+    convert(tmp_path, tmp_path / "train.json")
+    video = next(key for key in wanted if file.startswith(key) and len(wanted[key]) > 1)
+    del wanted[video][1 if name == "kitti" else 0]
+    assert seen(config_of(tmp_path)) == wanted
+    printed = capsys.readouterr().out
+    assert re.search(rf"lost +picture that cannot be read +1   first: {file}\n", printed)
+    assert re.search(r"lost +box of (a picture that cannot be read|no picture) +[23] ", printed)
+
+
+def test_every_picture_has_its_size(tmp_path):
+    TREES["visdrone"](tmp_path)
+    convert(tmp_path, tmp_path / "train.json")
+    images = json.loads((tmp_path / "train.json").read_text())["images"]
+    assert [(image["height"], image["width"]) for image in images] == [(48, 64)] * 2
+
+
 def test_a_folder_that_cannot_be_read_is_told(tmp_path, monkeypatch):
     TREES["kitti"](tmp_path)
     closed = tmp_path / "training/image_02/0000"
@@ -236,6 +258,25 @@ def test_a_warning_where_there_is_nothing_to_learn(tmp_path, caplog):
         text(file, "<annotation/>")
     convert(tmp_path, tmp_path / "train.json")
     assert "there is no object in the pictures" in caplog.text
+
+
+def test_names_that_label_studio_has_changed_are_a_video(tmp_path):
+    names = ["7f3a2b1c-a_10.jpg", "01234567-a_2.jpg", "ffffffff-a_1.jpg"]
+    pictures(tmp_path / "images", *names)
+    pictures(tmp_path / "dates", "20251124-1.jpg", "20251124-2.jpg", "20251125-1.jpg")
+    boxes = {"7f3a2b1c-a_10": 0.25, "01234567-a_2": 0.5, "ffffffff-a_1": 0.75}
+    for name, width in boxes.items():
+        text(tmp_path / f"labels/{name}.txt", f"0 0.5 0.5 {width} 0.5")
+    text(tmp_path / "dates/20251124-2.txt", "0 0.5 0.5 0.25 0.5")
+    text(tmp_path / "classes.txt", "thing")
+    convert(tmp_path, tmp_path / "train.json")
+    found = seen(config_of(tmp_path))
+    assert [frame[0].box[0] for frame in found["images"]] == [8, 16, 24]  # frames 1, 2, 10
+    assert {name: len(frames) for name, frames in found.items()} == {
+        "images": 3,
+        "dates": 2,
+        "dates/20251125-1": 1,
+    }
 
 
 def test_stills_and_videos_by_their_names(tmp_path):
