@@ -113,3 +113,10 @@ def largest_of_all(number: int) -> int:
     if jax.process_count() == 1:
         return number
     return int(multihost_utils.process_allgather(np.int32(number)).max())
+
+
+def any_of_all(flags: np.ndarray) -> np.ndarray:
+    """Which flags are set in any process. All must call this, with as many flags."""
+    if jax.process_count() == 1:
+        return flags
+    return multihost_utils.process_allgather(flags).any(axis=0)

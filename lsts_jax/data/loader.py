@@ -1,35 +1,31 @@
 """From a data set to batches of triplets, and to single frames.
 
 A batch is a function of (seed, config, data, step): the position of the loader is the number of the step, and
-neither the workers nor an interruption change what a step is trained on. A sample that cannot be read is
-reported once and gives its place to another, which the seed chooses.
+neither the workers nor an interruption change what a step is trained on. A sample whose own frame cannot be
+read is counted and gives its place to another, which the seed chooses; in the place of a keyframe that cannot
+be read another one is drawn. No frame that failed is tried again.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Int64, UInt8
 from numpy import ndarray
-from tqdm import tqdm
 
 from lsts_jax.config import DataConfig
-from lsts_jax.data.dataset import Sample, VideoDataset
+from lsts_jax.data.bad_samples import BadSamples
+from lsts_jax.data.dataset import VideoDataset
+from lsts_jax.data.examples import Damage, Examples
+from lsts_jax.data.shapes import Shape, named, read_shapes, report_crowds
 from lsts_jax.data.threads import prepare_threads
 from lsts_jax.data.transforms import (
     Size,
     canvas_of,
-    clip_objects,
-    flip_boxes,
-    flip_image,
-    resized,
     to_frame,
-    to_slots,
 )
-from lsts_jax.data.triplets import KeyRanges, sample_triplet
+from lsts_jax.data.triplets import KeyRanges
 from lsts_jax.errors import UserError
 from lsts_jax.structs import Frame, Triplet
 
@@ -37,28 +33,18 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# Threads that read annotations; mostly they wait for the disk.
-THREADS = 8
-# First words of the random streams of an epoch.
-ORDER, TRIPLETS, SUBSTITUTES = 0, 1, 2
+# First words of the random streams of an epoch; `examples` has 1.
+ORDER, SUBSTITUTES = 0, 2
 # Samples that are tried in the place of one that cannot be read.
 ATTEMPTS = 10
-
-
-class Shape(NamedTuple):
-    """What decides where a sample goes."""
-
-    canvas: Size
-    filled: int  # pixels of it that the resized picture takes
-    num_objects: int  # to be found
-    num_regions: int  # to be found or ignored
 
 
 class _Batch(NamedTuple):
     """What a thread makes."""
 
     triplets: Triplet
-    damaged: tuple[str, ...]  # what was wrong with the samples that others have taken the place of
+    read: frozenset[int]  # samples
+    damaged: tuple[Damage, ...]
 
 
 class TripletLoader:
@@ -91,13 +77,16 @@ class TripletLoader:
         """
         self.dataset, self.config, self.batch_size, self.seed = dataset, config, batch_size, seed
         self._ranges, self._rows = ranges, rows
-        self._damaged: set[str] = set()
-        shapes = _read_shapes(dataset, config)
-        self._report_damaged(shape for shape in shapes if isinstance(shape, str))
+        self.bad = BadSamples(len(dataset.samples), config.max_bad_share)
+        self._examples = Examples(dataset, config, seed, ranges)
+        shapes = read_shapes(dataset, config)
+        for sample, shape in enumerate(shapes):
+            if isinstance(shape, str):
+                self.bad.add(sample, shape)
         shapes = [shape if isinstance(shape, Shape) else None for shape in shapes]
         kept = [i for i, shape in enumerate(shapes) if shape and shape.num_objects > 0]
         self._canvases = [shape and shape.canvas for shape in shapes]
-        _report_crowds([shapes[i].num_regions for i in kept], config.max_objects)
+        report_crowds([shapes[i].num_regions for i in kept], config.max_objects)
         views = 2 if config.flip else 1
         self._groups: dict[Size, Int64[ndarray, "n"]] = {}  # items of a canvas; item = 2 * sample + mirrored
         for canvas in dict.fromkeys(config.canvases):
@@ -123,8 +112,12 @@ class TripletLoader:
 
     @property
     def bad_samples(self) -> int:
-        """Samples that could not be read so far."""
-        return len(self._damaged)
+        """How many samples cannot be read, as far as is known."""
+        return len(self.bad)
+
+    def name_of(self, sample: int) -> str:
+        """The frame of a sample, as messages name it."""
+        return self.dataset.frame_name(*self.dataset.samples[sample])
 
     def make_batch(self, step: int) -> Triplet:
         """Arrays of the batch that step `step`, counted from 0, is trained on, its `rows`; axis 0 is the
@@ -133,8 +126,8 @@ class TripletLoader:
 
     def names(self, step: int) -> list[str]:
         """The frames that step `step` is trained on, as messages name them."""
-        samples = (self.dataset.samples[item // 2] for item in self._items(step)[1][self._rows].tolist())
-        return list(dict.fromkeys(self.dataset.frame_name(video, t) for video, t in samples))
+        items = self._items(step)[1][self._rows].tolist()
+        return list(dict.fromkeys(self.name_of(item // 2) for item in items))
 
     def _items(self, step: int) -> tuple[int, Int64[ndarray, "B"]]:
         """The epoch of a step, and its items."""
@@ -150,13 +143,17 @@ class TripletLoader:
         pictures = 3 if self._ranges else 1
         # written in place: copies cost as much as resizing
         pixels = np.zeros((pictures, len(chosen), *canvas, 3), np.uint8)
-        damaged: list[str] = []
-        batch = _stack(
-            [self._example(epoch, int(item), pixels[:, i], damaged) for i, item in enumerate(chosen)]
-        )
+        read: set[int] = set()
+        damaged: list[Damage] = []
+        examples = []
+        for i, item in enumerate(chosen.tolist()):
+            item, triplet = self._example(epoch, item, pixels[:, i], damaged)
+            read.add(item // 2)
+            examples.append(triplet)
+        batch = _stack(examples)
         drawn = iter(pixels)
         frames = (frame and frame._replace(pixels=next(drawn)) for frame in batch[:3])
-        return _Batch(Triplet(*frames, *batch[3:]), tuple(damaged))
+        return _Batch(Triplet(*frames, *batch[3:]), frozenset(read), tuple(damaged))
 
     def iterate(self, start_step: int, num_steps: int) -> Iterator[Triplet]:
         """The batches of `num_steps` steps from `start_step` on, made ahead by `config.workers` threads, or
@@ -174,8 +171,13 @@ class TripletLoader:
         options = grain.ReadOptions(num_threads=workers, prefetch_buffer_size=workers and workers + 1)
         iterator = iter(batches.to_iter_dataset(options))
         try:
-            for triplets, damaged in iterator:
-                self._report_damaged(damaged)
+            for triplets, read, damaged in iterator:
+                self.bad.forgive(read)
+                for sample, problem in damaged:
+                    if sample is None:
+                        self.bad.tell(problem)
+                    else:
+                        self.bad.add(sample, problem)
                 yield triplets
         finally:
             iterator.close()
@@ -190,106 +192,31 @@ class TripletLoader:
         return rng.permutation(np.concatenate(batches))
 
     def _example(
-        self, epoch: int, item: int, pixels: UInt8[ndarray, "P H W 3"], damaged: list[str]
-    ) -> Triplet:
-        """The triplet of an item or, where that cannot be read, of another on its canvas."""
-        others = self._groups[self._canvases[item // 2]]
+        self,
+        epoch: int,
+        item: int,
+        pixels: UInt8[ndarray, "P H W 3"],
+        damaged: list[Damage],
+    ) -> tuple[int, Triplet]:
+        """An item and its triplet: the one asked for or, where that cannot be read, another of its canvas."""
+        canvas = self._canvases[item // 2]
+        others = self._groups[canvas]
         rng = np.random.default_rng((self.seed, SUBSTITUTES, epoch, item))
         for _ in range(ATTEMPTS):
             try:
-                return self._triplet(epoch, item, pixels)
+                return item, self._examples.draw(epoch, item, canvas, pixels, damaged)
             except UserError as error:
-                damaged.append(str(error))
+                damaged.append((item // 2, str(error)))
                 pixels[:] = 0
                 item = int(rng.choice(others))
-        raise UserError(f"{ATTEMPTS} samples drawn at random cannot be read; the last: {damaged[-1]}")
-
-    def _report_damaged(self, messages: Iterable[str]) -> None:
-        """A line for each that is new. Raises `UserError` where there are too many."""
-        for message in messages:
-            if message not in self._damaged:
-                self._damaged.add(message)
-                logger.warning("skipped: %s", message)
-            total = len(self.dataset.samples)
-            if len(self._damaged) > self.config.max_bad_share * total:
-                raise UserError(
-                    f"{len(self._damaged)} of {total} samples cannot be read, more than config.data."
-                    f"max_bad_share = {self.config.max_bad_share}; python -m lsts_jax.data.check lists them; "
-                    f"the last: {message}"
-                )
-
-    def _triplet(self, epoch: int, item: int, pixels: UInt8[ndarray, "P H W 3"]) -> Triplet:
-        """The triplet of an item, whose pictures are drawn on `pixels` and are None in it."""
-        sample, mirrored = divmod(item, 2)
-        video, t = self.dataset.samples[sample]
-        rng = np.random.default_rng((self.seed, TRIPLETS, epoch, item))
-        old = new = None
-        if self._ranges:
-            old, new = sample_triplet(rng, t, self.dataset.videos[video].num_frames, self._ranges)
-        times = [time for time in (old, new, t) if time is not None]
-        drawn: dict[int, tuple[Frame, Size]] = {}  # and the size of the original
-        for out, time in zip(pixels, times, strict=True):
-            if time in drawn:
-                out[:] = drawn[time][0].pixels
-                continue
-            image = self.dataset.frame(video, time)  # one at a time, so that its memory is used again
-            size = image.shape[:2]
-            image = flip_image(image) if mirrored else image
-            draw = partial(to_frame, canvas=self._canvases[sample], out=out)
-            drawn[time] = _named(self.dataset, video, time, draw, image, self.config), size
-        frame, size = drawn[t]
-        objects = clip_objects(self.dataset.objects(video, t), size)
-        boxes = flip_boxes(objects.boxes, size[1]) if mirrored else objects.boxes
-        return Triplet(
-            *(drawn[time][0]._replace(pixels=None) if time in drawn else None for time in (old, new, t)),
-            to_slots(boxes * frame.scale, objects.classes, objects.ignored, self.config.max_objects),
-            new_is_old=np.array(new == old),
-            current_is_new=np.array(t == new),
-        )
+        raise UserError(f"{ATTEMPTS} samples drawn at random cannot be read; the last: {damaged[-1][1]}")
 
 
 def read_frame(dataset: VideoDataset, video: int, t: int, config: DataConfig) -> Frame:
     """A frame as the detector takes it, on its smallest canvas. Raises `UserError` naming the file."""
     image = dataset.frame(video, t)
-    canvas = _named(dataset, video, t, canvas_of, image.shape[:2], config)
+    canvas = named(dataset, video, t, canvas_of, image.shape[:2], config)
     return to_frame(image, config, canvas)
-
-
-def _named(dataset: VideoDataset, video: int, t: int, function: Callable[..., T], *arguments: object) -> T:
-    """`function(*arguments)`, whose `UserError` then names the frame."""
-    try:
-        return function(*arguments)
-    except UserError as error:
-        raise UserError(f"{dataset.frame_name(video, t)}: {error}") from error
-
-
-def _read_shapes(dataset: VideoDataset, config: DataConfig) -> list[Shape | str]:
-    """The shapes of all samples, or what is wrong with them, with a progress bar if it takes long."""
-
-    def read(sample: Sample) -> Shape | str:
-        try:
-            objects = dataset.objects(*sample)
-            size = objects.size or dataset.frame(*sample).shape[:2]
-            canvas = _named(dataset, *sample, canvas_of, size, config)
-        except UserError as error:
-            return str(error)
-        inside = clip_objects(objects, size)
-        height, width = resized(size, config)[1]
-        return Shape(canvas, height * width, int((~inside.ignored).sum()), len(inside.boxes))
-
-    with ThreadPoolExecutor(THREADS) as pool:
-        shapes = pool.map(read, dataset.samples)
-        bar = tqdm(shapes, "annotations", len(dataset.samples), unit="frame", delay=2.0, dynamic_ncols=True)
-        return list(bar)
-
-
-def _report_crowds(counts: list[int], max_objects: int) -> None:
-    crowded = [count for count in counts if count > max_objects]
-    if crowded:
-        logger.warning(
-            "%d frames have more than config.data.max_objects = %d boxes, up to %d; raise it to use them all",
-            len(crowded), max_objects, max(crowded)
-        )  # fmt: skip
 
 
 def _stack(examples: Sequence[T]) -> T:

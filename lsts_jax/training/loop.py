@@ -14,6 +14,7 @@ from lsts_jax.config_io import save_config
 from lsts_jax.models.detector import Detector, build_detector
 from lsts_jax.parallel import data_mesh, is_first, place, spread_batch, whole_copy
 from lsts_jax.structs import Triplet
+from lsts_jax.training.bad_log import BadSampleLog
 from lsts_jax.training.interruption import Interruption
 from lsts_jax.training.metrics_log import MetricsLog
 from lsts_jax.training.optimizer import build_optimizer, learning_rate
@@ -73,6 +74,7 @@ def train(config: Config, workdir: Path, loader: Loader, evaluate: Evaluate) -> 
                 checkpoints=checkpoints,
                 log=log,
                 skipped=SkippedSteps(loader, settings.max_skipped, workdir, earlier),
+                bad_log=BadSampleLog(workdir, loader.bad, loader.name_of, first),
                 interruption=interruption,
             )
             return run.to_the_end(state)

@@ -15,6 +15,7 @@ from lsts_jax.config import TrainConfig
 from lsts_jax.errors import Stopped
 from lsts_jax.parallel import largest_of_all
 from lsts_jax.structs import Triplet
+from lsts_jax.training.bad_log import BadSampleLog, BadSamples
 from lsts_jax.training.interruption import Interruption
 from lsts_jax.training.metrics_log import MetricsLog
 from lsts_jax.training.saving import Checkpoints
@@ -28,7 +29,9 @@ class Loader(Batches, Protocol):
     """Batches as a function of the step."""
 
     steps_per_epoch: int
-    bad_samples: int  # that could not be read so far
+    bad: BadSamples
+
+    def name_of(self, sample: int) -> str: ...
 
     def iterate(self, start_step: int, num_steps: int) -> Generator[Triplet, None, None]: ...
 
@@ -82,6 +85,7 @@ class Run:
     checkpoints: Checkpoints
     log: MetricsLog
     skipped: SkippedSteps
+    bad_log: BadSampleLog
     interruption: Interruption
     _unchecked: list[tuple[int, Metrics]] = field(default_factory=list)
 
@@ -127,6 +131,7 @@ class Run:
 
     def _report(self, step: int, clock: Clock) -> dict[str, str]:
         """Log the step; what the progress bar shows of it. Only here does the host wait for the device."""
+        self.bad_log.note(step)
         metrics = self.skipped.check(self._unchecked)
         self._unchecked.clear()
         speed = clock.speed(step)
@@ -134,7 +139,7 @@ class Run:
             "step": step,
             "learning_rate": float(self.rate(self.skipped.updates)),
             "images_per_second": speed,
-            "bad_samples": self.loader.bad_samples,
+            "bad_samples": len(self.loader.bad),
             "skipped_steps": self.skipped.count,
         }
         self.log.write(about | metrics)

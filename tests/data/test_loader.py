@@ -236,6 +236,76 @@ def test_a_damaged_sample_is_skipped_told_once_and_replaced(tmp_path, config, ca
         build(replace(config, max_bad_share=0.0))
 
 
+class Unreadable:
+    """A data set with frames that fail, all with the message of the file that they are in; it notes what is
+    read."""
+
+    def __init__(self, dataset, *bad):
+        self._dataset, self.bad, self.tried = dataset, bad, []
+
+    def __getattr__(self, name):
+        return getattr(self._dataset, name)
+
+    def frame(self, video, t):
+        self.tried.append((video, t))
+        if (video, t) in self.bad:
+            raise UserError(f"video{video}.mp4: cannot be decoded")
+        return self._dataset.frame(video, t)
+
+
+def videos(config, *bad, **options):
+    """A loader of the two videos of `write_imagenet`, of which video 0 has 6 samples and video 1 has 8."""
+    config = replace(config, train_lists=("VID_train_15frames",), **options)
+    dataset = Unreadable(open_dataset(config, config.train_lists), *bad)
+    assert len(dataset.samples) == 20 and sum(sample.video == 1 for sample in dataset.samples) == 8
+    return TripletLoader(dataset, config, batch_size=1, seed=0, ranges=key_ranges("offline", 10))
+
+
+def test_every_sample_of_an_unreadable_video_counts_and_is_tried_once(config):
+    """They all fail with one message, that of the file; its good frames are used."""
+    bad = [(1, t) for t in range(6)]
+    loader = videos(config, *bad, max_bad_share=0.5)
+    seen = {item[:2] for batch in loader.iterate(0, 3 * loader.steps_per_epoch) for item in items(batch)}
+    assert loader.bad_samples == 6
+    assert {(1, 6), (1, 7)} <= seen and not seen & set(bad)
+    tried = [frame for frame in loader.dataset.tried if frame in bad]
+    assert sorted(tried) == bad
+    with pytest.raises(UserError, match=r"5 of 20 samples cannot be read.*max_bad_share = 0\.2"):
+        list(videos(config, *bad, max_bad_share=0.2).iterate(0, 200))
+
+
+def test_a_damaged_keyframe_costs_no_sample(config):
+    """Sooner or later many a sample would draw it. Another keyframe is drawn in its place."""
+    loader = videos(config, (2, 3), max_bad_share=0.0)
+    assert (2, 3) not in loader.dataset.samples
+    keys = set()
+    for batch in loader.iterate(0, 4 * loader.steps_per_epoch):
+        keys |= {frames(frame)[0] for frame in (batch.old_key, batch.new_key)}
+    assert loader.bad_samples == 0
+    assert (2, 3) not in keys and (2, 2) in keys and (2, 4) in keys
+
+
+def test_where_no_keyframe_can_be_read_the_frame_is_its_own(config):
+    bad = [(1, t) for t in range(8) if t != 4]
+    loader = videos(config, *bad, max_bad_share=0.5)
+    found = [batch for batch in loader.iterate(0, 40) if frames(batch.current) == [(1, 4)]]
+    assert found
+    for batch in found:
+        assert batch.new_is_old[0] and batch.current_is_new[0]
+        assert_equal(batch.old_key, batch.current)
+
+
+def test_what_was_mended_counts_no_longer(config):
+    """An earlier process of the run found it."""
+    loader = videos(config, max_bad_share=0.1)
+    loader.bad.merge([3, 5])
+    assert loader.bad_samples == 2
+    list(loader.iterate(0, loader.steps_per_epoch))
+    assert loader.bad_samples == 0
+    with pytest.raises(UserError, match="3 of 20 samples"):
+        loader.bad.merge([1, 2, 3])
+
+
 def test_the_padding_of_each_canvas_is_told(tmp_path, caplog):
     """A picture of 48x64 fills it but for a stripe of 16 columns of 80."""
     config = DataConfig(

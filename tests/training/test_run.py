@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from lsts_jax.config import TrainConfig
+from lsts_jax.data.bad_samples import BadSamples
 from lsts_jax.errors import Stopped, UserError
 from lsts_jax.training import saving
+from lsts_jax.training.bad_log import BadSampleLog
 from lsts_jax.training.checkpoints import BEST, LATEST, best_step, score_of, steps_in
 from lsts_jax.training.interruption import Interruption
 from lsts_jax.training.metrics_log import MetricsLog
@@ -32,16 +34,26 @@ class Killed(BaseException):
 
 
 class Batches:
-    steps_per_epoch, bad_samples = 10, 0
+    steps_per_epoch = 10
+
+    def __init__(self, fails=lambda step: ()):
+        """Args: fails, which samples cannot be read in a step."""
+        self.bad, self._fails = BadSamples(20, 0.2), fails
 
     def iterate(self, start_step, num_steps):
-        yield from range(start_step, start_step + num_steps)  # `step` below looks at none
+        for step in range(start_step, start_step + num_steps):
+            for sample in self._fails(step):
+                self.bad.add(sample, "damaged")
+            yield step  # `step` below does not look at it
 
     def make_batch(self, step):
         return triplets(1, seed=step)
 
     def names(self, step):
         return [f"frame{step}.jpg"]
+
+    def name_of(self, sample):
+        return f"frame{sample}.jpg"
 
 
 def outcome(loss, *, skipped=False):
@@ -75,10 +87,12 @@ def evaluate(state: TrainState) -> float:
 def build(workdir, checkpoints, first, interruption, **parts) -> Run:
     """A run of six steps from a step."""
     log = MetricsLog(workdir, first)
-    skipped = SkippedSteps(Batches(), 3, workdir, int(log.last("skipped_steps") or 0))
+    loader = parts.get("loader", Batches())
+    skipped = SkippedSteps(loader, 3, workdir, int(log.last("skipped_steps") or 0))
+    bad_log = BadSampleLog(workdir, loader.bad, loader.name_of, first)
     given = {
-        "settings": SETTINGS, "num_steps": 6, "loader": Batches(), "step": step, "evaluate": evaluate,
-        "rate": lambda update: 0.1 ** update, "checkpoints": checkpoints, "log": log, "skipped": skipped,
+        "settings": SETTINGS, "num_steps": 6, "loader": loader, "bad_log": bad_log, "step": step,
+        "evaluate": evaluate, "rate": lambda update: 0.1 ** update, "checkpoints": checkpoints, "log": log, "skipped": skipped,
         "interruption": interruption,
     }  # fmt: skip
     return Run(**given | parts)
@@ -201,6 +215,41 @@ def test_the_log_of_skipped_updates(tmp_path):
     assert [line["skipped_steps"] for line in logged] == [0, 0, 1, 1, 1, 1]
     rates = [line["learning_rate"] for line in logged]
     np.testing.assert_allclose(rates, [1, 0.1, 0.01, 0.01, 0.001, 0.0001])
+
+
+def test_bad_samples_are_counted_over_all_of_a_run(tmp_path):
+    """A process that goes on counts what it meets again once, and forgets what came after its checkpoint."""
+    fails = {0: [3], 2: [7], 3: [3, 9], 5: [1]}
+    given = lambda: {"loader": Batches(lambda step: fails.get(step, ())), "evaluate": lambda state: 0.1}
+    with pytest.raises(Killed):
+        go_on(tmp_path, **given() | {"evaluate": killed_after(2)})
+    noted = (tmp_path / "bad_samples.jsonl").read_text().splitlines()
+    assert [json.loads(line)["sample"] for line in noted] == [3, 7, 9]
+    with (tmp_path / "bad_samples.jsonl").open("a") as file:
+        file.write(
+            '{"step": 5, "sample": 11, "frame": "frame11.jpg"}\n{"step": 3, "sample": 12, "frame": "x"}\n{'
+        )
+    go_on(tmp_path, **given())
+    counts = [line["bad_samples"] for line in lines(tmp_path) if "loss" in line]
+    assert counts == [1, 1, 2, 3, 3, 4]
+    noted = (tmp_path / "bad_samples.jsonl").read_text().splitlines()
+    assert [json.loads(line)["sample"] for line in noted] == [3, 7, 9, 1]
+    assert json.loads(noted[-1]) == {"step": 6, "sample": 1, "frame": "frame1.jpg"}
+    with pytest.raises(UserError, match=r"5 of 20 samples .*max_bad_share = 0\.2"):  # 4 of them noted before
+        go_on(tmp_path, num_steps=8, **given() | {"loader": Batches(lambda step: [15] if step == 7 else ())})
+
+
+def killed_after(evaluations):
+    """An evaluation that is killed when it is done for the last time."""
+
+    def evaluate(state):
+        nonlocal evaluations
+        evaluations -= 1
+        if not evaluations:
+            raise Killed
+        return 0.1
+
+    return evaluate
 
 
 def test_the_speed_is_that_of_training_alone(monkeypatch):

@@ -1,0 +1,106 @@
+"""Examples to train on: a frame, its objects and its two keyframes."""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from jaxtyping import UInt8
+from numpy import ndarray
+
+from lsts_jax.config import DataConfig
+from lsts_jax.data.dataset import Sample, VideoDataset
+from lsts_jax.data.shapes import named
+from lsts_jax.data.transforms import Size, clip_objects, flip_boxes, flip_image, to_frame, to_slots
+from lsts_jax.data.triplets import KeyRanges, sample_triplet
+from lsts_jax.errors import UserError
+from lsts_jax.structs import Frame, Triplet
+
+TRIPLETS = 1  # first word of the random streams of an epoch; `loader` has the others
+ATTEMPTS = 10
+"""Pairs of keyframes that are tried."""
+Damage = tuple[int | None, str]
+"""What is wrong with a sample, or with a keyframe (None)."""
+
+
+class Examples:
+    """Draws examples; a frame that could not be read is not tried again."""
+
+    def __init__(self, dataset: VideoDataset, config: DataConfig, seed: int, ranges: KeyRanges | None):
+        """Args: ranges, where the keyframes lie; None reads none."""
+        self.dataset, self.config, self.seed, self.ranges = dataset, config, seed, ranges
+        self._unreadable: dict[Sample, str] = {}  # and why
+
+    def draw(
+        self,
+        epoch: int,
+        item: int,
+        canvas: Size,
+        pixels: UInt8[ndarray, "P H W 3"],
+        damaged: list[Damage],
+    ) -> Triplet:
+        """The triplet of an item, whose pictures are drawn on `pixels` and are None in it.
+
+        Raises `UserError` if its own frame cannot be read.
+        """
+        sample, mirrored = divmod(item, 2)
+        video, t = self.dataset.samples[sample]
+        rng = np.random.default_rng((self.seed, TRIPLETS, epoch, item))
+        draw = partial(self._draw, canvas=canvas, mirrored=mirrored)
+        frame, size = draw(Sample(video, t), pixels[-1])
+        objects = clip_objects(self.dataset.objects(video, t), size)
+        boxes = flip_boxes(objects.boxes, size[1]) if mirrored else objects.boxes
+        (old, old_key), (new, new_key) = (None, None), (None, None)
+        if self.ranges:
+            keyframes = self._keyframes(rng, Sample(video, t), frame, draw, pixels, damaged)
+            (old, old_key), (new, new_key) = keyframes
+        return Triplet(
+            *(each and each._replace(pixels=None) for each in (old_key, new_key, frame)),
+            to_slots(boxes * frame.scale, objects.classes, objects.ignored, self.config.max_objects),
+            new_is_old=np.array(new == old),
+            current_is_new=np.array(t == new),
+        )
+
+    def _keyframes(
+        self,
+        rng: np.random.Generator,
+        sample: Sample,
+        frame: Frame,
+        draw: Callable[[Sample, ndarray], tuple[Frame, Size]],
+        pixels: UInt8[ndarray, "3 H W 3"],
+        damaged: list[Damage],
+    ) -> list[tuple[int, Frame]]:
+        """The times and frames of a sample's two keyframes: of the first pair that can be read; failing that,
+        the sample's own frame twice, as of a still."""
+        video, t = sample
+        for _ in range(ATTEMPTS):
+            times = sample_triplet(rng, t, self.dataset.videos[video].num_frames, self.ranges)
+            drawn = {t: (frame, pixels[2])}
+            try:
+                for out, time in zip(pixels[:2], times, strict=True):
+                    if time in drawn:
+                        out[:] = drawn[time][1]
+                    else:
+                        drawn[time] = draw(Sample(video, time), out)[0], out
+                return [(time, drawn[time][0]) for time in times]
+            except UserError as error:
+                damaged.append((None, str(error)))
+                pixels[:2] = 0
+        pixels[:2] = pixels[2]
+        return [(t, frame), (t, frame)]
+
+    def _draw(
+        self, frame: Sample, out: UInt8[ndarray, "H W 3"], canvas: Size, mirrored: int
+    ) -> tuple[Frame, Size]:
+        """A frame on `out`, and the size of its original. Raises `UserError` if it cannot be read, now or
+        before."""
+        if problem := self._unreadable.get(frame):
+            raise UserError(problem)
+        try:
+            image = self.dataset.frame(*frame)  # one at a time, so that its memory is used again
+            size = image.shape[:2]
+            image = flip_image(image) if mirrored else image
+            draw = partial(to_frame, canvas=canvas, out=out)
+            return named(self.dataset, *frame, draw, image, self.config), size
+        except UserError as error:
+            self._unreadable[frame] = str(error)
+            raise
