@@ -92,7 +92,8 @@ def build(workdir, checkpoints, first, interruption, **parts) -> Run:
     bad_log = BadSampleLog(workdir, loader.bad, loader.name_of, first)
     given = {
         "settings": SETTINGS, "num_steps": 6, "loader": loader, "bad_log": bad_log, "step": step,
-        "evaluate": evaluate, "rate": lambda update: 0.1 ** update, "checkpoints": checkpoints, "log": log, "skipped": skipped,
+        "evaluate": evaluate, "rate": lambda update: 0.1**update,
+        "checkpoints": checkpoints, "log": log, "skipped": skipped,
         "interruption": interruption,
     }  # fmt: skip
     return Run(**given | parts)
