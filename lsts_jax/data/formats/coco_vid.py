@@ -34,8 +34,8 @@ from lsts_jax.data.formats.coco_json import NO_CATEGORY, read_json
 from lsts_jax.data.video.pictures import read_picture
 from lsts_jax.errors import UserError
 
-# Below the root; LIST is the name of the json file.
-FOLDERS = ("", "Data/VID", "Data/DET", "images", "frames", "LIST", "images/LIST")
+# Below the root; LIST is the name of the json file, SUBSET what it has behind instances_ (COCO, CVAT).
+FOLDERS = ("", "Data/VID", "Data/DET", "images", "frames", "LIST", "images/LIST", "SUBSET", "images/SUBSET")
 # Pictures of a list that are looked for in them.
 PROBES = 20
 
@@ -158,7 +158,9 @@ def find_folder(root: Path, name: str, files: ndarray) -> str:
     Raises `UserError` if none has.
     """
     names = [files[i].decode() for i in np.linspace(0, len(files) - 1, PROBES).astype(int)]
-    folders = [folder.replace("LIST", PurePosixPath(name).name) for folder in FOLDERS]
+    own = PurePosixPath(name).name
+    subset = own.removeprefix("instances_")
+    folders = list(dict.fromkeys(f.replace("LIST", own).replace("SUBSET", subset) for f in FOLDERS))
     for folder in folders:
         if any((root / folder / file).is_file() for file in names):
             return folder

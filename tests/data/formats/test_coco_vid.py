@@ -141,6 +141,15 @@ def test_pictures_are_found(tmp_path, folder):
         dataset.frame(0, 0)
 
 
+@pytest.mark.parametrize("folder", ["default", "images/default"])
+def test_pictures_of_a_subset_are_found(tmp_path, folder):
+    """COCO's own layout, and CVAT's."""
+    write_coco(tmp_path, "annotations/instances_default", [image("0.png")], [])
+    write_picture(tmp_path / folder / "0.png", picture(90))
+    config = DataConfig(root=str(tmp_path), format="coco_vid", class_names=())
+    assert open_dataset(config, ("annotations/instances_default",)).frame(0, 0)[0, 0, 0] == 90
+
+
 def test_missing_pictures_are_named(tmp_path):
     write_coco(tmp_path, "val", [image("a/0.png", 1, 0)], [])
     with pytest.raises(UserError, match=r"val\.json: pictures such as a/0\.png are not in .*, images/val;"):

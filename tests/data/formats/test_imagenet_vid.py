@@ -240,3 +240,10 @@ def test_entities_are_refused(tmp_path, encoding):
     (tmp_path / "a.xml").write_bytes(bomb.encode(encoding))
     with pytest.raises(UserError, match=r"a\.xml: declares a document type"):
         read_annotation(tmp_path / "a.xml", IDS)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_lists_of_editors_are_read(tmp_path, encoding):
+    file = tmp_path / "VID_val_videos.txt"
+    file.write_text("val/v 1 0 2\r\n", encoding=encoding)
+    assert [frame.path for frame in read_list(file)] == ["val/v", "val/v"]
