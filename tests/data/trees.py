@@ -22,6 +22,14 @@ def write_picture(path: Path, image: np.ndarray) -> None:
     path.write_bytes(cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes())
 
 
+def write_turned_photo(path: Path, image: np.ndarray) -> None:
+    """A JPEG that viewers turn by a quarter to the right, as of a phone held upright."""
+    write_picture(path, image)
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06" + bytes(6)
+    data, length = path.read_bytes(), (len(exif) + 2).to_bytes(2, "big")
+    path.write_bytes(data[:2] + b"\xff\xe1" + length + exif + data[2:])
+
+
 def write_xml(path: Path, objects: list[tuple], size: tuple[int, int] | None = (48, 64)) -> None:
     """objects: (name, trackid or None, x1, y1, x2, y2)."""
     path.parent.mkdir(parents=True, exist_ok=True)

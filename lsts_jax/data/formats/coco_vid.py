@@ -15,6 +15,7 @@
   ignored for every class, whichever the config names.
 - frame_id may begin anywhere and have gaps: frames are counted in its order. In a file without video_id,
   pictures of a folder whose names differ in their last number are a video if they share a track.
+- A picture is upright, by its EXIF orientation, unless height and width are those of the stored pixels.
 - Annotations of no image and boxes without an area are left out and counted.
 - Where is_vid_train_frame (mmtracking) is true of any image of a file, only those are samples; the others can
   be reached by triplets. Elsewhere every image is a sample.
@@ -87,7 +88,10 @@ class CocoVID:
         self._global_ids = number_samples(self.samples)
 
     def frame(self, video: int, t: int) -> UInt8[ndarray, "H W 3"]:
-        return read_picture(Path(self.frame_name(video, t)))
+        path, (height, width) = Path(self.frame_name(video, t)), self._sizes[self._image(video, t)]
+        picture = read_picture(path)
+        lies = picture.shape[:2] == (width, height) != (height, width)
+        return read_picture(path, as_stored=True) if lies else picture
 
     def objects(self, video: int, t: int) -> Objects:
         image = self._image(video, t)

@@ -15,7 +15,7 @@ from lsts_jax.data.formats.coco_images import Ids
 from lsts_jax.data.formats.coco_json import read_json
 from lsts_jax.data.open import open_dataset
 from lsts_jax.errors import UserError
-from tests.data.trees import picture, write_coco, write_picture
+from tests.data.trees import picture, write_coco, write_picture, write_turned_photo
 
 VIDEOS = [{"id": 5, "name": "park"}, {"id": 2, "name": "street"}]
 
@@ -148,6 +148,15 @@ def test_pictures_of_a_subset_are_found(tmp_path, folder):
     write_picture(tmp_path / folder / "0.png", picture(90))
     config = DataConfig(root=str(tmp_path), format="coco_vid", class_names=())
     assert open_dataset(config, ("annotations/instances_default",)).frame(0, 0)[0, 0, 0] == 90
+
+
+@pytest.mark.parametrize("size", [(64, 48), (48, 64), None])
+def test_a_turned_photo_has_the_size_that_its_annotator_saw(tmp_path, size):
+    write_turned_photo(tmp_path / "a.jpg", picture(9))  # stored 48 x 64, upright 64 x 48
+    image = {"file_name": "a.jpg"} | (dict(zip(("height", "width"), size, strict=True)) if size else {})
+    write_coco(tmp_path, "val", [image], [{"image_id": 1, "category_id": 3, "bbox": [1, 2, 3, 4]}])
+    dataset = open_dataset(DataConfig(root=str(tmp_path), format="coco_vid", class_names=()), ("val",))
+    assert dataset.frame(0, 0).shape[:2] == (size or (64, 48))
 
 
 def test_missing_pictures_are_named(tmp_path):

@@ -13,7 +13,7 @@ from lsts_jax.data.formats.imagenet_lists import ListedFrame, read_list
 from lsts_jax.data.formats.imagenet_xml import WNIDS, parse_annotation, read_annotation
 from lsts_jax.data.open import open_dataset
 from lsts_jax.errors import UserError
-from tests.data.trees import frame_of, write_imagenet, write_list, write_xml
+from tests.data.trees import frame_of, picture, write_imagenet, write_list, write_turned_photo, write_xml
 
 IDS = {"dog": 1, "n02084071": 1, "disc": 2}
 
@@ -247,3 +247,11 @@ def test_lists_of_editors_are_read(tmp_path, encoding):
     file = tmp_path / "VID_val_videos.txt"
     file.write_text("val/v 1 0 2\r\n", encoding=encoding)
     assert [frame.path for frame in read_list(file)] == ["val/v", "val/v"]
+
+
+def test_photos_are_read_as_they_are_stored(tmp_path):
+    """The boxes of ILSVRC are those of the stored pixels."""
+    root = write_imagenet(tmp_path)
+    write_turned_photo(root / "Data/DET/train/s1.JPEG", picture(9))
+    dataset = open_dataset(DataConfig(root=str(root)), ("DET_train_30classes",))
+    assert dataset.frame(0, 0).shape == (48, 64, 3)

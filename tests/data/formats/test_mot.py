@@ -13,7 +13,7 @@ from lsts_jax.data.open import open_dataset
 from lsts_jax.data.video.video_io import open_source
 from lsts_jax.data.video.writer import VideoWriter
 from lsts_jax.errors import UserError
-from tests.data.trees import picture, write_picture, write_sequence
+from tests.data.trees import picture, write_picture, write_sequence, write_turned_photo
 from tests.data.video.clips import damage, write_clip
 
 MOT15 = """1,7,1,1,10,20,1,-1,-1,-1
@@ -110,6 +110,14 @@ def test_a_damaged_frame_of_a_video_moves_no_other(config, tmp_path, lost):
                 dataset.frame(0, t)
         else:
             assert abs(float(dataset.frame(0, t)[..., 0].mean()) - 15 * t - 6) < 3
+
+
+def test_turned_photos_are_upright(config, tmp_path):
+    for file in (tmp_path / "S2/img1").iterdir():
+        file.unlink()
+    write_turned_photo(tmp_path / "S2/img1/000002.jpg", picture(9))
+    dataset = open_dataset(config, ("S2",))
+    assert dataset.frame(0, 0).shape == (64, 48, 3) and dataset.objects(0, 0).size == (64, 48)
 
 
 def test_hidden_files_are_no_frames(config, tmp_path):

@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -28,7 +29,7 @@ class MJPEG(BaseHTTPRequestHandler):
         try:
             for _ in range(self.server.cut):
                 red = min(self.server.sent, 250)
-                data = cv2.imencode(".jpg", picture(red)[..., ::-1])[1].tobytes()
+                data = cv2.imencode(".jpg", picture(red, self.server.size)[..., ::-1])[1].tobytes()
                 head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
                 self.wfile.write(head.encode() + data + b"\r\n")
                 self.server.sent += 1
@@ -43,7 +44,7 @@ class MJPEG(BaseHTTPRequestHandler):
 @pytest.fixture
 def server():
     server = ThreadingHTTPServer(("127.0.0.1", 0), MJPEG)
-    server.sent, server.cut, server.daemon_threads = 0, 40, True
+    server.sent, server.cut, server.size, server.daemon_threads = 0, 40, (48, 64), True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
     server.shutdown()
@@ -69,6 +70,20 @@ def test_a_stream_that_breaks_off_comes_back(address, server, monkeypatch, caplo
     assert numbers == sorted(set(numbers))
     assert max(reds) > 45  # of the second connection, and RGB
     assert any("interrupted; trying again" in record.getMessage() for record in caplog.records)
+
+
+def test_a_stream_that_comes_back_in_another_size_goes_on(address, server, monkeypatch):
+    monkeypatch.setattr(live_source, "FIRST_WAIT", 0.05)
+    server.cut = 5
+    sizes, times = [], []
+    for frame in open_source(address):
+        server.size = (96, 32)  # of the next connection
+        sizes.append(frame.picture.shape[:2])
+        times.append(frame.time)
+        if sizes[-1] == server.size:
+            break
+    assert set(sizes) == {(48, 64), (96, 32)}
+    assert times[0] < 1 and all(a < b for a, b in pairwise(times))
 
 
 def test_frames_that_come_too_fast_are_dropped_and_counted(address, server):

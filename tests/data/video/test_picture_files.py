@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lsts_jax.data.video.video_io import open_source
-from tests.data.trees import picture, write_picture
+from tests.data.trees import picture, write_picture, write_turned_photo
 
 DURATIONS = [100, 200, 50, 50, 100]  # milliseconds
 
@@ -71,11 +71,7 @@ def test_pictures_of_several_shapes_keep_them(tmp_path):
 
 
 def test_a_turned_photo_is_upright(tmp_path):
-    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"  # 6: a quarter turn
-    data = cv2.imencode(".jpg", picture(9)[..., ::-1])[1].tobytes()
-    (tmp_path / "a.jpg").write_bytes(
-        data[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + data[2:]
-    )
+    write_turned_photo(tmp_path / "a.jpg", picture(9))
     source = open_source(tmp_path)
     assert source.size == (64, 48) and next(iter(source)).picture.shape == (64, 48, 3)
 

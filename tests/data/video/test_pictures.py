@@ -11,6 +11,7 @@ import pytest
 
 from lsts_jax.data.video.pictures import decode_picture, natural_order, pictures_in, read_picture
 from lsts_jax.errors import UserError
+from tests.data.trees import write_turned_photo
 
 # 8 x 8 JPEG of cyan 0, magenta 1, yellow 1, black 0: red
 CMYK = base64.b85decode(
@@ -60,14 +61,10 @@ def test_exif_orientation_is_followed_where_people_see_it(orientation, corner):
     np.testing.assert_array_equal(decode_picture(rotated, "x", as_stored=True), image)
 
 
-def test_exif_orientation_of_a_jpeg():
-    orientation = (
-        b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"  # 6: a quarter turn
-    )
-    plain = encode(np.zeros((6, 10, 3), np.uint8))
-    rotated = plain[:2] + b"\xff\xe1" + (len(orientation) + 2).to_bytes(2, "big") + orientation + plain[2:]
-    assert decode_picture(rotated, "x").shape == (10, 6, 3)
-    assert decode_picture(rotated, "x", as_stored=True).shape == (6, 10, 3)
+def test_exif_orientation_of_a_jpeg(tmp_path):
+    write_turned_photo(tmp_path / "a.jpg", np.zeros((6, 10, 3), np.uint8))
+    assert read_picture(tmp_path / "a.jpg").shape == (10, 6, 3)
+    assert read_picture(tmp_path / "a.jpg", as_stored=True).shape == (6, 10, 3)
 
 
 def with_orientation(png: bytes, orientation: int) -> bytes:
