@@ -35,7 +35,7 @@ def run(arguments: list[str]) -> None:
         train_in(options.workdir, options.config)
     if is_first():
         folder = options.workdir
-        print(f"trained: {folder}; next: python evaluate.py --config … --workdir {folder}", file=sys.stderr)
+        print(f"trained: {folder}; next: python evaluate.py --workdir {folder}", file=sys.stderr)
 
 
 def train_in(workdir: Path, config: Config) -> None:
@@ -65,10 +65,10 @@ def train_in(workdir: Path, config: Config) -> None:
         rows=own_rows(config.train.batch_size),
     )
 
-    def score(detector, variables):
+    def score(detector, variables, step):
         folder = workdir / "eval"
         with only_process(folder, wait=True) if is_first() else nullcontext():  # evaluate.py may be in it
-            return evaluate(detector, variables, config, validation, folder).metrics
+            return evaluate(detector, variables, config, validation, folder, step=step).metrics
 
     train(config, workdir, loader, score)
 

@@ -205,4 +205,5 @@ def check(annotations: Annotations, detections: DetectionArrays, num_classes: in
 def _reject(detections: DetectionArrays, wrong: Bool[ndarray, "m"], what: str, values: ndarray) -> None:
     if wrong.any():
         first = wrong.argmax()
-        raise UserError(f"frame {detections.frame[first]}: a detection has the {what} {values[first]}")
+        number = detections.frame[first] + 1  # as lists and the official text count
+        raise UserError(f"frame {number}: a detection has the {what} {values[first]}")

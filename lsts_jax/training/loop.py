@@ -28,7 +28,7 @@ from lsts_jax.training.step import Metrics, train_step
 
 logger = logging.getLogger(__name__)
 
-Evaluate = Callable[[Detector, dict], dict]
+Evaluate = Callable[[Detector, dict, int], dict]
 
 
 def train(config: Config, workdir: Path, loader: Loader, evaluate: Evaluate) -> TrainState:
@@ -37,8 +37,8 @@ def train(config: Config, workdir: Path, loader: Loader, evaluate: Evaluate) -> 
     Args:
       loader: where the batches come from; of several processes each has its rows of them
         (`parallel.own_rows`).
-      evaluate: (detector, variables) -> metrics with "mAP"; called every `train.evaluate_every` steps and
-        at the end.
+      evaluate: (detector, variables, step) -> metrics with "mAP"; called every `train.evaluate_every` steps
+        and at the end.
 
     Raises:
       UserError: the folder is of a run with other settings, and nothing in it is changed. Or the loss was not
@@ -69,7 +69,9 @@ def train(config: Config, workdir: Path, loader: Loader, evaluate: Evaluate) -> 
                 num_steps=num_steps,
                 loader=loader,
                 step=compiled_step(detector, optimizer, config, mesh, state),
-                evaluate=lambda state: evaluate(detector, whole_copy(variables_of(state), mesh))["mAP"],
+                evaluate=lambda state: evaluate(
+                    detector, whole_copy(variables_of(state), mesh), int(state.step)
+                )["mAP"],
                 rate=learning_rate(config.optimizer, loader.steps_per_epoch),
                 checkpoints=checkpoints,
                 log=log,

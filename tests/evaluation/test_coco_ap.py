@@ -166,7 +166,7 @@ def test_a_missing_package_is_named(monkeypatch):
 
 
 def test_unusable_detections_are_named():
-    with pytest.raises(UserError, match="frame 0: a detection has the class 2"):
+    with pytest.raises(UserError, match="frame 1: a detection has the class 2"):
         coco_ap(annotate((0, 1, square(0))), detect((0, 2, 0.5, square(0))), 1)
     with pytest.raises(UserError, match="no annotated object"):
         coco_ap(annotate((0, None, square(0))), detect(), 1)

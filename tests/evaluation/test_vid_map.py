@@ -216,10 +216,10 @@ def test_classes_without_objects_are_left_out():
 @pytest.mark.parametrize(
     ("row", "named"),
     [
-        ((3, 4, 0.5, BIG), "frame 3: a detection has the class 4"),
-        ((3, 0, 0.5, BIG), "frame 3: a detection has the class 0"),
-        ((3, 1, np.nan, BIG), "frame 3: a detection has the score nan"),
-        ((3, 1, 0.5, (0, 0, np.inf, 9)), "frame 3: a detection has the box"),
+        ((3, 4, 0.5, BIG), "frame 4: a detection has the class 4"),
+        ((3, 0, 0.5, BIG), "frame 4: a detection has the class 0"),
+        ((3, 1, np.nan, BIG), "frame 4: a detection has the score nan"),
+        ((3, 1, 0.5, (0, 0, np.inf, 9)), "frame 4: a detection has the box"),
     ],
 )
 def test_unusable_detections_are_named(row, named):
