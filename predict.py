@@ -18,10 +18,11 @@ class Options:
     workdir: Path
     """Folder of the training run."""
     source: tuple[str, ...]
-    """Video files, folders or patterns ("frames/*.jpg") of pictures in natural order, cameras (0), streams
-    (http://, https://, rtsp://), or - for raw frames on standard input."""
+    """Video files, folders or patterns ("frames/*.jpg") of pictures in natural order or of videos, cameras (0),
+    streams (http://, https://, rtsp://), or - for raw frames on standard input. Pictures that are named one by
+    one are one sequence."""
     output: Path
-    """Folder to write into."""
+    """Folder to write into. What an earlier run wrote there is replaced, any other file stays."""
     checkpoint: str = "latest"
     """latest, best (by mAP during training), or a step."""
     save: tuple[Literal["video", "jsonl", "csv", "mot", "coco", "crops"], ...] = ("video", "jsonl")
@@ -53,99 +54,82 @@ class Options:
 
 def run(arguments: list[str]) -> None:
     options = cli.parse(Options, arguments)
+    check_selection(options)
     cli.prepare_jax()
     import lsts_jax
-    from lsts_jax.api import DEFAULT_FPS
-    from lsts_jax.outputs import Job
+    from lsts_jax.data.video.source import DEFAULT_FPS, select
+    from lsts_jax.outputs.folder import begin, claim
+    from lsts_jax.outputs.formats import Job
+    from lsts_jax.outputs.names import places
+    from lsts_jax.outputs.sources import sources_of
     from lsts_jax.tracks import link
 
-    if options.stride < 1 or options.start < 0:
-        raise UserError("--stride counts from 1, --start from 0")
     if options.tracks:
         link(())  # so that a missing package shows now
-    first = open_selected(options.source[0], options)  # so that a slip shows before the model is built
+    # Mistakes show before the model is built, and what would be destroyed before anything is written.
+    sources = sources_of(options.source, options.raw_size)
+    targets = places(options.output, [source.origin for source in sources])
+    claimed = claim(options.output, targets, options.save, [file for one in sources for file in one.files])
+    first = sources[0].open()
     detector = lsts_jax.load(options.workdir, options.checkpoint, schedule=options.schedule)
     for name in options.classes:
         if name not in detector.class_names:
             raise UserError(f"--classes {name}: the detector knows {', '.join(detector.class_names)}")
-    for number, text in enumerate(options.source):
-        source = open_selected(text, options) if number else first
-        name = name_of(text, source)
-        folder = options.output / name if len(options.source) > 1 else options.output
-        cli.make_folder(folder)
-        fps = (source.fps or DEFAULT_FPS) / options.stride
-        job = Job(folder, name, source, fps, detector.class_names, options.score, options.tracks)
-        watch(detector, job, options)
-        print(folder, file=sys.stderr)
+    begin(claimed)
+    empty = []
+    for number, (source, place) in enumerate(zip(sources, targets, strict=True)):
+        video = source.open() if number else first
+        video = select(video, start=options.start, end=options.end, stride=options.stride)
+        fps = (video.fps or DEFAULT_FPS) / options.stride
+        job = Job(place, fps, detector.class_names, options.score, options.tracks, video.is_live)
+        if not watch(detector, video, job, options):
+            empty.append(source.text)
+        print(place.folder, file=sys.stderr)
+    if empty:
+        raise UserError(f"{', '.join(empty)}: no frame is left; see to --start and --end")
 
 
-def watch(detector, job, options: Options) -> None:
-    """One source from its first frame to its last."""
+def check_selection(options: Options) -> None:
+    """Raises `UserError` if the options can select no frame of any source."""
+    if options.stride < 1 or options.start < 0:
+        raise UserError("--stride counts from 1, --start from 0")
+    if options.end is not None and options.end <= options.start:
+        raise UserError(f"--end {options.end}: is not after --start {options.start}")
+    if options.max_frames is not None and options.max_frames < 1:
+        raise UserError(f"--max_frames {options.max_frames}: must be 1 or more")
+
+
+def watch(detector, video, job, options: Options) -> int:
+    """Detects on one source from its first frame to its last, and gives the number of its frames."""
     from itertools import islice
 
     from tqdm import tqdm
 
-    from lsts_jax.outputs import WRITERS
+    from lsts_jax.outputs.formats import WRITERS
+    from lsts_jax.outputs.latency import Latencies
     from lsts_jax.tracks import link
 
-    source, latencies = job.source, []
-    total = source.num_frames
+    latencies = Latencies(detector.config.model.keyframe_interval)
+    total = video.num_frames
     if options.max_frames is not None:
         total = options.max_frames if total is None else min(total, options.max_frames)
     with ExitStack() as stack:
         writers = [stack.enter_context(WRITERS[kind](job)) for kind in dict.fromkeys(options.save)]
-        bar = stack.enter_context(tqdm(total=total, unit="frame", desc=job.name, dynamic_ncols=True))
-        found = stack.enter_context(closing(detector.stream(source, live=options.live)))
+        bar = stack.enter_context(tqdm(total=total, unit="frame", desc=job.place.name, dynamic_ncols=True))
+        found = stack.enter_context(closing(detector.stream(video, live=options.live)))
         results = islice(found, options.max_frames)
         if options.classes:
             results = (result.only(options.classes) for result in results)
         if options.tracks:
             results = link(results, score=options.score)
         for result in results:
-            latencies.append(result.latency)
+            latencies.add(result.latency)
             for write in writers:
                 write(result)
             bar.update()
-    if options.live or source.is_live:
-        print(_latency(latencies, detector.config.model.keyframe_interval), file=sys.stderr)
-
-
-def open_selected(text: str, options: Options):
-    """The frames of a source that the options ask for."""
-    from lsts_jax.data.video.source import select
-    from lsts_jax.data.video.video_io import open_raw, open_source
-
-    if text == "-":
-        if options.raw_size is None:
-            raise UserError("--source -: give the size of the raw frames, --raw_size HEIGHT WIDTH")
-        source = open_raw(sys.stdin.buffer, options.raw_size)
-    else:
-        source = open_source(text)
-    return select(source, start=options.start, end=options.end, stride=options.stride)
-
-
-def name_of(text: str, source) -> str:
-    """The name of outputs: that of the file or folder; of a pattern, of its folder."""
-    if text == "-" or source.is_live:
-        return source.name
-    path = Path(text).resolve()
-    return path.parent.name if "*" in path.name or "?" in path.name else path.stem
-
-
-def _latency(seconds: list[float], interval: int) -> str:
-    """Median and 95th percentile by kind of frame; the first two segments, which compile, are left out."""
-    import numpy as np
-
-    warm = np.array(seconds[2 * interval :]) * 1e3
-    if len(warm) <= interval:
-        return f"latency is measured from frame {2 * interval} on: the video is too short"
-    is_key = np.arange(len(warm)) % interval == 0
-    kinds = {"keyframes": warm[is_key], "other frames": warm[~is_key]}
-    percentiles = {kind: np.percentile(times, [50, 95]) for kind, times in kinds.items() if len(times)}
-    found = "; ".join(
-        f"{kind} {p50:.1f} ms, 95 % below {p95:.1f}" for kind, (p50, p95) in percentiles.items()
-    )
-    return f"median latency from the decoded picture to its detections: {found}"
+    if options.live or video.is_live:
+        print(latencies.summary(), file=sys.stderr)
+    return latencies.count
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ metric of a file can differ from that of the arrays in the fourth digit.
 
 JSON lines, one for each frame of a video, also where nothing was found:
 `{"frame": 0, "time": 0.0, "detections": [{"class": "dog", "score": 0.98, "box": [x1, y1, x2, y2]}]}`,
-where detections of tracked videos have also `"track": 3`, or -1 if they are on no track.
+where frames that are picture files have also `"file_name": "frame_0.jpg"`, and detections of tracked videos
+`"track": 3`, or -1 if they are on no track.
 """
 
 import json
@@ -40,6 +41,7 @@ class FrameDetections(NamedTuple):
     boxes: Float[ndarray, "d 4"]
     time: float = 0.0  # seconds since the start of the video; not in the text format
     track_ids: Int32[ndarray, "d"] | None = None  # -1: no track; None: not tracked; not in the text format
+    file_name: str | None = None  # of the picture; only written as JSON lines
 
 
 def join(frames: Iterable[FrameDetections]) -> DetectionArrays:
@@ -84,7 +86,8 @@ def jsonl_writer(
             if frame.track_ids is not None:
                 for row, track in zip(found, frame.track_ids.tolist(), strict=True):
                     row["track"] = track
-            line = {"frame": frame.frame, "time": round(frame.time, 6), "detections": found}
+            name = {} if frame.file_name is None else {"file_name": frame.file_name}
+            line = {"frame": frame.frame} | name | {"time": round(frame.time, 6), "detections": found}
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
             file.flush()
 

@@ -1,4 +1,4 @@
-"""What `predict.py` writes: a function for each format, which gives a function that takes results one by one.
+"""The formats of `predict.py`: a function for each, which gives a function that takes results one by one.
 
 Whatever was written when a run is interrupted is complete and valid.
 """
@@ -8,18 +8,15 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
 
 import cv2
 
 from lsts_jax.api import Result
-from lsts_jax.data.video.source import VideoSource
-from lsts_jax.data.video.writer import VideoWriter
-from lsts_jax.errors import UserError
+from lsts_jax.errors import UserError, writing
 from lsts_jax.evaluation.detections import FrameDetections, jsonl_writer
+from lsts_jax.outputs.names import Format, Place, class_folders
+from lsts_jax.outputs.pace import PacedVideo
 
-Format = Literal["video", "jsonl", "csv", "mot", "coco", "crops"]
 Write = Callable[[Result], None]
 
 
@@ -27,60 +24,64 @@ Write = Callable[[Result], None]
 class Job:
     """One source, and where its outputs go."""
 
-    folder: Path
-    name: str
-    source: VideoSource
+    place: Place
     fps: float  # of what is written
     class_names: tuple[str, ...]
     score: float  # below it nothing is drawn or cropped
     tracks: bool = False  # results have track ids
+    is_live: bool = False
 
 
 @contextmanager
 def annotated_video(job: Job) -> Iterator[Write]:
-    """NAME.mp4, as fast as the source."""
-    with VideoWriter(job.folder / f"{job.name}.mp4", job.fps, job.source.size) as video:
-
-        def write(result: Result) -> None:
-            picture = result.plot(score_threshold=job.score)
-            if picture.shape[:2] != job.source.size:  # a folder may hold pictures of several sizes
-                picture = cv2.resize(picture, job.source.size[::-1], interpolation=cv2.INTER_AREA)
-            video.write(picture)
-
-        yield write
+    """NAME.mp4, which plays as long as the source; without frames there is none."""
+    with PacedVideo(job.place.path("video"), job.fps, is_live=job.is_live) as video:
+        yield lambda result: video.write(result.time, result.plot(score_threshold=job.score))
 
 
 @contextmanager
 def json_lines(job: Job) -> Iterator[Write]:
     """detections.jsonl, a line a frame."""
-    with jsonl_writer(job.folder / "detections.jsonl", job.class_names) as write:
+    with jsonl_writer(job.place.path("jsonl"), job.class_names) as write:
         yield lambda r: write(
-            FrameDetections(r.frame_index, r.classes, r.scores, r.boxes, r.time, r.track_ids)
+            FrameDetections(r.frame_index, r.classes, r.scores, r.boxes, r.time, r.track_ids, r.file_name)
         )
 
 
 @contextmanager
 def table(job: Job) -> Iterator[Write]:
-    """detections.csv, a line a detection, corners inclusive; the track last, where there are any."""
-    with _open(job.folder / "detections.csv") as file:
+    """detections.csv, a line a detection, corners inclusive; the track and the picture's file last, where
+    there are any."""
+    with _open(job.place.path("csv")) as file:
         rows = csv.writer(file)
-        columns = ["frame", "time", "class", "score", "x1", "y1", "x2", "y2"]
-        rows.writerow(columns + ["track"] if job.tracks else columns)
+        has_header = False
+
+        def write_header(*more: str) -> None:
+            nonlocal has_header
+            if not has_header:
+                columns = ["frame", "time", "class", "score", "x1", "y1", "x2", "y2"]
+                rows.writerow([*columns, *["track"] * job.tracks, *more])
+            has_header = True
 
         def write(result: Result) -> None:
+            names = [] if result.file_name is None else [result.file_name]
+            write_header(*["file_name"] * len(names))
             for (label, score, box), track in zip(_each(result), _tracks(result), strict=True):
                 row = [result.frame_index, f"{result.time:.3f}", label, f"{score:.4f}"]
                 row += [f"{corner:.2f}" for corner in box]
-                rows.writerow([*row, track] if job.tracks else row)
+                rows.writerow([*row, *[track] * job.tracks, *names])
             file.flush()
 
-        yield write
+        try:
+            yield write
+        finally:
+            write_header()
 
 
 @contextmanager
 def mot(job: Job) -> Iterator[Write]:
     """det.txt of MOTChallenge: frame, track or -1, x, y, w, h, score, -1, -1, -1; frames, corners from 1."""
-    with _open(job.folder / "det.txt") as file:
+    with _open(job.place.path("mot")) as file:
 
         def write(result: Result) -> None:
             for (_, score, (x1, y1, x2, y2)), track in zip(_each(result), _tracks(result), strict=True):
@@ -93,17 +94,19 @@ def mot(job: Job) -> Iterator[Write]:
 
 @contextmanager
 def coco(job: Job) -> Iterator[Write]:
-    """coco.json, COCO's results: image_id is the number of the frame, category_id that of the class."""
+    """coco.json, COCO's results: image_id is the number of the frame, category_id that of the class, and
+    file_name, which COCO has not, the picture's."""
     ids = {name: number for number, name in enumerate(job.class_names, start=1)}
-    with _open(job.folder / "coco.json") as file:
+    with _open(job.place.path("coco")) as file:
         separator = "["
 
         def write(result: Result) -> None:
             nonlocal separator
+            name = {} if result.file_name is None else {"file_name": result.file_name}
             for label, score, (x1, y1, x2, y2) in _each(result):
                 box = [round(v, 2) for v in (x1, y1, x2 - x1 + 1, y2 - y1 + 1)]
                 row = {"image_id": result.frame_index, "category_id": ids[label], "bbox": box}
-                file.write(separator + json.dumps(row | {"score": round(score, 4)}))
+                file.write(separator + json.dumps(row | {"score": round(score, 4)} | name))
                 separator = ",\n"
 
         try:
@@ -115,6 +118,7 @@ def coco(job: Job) -> Iterator[Write]:
 @contextmanager
 def crops(job: Job) -> Iterator[Write]:
     """crops/CLASS/FRAME_NUMBER.jpg: each object that is certain enough, cut out."""
+    folders = dict(zip(job.class_names, class_folders(job.class_names), strict=True))
 
     def write(result: Result) -> None:
         height, width = result.image.shape[:2]
@@ -123,11 +127,11 @@ def crops(job: Job) -> Iterator[Write]:
             right, bottom = min(width, int(x2) + 1), min(height, int(y2) + 1)
             if score < job.score or right <= left or bottom <= top:
                 continue
-            file = job.folder / "crops" / label / f"{result.frame_index:06d}_{number}.jpg"
-            file.parent.mkdir(parents=True, exist_ok=True)
+            file = job.place.path("crops") / folders[label] / f"{result.frame_index:06d}_{number}.jpg"
             cut = cv2.cvtColor(result.image[top:bottom, left:right], cv2.COLOR_RGB2BGR)
-            if not cv2.imwrite(str(file), cut):
-                raise UserError(f"{file}: cannot be written; name another --output")
+            with writing(file):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(cv2.imencode(".jpg", cut)[1])
 
     yield write
 
