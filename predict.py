@@ -18,9 +18,9 @@ class Options:
     workdir: Path
     """Folder of the training run."""
     source: tuple[str, ...]
-    """Video files, folders or patterns ("frames/*.jpg") of pictures in natural order or of videos, cameras (0),
-    streams (http://, https://, rtsp://), or - for raw frames on standard input. Pictures that are named one by
-    one are one sequence."""
+    """Video files, folders or patterns ("frames/*.jpg") of pictures in natural order or of videos, cameras
+    (0), streams (http://, https://, rtsp://), or - for raw frames on standard input. Picture files that are
+    named one by one are one sequence."""
     output: Path
     """Folder to write into. What an earlier run wrote there is replaced, any other file stays."""
     checkpoint: str = "latest"

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -31,7 +32,7 @@ class Result(NamedTuple):
     """What was found in a frame, in falling score and in the pixels of the source."""
 
     frame_index: int  # position in the source, frames that could not be read counted
-    time: float  # seconds since the first frame
+    time: float  # seconds since the first frame, by the source
     image: UInt8[ndarray, "H W 3"]  # RGB
     boxes: Float[ndarray, "d 4"]  # x1, y1, x2, y2, corners inclusive
     scores: Float[ndarray, "d"]
@@ -39,9 +40,11 @@ class Result(NamedTuple):
     class_names: tuple[str, ...]
     latency: float  # seconds from the decoded picture to its detections; a stream waits for its segment
     track_ids: Int32[ndarray, "d"] | None = None  # 1.., -1: no track; None: not asked for (`tracks.link`)
+    file_name: str | None = None  # of the picture file; None for frames of a video
 
-    def only(self, names: Collection[str]) -> "Result":
-        """Without the detections of other classes."""
+    def only(self, names: str | Collection[str]) -> "Result":
+        """Without the detections of other classes than the one, or those, that are named."""
+        names = (names,) if isinstance(names, str) else names
         kept = np.array([self.class_names[number - 1] in names for number in self.classes], bool)
         tracks = None if self.track_ids is None else self.track_ids[kept]
         return self._replace(
@@ -79,7 +82,8 @@ class LoadedDetector:
     def stream(self, source: str | Path | VideoSource, *, live: bool = False) -> Iterator[Result]:
         """Detections in each frame of what `open_source` opens: a video file, a folder of pictures, a camera.
 
-        All of a video is treated as one: the memory runs from its first frame to its last. Results come a
+        All of a video is treated as one: the memory runs from its first frame to its last, and starts anew
+        where the frames change their size, as pictures of a folder may. Results come a
         segment or two after the frame was read; reading, resizing and detecting run side by side. `live`:
         each frame is detected before the next is read, on the online schedule; cameras and streams always
         are.
@@ -91,23 +95,26 @@ class LoadedDetector:
         if live or video.is_live:
             yield from self._one_by_one(video)
             return
-        canvas = tight_canvas(video.size, self.config)
         waiting: deque[tuple[SourceFrame, float]] = deque()
 
         def prepare(item: SourceFrame) -> tuple[SourceFrame, float, Frame]:
+            canvas = tight_canvas(item.picture.shape[:2], self.config)
             return item, time.perf_counter(), self._prepare(item.picture, canvas)
 
-        def frames(pool):
-            for *about, frame in read_ahead(pool, prepare, decode_ahead(video)):
+        def frames(prepared):
+            for *about, frame in prepared:
                 waiting.append(about)
                 yield frame
 
         prepare_threads()
         with ThreadPoolExecutor(READERS) as pool:
-            for found in self._video_detector.stream(frames(pool)):
-                item, begin = waiting.popleft()
-                latency = time.perf_counter() - begin
-                yield self._result(item.number, item.time, item.picture, found, latency)
+            prepared = read_ahead(pool, prepare, decode_ahead(video))
+            for _, same in groupby(prepared, lambda about: about[0].picture.shape):
+                for found in self._video_detector.stream(frames(same)):
+                    item, begin = waiting.popleft()
+                    latency = time.perf_counter() - begin
+                    result = self._result(item.number, item.time, item.picture, found, latency)
+                    yield result._replace(file_name=item.name)
 
     def detect(self, image: UInt8[ndarray, "H W 3"]) -> Result:
         """Detections in one RGB picture that is no video's; compiled once a canvas."""
@@ -126,7 +133,7 @@ class LoadedDetector:
         def named(results: Iterable[Result]) -> Iterator[Result]:
             for result in results:
                 item = waiting.popleft()
-                yield result._replace(frame_index=item.number, time=item.time)
+                yield result._replace(frame_index=item.number, time=item.time, file_name=item.name)
 
         for item in video:
             waiting.append(item)

@@ -82,7 +82,7 @@ def _require_own(output: Path, name: str, *, is_known: bool) -> None:
     for part in (path, *path.parents[: len(PurePosixPath(name).parts) - 1]):
         if part.is_symlink():
             raise UserError(f"{part}: is a link, and nothing is written through it; name another --output")
-    if path.is_dir() and (path.name != "crops" or not is_known and any(path.iterdir())):
+    if path.is_dir() and (path.name != "crops" or (not is_known and any(path.iterdir()))):
         raise UserError(f"{path}: is a folder that no earlier run made; name another --output")
     if path.exists() and not path.is_dir() and not is_known:
         raise UserError(

@@ -6,12 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
-import os
-
-
-def printable(name):
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
-
+from lsts_jax.data.video.pictures import printable
 
 Format = Literal["video", "jsonl", "csv", "mot", "coco", "crops"]
 

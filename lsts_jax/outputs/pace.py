@@ -24,7 +24,7 @@ class PacedVideo:
     Pictures of another shape than the first are scaled to fit into it. Without pictures there is no file.
     """
 
-    def __init__(self, path: Path, fps: float, *, is_live: bool = False):
+    def __init__(self, path: Path, fps: float | int, *, is_live: bool = False):
         """Args: fps, mean rate of the source; is_live, times are those of arrival and tell no rate."""
         self._path, self._fps, self._is_live = path, fps, is_live
         self._video: VideoWriter | None = None
@@ -41,13 +41,16 @@ class PacedVideo:
         if self._video is not None:
             self._video.__exit__()
 
-    def write(self, time: float, picture: UInt8[ndarray, "H W 3"]) -> None:
-        """Shows an RGB picture from `time` on, in seconds. Raises `UserError` if the file cannot be written."""
+    def write(self, time: float | int, picture: UInt8[ndarray, "H W 3"]) -> None:
+        """Shows an RGB picture from `time` on, in seconds.
+
+        Raises `UserError` if the file cannot be written.
+        """
         if self._held is not None:
             self._show(time - self._time)
         self._held, self._time = picture, time
 
-    def _show(self, seconds: float) -> None:
+    def _show(self, seconds: float | int) -> None:
         """Writes the picture that is held as often as its time needs."""
         if self._video is None:
             period = 1 / self._fps

@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -62,7 +62,8 @@ def _source(text: str, raw_size: tuple[int, int] | None) -> Source:
         return Source(text, Origin((f"camera{camera[1] or camera[2]}",)), (), opens)
     if files := [file for file in matches(text) if file.suffix.lower() in SUFFIXES]:
         return _sequence(text, files)
-    return Source(text, Origin(_parts(path)), (), opens)  # which tells that there is nothing
+    opens()  # which tells that there is nothing
+    return Source(text, Origin(_parts(path)), (), opens)
 
 
 def _sequence(text: str, files: Sequence[Path]) -> Source:

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from lsts_jax.api import Result
-from lsts_jax.data.video.source import VideoSource
 from lsts_jax.data.video.video_io import open_source
 from lsts_jax.errors import UserError
 from lsts_jax.evaluation.detections import FrameDetections, jsonl_writer, read_jsonl
-from lsts_jax.outputs import WRITERS, Job
+from lsts_jax.outputs.formats import WRITERS, Job
+from lsts_jax.outputs.names import Place
 
 NAMES = ("cat", "dog")
 FOUND = {0: [(2, 0.9, (10, 8, 29, 17))], 3: [(1, 0.75, (0, 0, 63, 47)), (2, 0.2, (-4, 40, 70, 60))]}
@@ -38,8 +38,7 @@ def results():
 @pytest.fixture(params=["whole", "interrupted"])
 def folder(request, tmp_path):
     """Where all formats were written; interrupted: by an exception after the last frame."""
-    source = VideoSource("v", (48, 64), 10.0, 4, lambda: iter(()))
-    job = Job(tmp_path, "v", source, 10.0, NAMES, 0.5)
+    job = Job(Place(tmp_path, "v"), 10.0, NAMES, 0.5)
     try:
         with ExitStack() as stack:
             writers = [stack.enter_context(writer(job)) for writer in WRITERS.values()]
@@ -82,16 +81,48 @@ def test_all_formats(folder):
 
 
 def test_nothing_found_is_valid_json(tmp_path):
-    source = VideoSource("v", (48, 64), None, None, lambda: iter(()))
-    with WRITERS["coco"](Job(tmp_path, "v", source, 25.0, NAMES, 0.5)):
-        pass
+    with ExitStack() as stack:
+        for writer in WRITERS.values():
+            stack.enter_context(writer(Job(Place(tmp_path, "v"), 25.0, NAMES, 0.5)))
     assert json.loads((tmp_path / "coco.json").read_text()) == []
+    assert (tmp_path / "detections.jsonl").read_text() == ""
+    assert (tmp_path / "detections.csv").read_text().strip() == "frame,time,class,score,x1,y1,x2,y2"
+    assert not (tmp_path / "v.mp4").exists()  # no player opens a video without frames
 
 
 def test_only_some_classes():
     *_, last = results()
-    kept = last.only(["dog"])
+    assert len(last.only("cat, dog").scores) == 0  # a text is one name
+    kept = last.only("dog")
+    np.testing.assert_array_equal(kept.boxes, last.only(["dog"]).boxes)
     assert (kept.classes.tolist(), kept.scores.tolist()) == ([2], [pytest.approx(0.2)])
+
+
+@pytest.mark.parametrize("tracks", [False, True])
+def test_every_row_names_the_picture(tmp_path, tracks):
+    job = Job(Place(tmp_path, "v"), 10.0, NAMES, 0.5, tracks)
+    with ExitStack() as stack:
+        writers = [stack.enter_context(WRITERS[kind](job)) for kind in ("jsonl", "csv", "coco")]
+        for result in tracked() if tracks else results():
+            for write in writers:
+                write(result._replace(file_name=f"é {result.frame_index}\\xff.png"))
+    lines = [json.loads(line) for line in (tmp_path / "detections.jsonl").read_text("utf-8").splitlines()]
+    assert [line["file_name"] for line in lines] == [f"é {t}\\xff.png" for t in range(4)]
+    rows = list(csv.DictReader((tmp_path / "detections.csv").read_text("utf-8").splitlines()))
+    assert [row["file_name"][2] for row in rows] == ["0", "3", "3"]
+    assert [row["file_name"][2] for row in json.loads((tmp_path / "coco.json").read_text())] == [
+        "0",
+        "3",
+        "3",
+    ]
+
+
+def test_classes_cannot_lead_out_of_the_folder(tmp_path):
+    with WRITERS["crops"](Job(Place(tmp_path / "out", "v"), 10.0, ("../../cat", ".."), 0.5)) as write:
+        for result in results():
+            write(result._replace(class_names=("../../cat", "..")))
+    files = [file.relative_to(tmp_path).as_posix() for file in tmp_path.rglob("*.jpg")]
+    assert sorted(files) == ["out/crops/__/000000_0.jpg", "out/crops/___.._cat/000003_0.jpg"]
 
 
 TRACKS = {0: [12], 3: [3, -1]}
@@ -103,8 +134,7 @@ def tracked():
 
 
 def test_formats_with_tracks(tmp_path):
-    source = VideoSource("v", (48, 64), 10.0, 4, lambda: iter(()))
-    job = Job(tmp_path, "v", source, 10.0, NAMES, 0.5, tracks=True)
+    job = Job(Place(tmp_path, "v"), 10.0, NAMES, 0.5, tracks=True)
     for kind in ("jsonl", "csv", "mot"):
         with WRITERS[kind](job) as write:
             for result in tracked():

@@ -1,0 +1,138 @@
+"""predict.py with a detector that finds one box: whose files are read, and whose are written over."""
+
+import csv
+import json
+import os
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import lsts_jax
+import predict
+from lsts_jax.api import Result
+from lsts_jax.data.video.video_io import open_source
+from lsts_jax.data.video.writer import VideoWriter
+from lsts_jax.errors import UserError
+from tests.data.trees import write_picture
+
+
+class Detector:
+    """Finds the box of its left upper quarter in each frame."""
+
+    class_names = ("cat",)
+    config = SimpleNamespace(model=SimpleNamespace(keyframe_interval=2))
+
+    def stream(self, video, *, live):
+        for number, time, picture, name in video:
+            box = np.float32([[0, 0, picture.shape[1] // 2, picture.shape[0] // 2]])
+            found = (picture, box, np.float32([0.9]), np.int32([1]), self.class_names)
+            yield Result(number, time, *found, 0.01, file_name=name)
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    """A folder to run in; detectors are made without a checkpoint."""
+    monkeypatch.setattr(lsts_jax, "load", lambda *_, **__: Detector())
+    monkeypatch.setattr(predict.cli, "prepare_jax", lambda: None)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def video(path, frames):
+    with VideoWriter(path, 10, (32, 48)) as written:
+        for t in range(frames):
+            written.write(np.full((32, 48, 3), 9 * t, np.uint8))
+
+
+def pictures(folder, *names, size=(32, 48)):
+    folder.mkdir(exist_ok=True, parents=True)
+    for name in names:
+        write_picture(folder / name, np.zeros((*size, 3), np.uint8))
+
+
+def run(*sources, output="out", save=("video", "jsonl"), **options):
+    more = [str(x) for key, value in options.items() for x in (f"--{key}", value)]
+    known = ["--workdir", "run", "--output", output, "--save", *save]
+    predict.run([*known, *more, "--source", *map(str, sources)])
+
+
+def lines(place):
+    """Frames of each detections.jsonl, by its folder."""
+    return {
+        file.parent.relative_to(place).as_posix(): [
+            json.loads(x)["frame"] for x in file.read_text().splitlines()
+        ]
+        for file in place.rglob("detections.jsonl")
+    }
+
+
+def test_the_source_is_not_written_over(place):
+    video("clip.mp4", 3)
+    before = (place / "clip.mp4").read_bytes()
+    with pytest.raises(UserError, match=r"clip\.mp4: is there, and no earlier run"):
+        run("clip.mp4", output=".")
+    assert [file.name for file in place.iterdir()] == ["clip.mp4"]
+    assert (place / "clip.mp4").read_bytes() == before
+
+
+def test_sources_of_one_name_have_results_of_their_own(place):
+    for file, frames in (("a/clip.mp4", 3), ("b/clip.mp4", 2), ("b/clip.avi", 1)):
+        (place / file).parent.mkdir(exist_ok=True)
+        video("new.mp4", frames)
+        os.rename("new.mp4", file)
+    run("a/clip.mp4", "b/clip.mp4")
+    assert lines(place) == {"out/a/clip": [0, 1, 2], "out/b/clip": [0, 1]}
+    run("b")  # a folder of videos, into the folder of before
+    assert lines(place) == {"out/clip_mp4": [0, 1], "out/clip_avi": [0]}
+    assert len(list(open_source(place / "out" / "clip_mp4" / "clip_mp4.mp4"))) == 2
+
+
+def test_pictures_named_one_by_one_are_one_sequence(place):
+    pictures(place / "cam [1]", "f2.png", "f10.png", "f1.png")
+    files = sorted((place / "cam [1]").iterdir())
+    for sources in (files, ["cam [1]/*.png"], ["cam [1]"]):
+        run(*sources, save=("jsonl", "csv", "coco", "video"))
+        assert lines(place) == {"out": [0, 1, 2]}
+        rows = list(csv.DictReader((place / "out" / "detections.csv").read_text().splitlines()))
+        assert [row["file_name"] for row in rows] == ["f1.png", "f2.png", "f10.png"]
+        assert (
+            next(row["file_name"] for row in json.loads((place / "out" / "coco.json").read_text()))
+            == "f1.png"
+        )
+        assert (place / "out" / "cam [1].mp4").is_file()
+
+
+def test_names_that_are_no_utf8(place):
+    pictures(place / "caf\udce9", "\udcff1.png", "ü.png")
+    run("caf\udce9", save=("video", "jsonl", "csv", "coco", "crops"))
+    names = [json.loads(x)["file_name"] for x in (place / "out/detections.jsonl").read_text().splitlines()]
+    assert sorted(names) == ["\\xff1.png", "ü.png"]
+    run("caf\udce9", output="caf\udce9/out")
+    assert (place / "caf\udce9" / "out" / "caf_xe9.mp4").stat().st_size > 0
+
+
+def test_an_empty_selection_is_a_line_and_leaves_valid_results(place):
+    video("clip.mp4", 3)
+    with pytest.raises(UserError, match=r"clip\.mp4: no frame is left"):
+        run("clip.mp4", start=5, save=("video", "jsonl", "csv", "coco", "mot"))
+    assert not (place / "out" / "clip.mp4").exists()
+    assert json.loads((place / "out" / "coco.json").read_text()) == []
+    for wrong in ({"start": 3, "end": 3}, {"max_frames": 0}, {"stride": 0}):
+        with pytest.raises(UserError, match=r"--(end|max_frames|stride)"):
+            run("clip.mp4", **wrong)
+
+
+def test_a_run_that_fails_before_it_detects_leaves_the_earlier_results(place, monkeypatch):
+    video("clip.mp4", 3)
+    run("clip.mp4")
+
+    def fail(*_, **__):
+        raise UserError("no checkpoint")
+
+    monkeypatch.setattr(lsts_jax, "load", fail)
+    with pytest.raises(UserError, match="no checkpoint"):
+        run("clip.mp4")
+    with pytest.raises(UserError, match="nothing"):
+        run("clip.mp4", "nothing")
+    assert lines(place) == {"out": [0, 1, 2]}
