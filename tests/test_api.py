@@ -43,7 +43,7 @@ def pictures(tmp_path_factory):
 
 def expected(config, images, schedule):
     detector, variables = tiny_detector(config)
-    canvas = tight_canvas(SIZE, config)
+    canvas = tight_canvas(images[0].shape[:2], config)
     video = VideoDetector(detector, variables, interval=3, schedule=schedule)
     return list(video.stream(to_frame(image, config.data, canvas) for image in images))
 
@@ -80,6 +80,19 @@ def test_live_is_the_online_schedule_and_another_size_another_video(run, picture
     live = detector.live()
     live(np.zeros((90, 40, 3), np.uint8))
     assert_same([live(image) for image in images], wanted)
+
+
+def test_pictures_of_another_shape_are_another_video(run, tmp_path):
+    rng = np.random.default_rng(1)
+    shapes = [SIZE, SIZE, (58, 108), (58, 108), SIZE]  # on one canvas
+    images = [rng.integers(0, 256, (*shape, 3), np.uint8) for shape in shapes]
+    for t, image in enumerate(images):
+        write_picture(tmp_path / f"{t}.png", image)
+    detector = lsts_jax.load(run)
+    results = list(detector.stream(tmp_path))
+    assert [(found.frame_index, found.file_name) for found in results] == [(t, f"{t}.png") for t in range(5)]
+    parts = [images[:2], images[2:4], images[4:]]
+    assert_same(results, [found for part in parts for found in expected(detector.config, part, "offline")])
 
 
 def test_a_damaged_picture_keeps_the_numbers_of_the_others(run, pictures, tmp_path):
