@@ -1,7 +1,6 @@
 """What values the fields of an experiment may have, alone and together."""
 
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple
@@ -82,8 +81,6 @@ RANGES = {
 }
 """Of every field that is a number, or holds numbers, by its own name. Those of other names are finite."""
 NOT_EMPTY = ("canvases", "ratios", "scales")
-PARTS = re.compile(r"conv1|norm1|feature_conv|res[2-5](_\d+)?")
-"""Parts of the backbone, as `optimizer.freeze` may name them."""
 
 
 def validate(config: Config) -> Config:
@@ -114,12 +111,7 @@ def validate(config: Config) -> Config:
         )
     check_backbone(config.model.backbone)
     check_offsets(config)
-    for part in config.optimizer.freeze:
-        if not PARTS.fullmatch(part):
-            raise UserError(
-                f"config.optimizer.freeze names {part!r}, no part of the backbone; name conv1, norm1, res2 "
-                "to res5, units of them such as res4_2, or feature_conv"
-            )
+    check_frozen(config)
     return config
 
 
@@ -130,6 +122,19 @@ def check_backbone(backbone: BackboneConfig) -> None:
         raise UserError(
             f"config.model.backbone.split is {backbone.split}, but stage 4 of depth {backbone.depth} has "
             f"{units} units; give 1 to {units}"
+        )
+
+
+def check_frozen(config: Config) -> None:
+    """Raises `UserError` where `optimizer.freeze` names what the backbone does not have."""
+    stages = enumerate(RESNET_UNITS[config.model.backbone.depth], start=2)
+    units = {f"res{stage}": count for stage, count in stages}
+    parts = {"conv1", "norm1", "feature_conv", *units}
+    parts |= {f"{stage}_{unit + 1}" for stage, count in units.items() for unit in range(count)}
+    if unknown := [part for part in config.optimizer.freeze if part not in parts]:
+        raise UserError(
+            f"config.optimizer.freeze names {unknown[0]!r}, no part of the backbone; name conv1, norm1, res2 "
+            "to res5, units of them such as res4_2, or feature_conv"
         )
 
 

@@ -68,6 +68,7 @@ def test_no_range_is_of_a_field_that_is_gone():
         ("train.loss.anchor_negative_iou", 0.8, "above anchor_positive_iou 0.7"),
         ("optimizer.freeze", ("conv1", "layer3"), r"freeze names 'layer3', .*res2 to res5"),
         ("optimizer.freeze", ("",), "freeze names ''"),
+        ("optimizer.freeze", ("res5_3", "res5_4"), "freeze names 'res5_4'"),
     ],
 )
 def test_what_cannot_be_together(name, value, told):
@@ -81,7 +82,7 @@ def test_what_cannot_be_together(name, value, told):
         replace(Config(), model=ModelConfig(lsts=LSTSConfig(window=5))),
         replace(Config(), model=ModelConfig(lsts=LSTSConfig(offsets="gaussian", num_offsets=40))),
         replace(Config(), model=ModelConfig(temporal="none", lsts=LSTSConfig(num_offsets=2))),
-        replace(Config(), optimizer=OptimizerConfig(freeze=("conv1", "res4_2", "res5", "feature_conv"))),
+        replace(Config(), optimizer=OptimizerConfig(freeze=("conv1", "res4_23", "res5", "feature_conv"))),
         tiny_config(),
     ],
 )

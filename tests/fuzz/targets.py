@@ -24,6 +24,7 @@ import train
 from lsts_jax import cli
 from lsts_jax.config import Config, DataConfig
 from lsts_jax.config_io import load_saved_config
+from lsts_jax.data.bad_samples import BadSamples
 from lsts_jax.data.convert.__main__ import Options, convert
 from lsts_jax.data.counts import Counts
 from lsts_jax.data.dataset import Sample, Video
@@ -34,6 +35,7 @@ from lsts_jax.data.synthvid import SynthVIDConfig
 from lsts_jax.data.synthvid.dataset import TRUTH, render_dataset
 from lsts_jax.errors import UserError
 from lsts_jax.evaluation.submissions import read_detections
+from lsts_jax.training.bad_log import BadSampleLog
 from lsts_jax.training.checksums import CHECKSUMS, find_damage
 from lsts_jax.training.metrics_log import MetricsLog
 from lsts_jax.training.pretrained import open_weights
@@ -213,6 +215,11 @@ def _metrics(file: Path) -> None:
         log.path = file
         log.cut_back(5)
         log.has_evaluation(5)
+        log.last("loss")
+
+
+def _bad_samples(file: Path) -> None:
+    BadSampleLog(file.parent, BadSamples(9, 1.0), "frame{}.jpg".format, 5)
 
 
 STORED = SynthVIDConfig(videos=0, val_videos=0, stills=0, frames=1)
@@ -328,6 +335,12 @@ def all_targets() -> dict[str, Target]:
         Target("synthvid-json", (_synthvid_header(),), TRUTH, _synthvid),
         Target("checksums", (b'{"a/b": 5, "c": 7}',), CHECKSUMS, lambda file: find_damage(file.parent, "a")),
         Target("metrics", (b'{"step": 5, "loss": 1.0}\n{"step": 5, "mAP": 0.5}\n',), "m.jsonl", _metrics),
+        Target(
+            "bad-samples",
+            (b'{"step": 5, "sample": 3, "frame": "frame3.jpg"}\n',),
+            "bad_samples.jsonl",
+            _bad_samples,
+        ),
         *_converters(),
     ]
     return {target.name: target for target in targets}

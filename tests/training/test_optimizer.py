@@ -138,3 +138,17 @@ def test_frozen_stay_and_some_have_rates_of_their_own(name):
         updates["dfa"]["lsts"]["embed_source"]["conv"]["kernel"], 0.1 * kernel, rtol=1e-5
     )
     np.testing.assert_allclose(updates["dfa"]["low2high"]["conv1"]["conv"]["kernel"], kernel, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_offsets_that_are_no_longer_learned_stand_still(name):
+    """What is left of their momentum, with which the run goes on, moves nothing."""
+    config = OptimizerConfig(name=name, learning_rate=0.1)
+    learned, kept = (build_optimizer(config, 10, method(learn_offsets=learn)) for learn in (True, False))
+    with jax.numpy_dtype_promotion("standard"):
+        params = tree(1.0)
+        updates, state = learned.update(tree(2.0), learned.init(params), params)
+        assert jnp.all(updates["offsets"] != 0)
+        updates, _ = kept.update(tree(0.0), state, params)
+        assert jnp.all(updates["offsets"] == 0)
+        assert jnp.all(updates["rpn"]["boxes"]["conv"]["kernel"] != 0)

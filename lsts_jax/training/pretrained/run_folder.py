@@ -12,6 +12,7 @@ from lsts_jax.config import Config
 from lsts_jax.config_io import load_saved_config, save_config
 from lsts_jax.errors import UserError
 from lsts_jax.training.checkpoints import LATEST, load_detector
+from lsts_jax.training.interruption import only_process
 from lsts_jax.training.pretrained.arrays import Weights, in_memory
 from lsts_jax.training.pretrained.naming import SAME, Naming
 from lsts_jax.training.saving import CheckedSaver
@@ -51,10 +52,12 @@ def require_no_run(workdir: Path) -> None:
 
 
 def write_run(workdir: Path, variables: dict, config: Config) -> None:
-    """config.json and a checkpoint of step 0 that has `variables` and nothing else."""
-    save_config(config, workdir / "config.json")
+    """config.json and a checkpoint of step 0 that has `variables` and nothing else. Raises `UserError` if
+    there is a run meanwhile, or a training is about to begin one."""
     folder = (workdir / LATEST).absolute()
-    folder.mkdir(exist_ok=True)
-    with closing(CheckedSaver()) as saver:
+    with only_process(workdir), closing(CheckedSaver()) as saver:
+        require_no_run(workdir)
+        save_config(config, workdir / "config.json")
+        folder.mkdir(exist_ok=True)
         saver.save(folder / "0", variables=ocp.args.StandardSave(variables))
         saver.wait()
