@@ -61,7 +61,7 @@ def train(config: Config, workdir: Path, loader: Loader, evaluate: Evaluate) -> 
         if 0 < first < num_steps:
             logger.info("%s: going on from step %d of %d", workdir, first, num_steps)
         elif first:
-            logger.info("%s: step %d is the last of %d", workdir, first, num_steps)
+            logger.info("%s: nothing is left to train, step %d of %d is done", workdir, first, num_steps)
         with MetricsLog(workdir, first) as log:
             earlier = int(log.last("skipped_steps") or 0)
             run = Run(

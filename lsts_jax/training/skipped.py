@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from lsts_jax.errors import UserError
+from lsts_jax.files import write_whole
 from lsts_jax.structs import Triplet
 from lsts_jax.training.step import Metrics
 
@@ -59,9 +60,9 @@ class SkippedSteps:
         process = f"_process{jax.process_index()}" if jax.process_count() > 1 else ""
         file = self._workdir / f"bad_batch_{step}{process}.npz"
         leaves = jax.tree_util.tree_leaves_with_path(self._batches.make_batch(step - 1))
-        np.savez_compressed(
-            file, **{jax.tree_util.keystr(path, simple=True, separator="."): x for path, x in leaves}
-        )
+        arrays = {jax.tree_util.keystr(path, simple=True, separator="."): x for path, x in leaves}
+        with write_whole(file) as part, part.open("wb") as archive:
+            np.savez_compressed(archive, **arrays)
         return (
             f"{about}, and was {self._in_a_row} times in a row; it was on "
             f"{', '.join(self._batches.names(step - 1))}, the batch is in {file}; lower "
