@@ -112,9 +112,8 @@ def add_pictures(
     splits, groups = {}, defaultdict(list)
     for folder, members in by_folder.items():
         prefixes = [LABEL_STUDIO.match(PurePosixPath(file).name) for file in members]
-        is_prefixed = all(prefixes) and not all(
-            found[0][:-1].isdecimal() for found in prefixes
-        )  # as dates are
+        are_dates = all(found and found[0][:-1].isdecimal() for found in prefixes)
+        is_prefixed = all(prefixes) and not are_dates
         for file in members:
             splits[file] = split = split_name(file, is_prefixed=is_prefixed)
             groups[folder, split[0] + split[2] if split else file].append(file)
