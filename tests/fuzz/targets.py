@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.util import find_spec
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,7 @@ from lsts_jax.data.formats.mot_frames import PictureFrames
 from lsts_jax.data.motion import read_motion_iou
 from lsts_jax.data.synthvid import SynthVIDConfig
 from lsts_jax.data.synthvid.dataset import TRUTH, render_dataset
+from lsts_jax.data.video.video_io import open_source
 from lsts_jax.errors import UserError
 from lsts_jax.evaluation.submissions import read_detections
 from lsts_jax.training.bad_log import BadSampleLog
@@ -40,6 +42,7 @@ from lsts_jax.training.checksums import CHECKSUMS, find_damage
 from lsts_jax.training.metrics_log import MetricsLog
 from lsts_jax.training.pretrained import open_weights
 from tests.data.convert.trees import TREES
+from tests.data.video.clips import write_animation, write_clip
 from tests.training.test_pretrained_files import archive, npz, params, safetensors
 
 SECONDS = 5.0
@@ -341,9 +344,28 @@ def all_targets() -> dict[str, Target]:
             "bad_samples.jsonl",
             _bad_samples,
         ),
+        Target("video-mp4", (clip("mp4", "mp4v"),), "v.mp4", _video),
+        Target("video-avi", (clip("avi", "MJPG"),), "v.avi", _video),
+        Target("animation-webp", (animation("webp"),), "a.webp", _video),
         *_converters(),
     ]
     return {target.name: target for target in targets}
+
+
+def _video(file: Path) -> list[float]:
+    """Times of the frames, which grow, as their numbers do."""
+    frames = [(frame.number, frame.time) for frame in islice(open_source(file), 200)]
+    assert all(a < b for one, other in pairwise(frames) for a, b in zip(one, other, strict=True))
+
+
+def clip(suffix: str, codec: str) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        return write_clip(Path(folder) / f"v.{suffix}", 6, codec=codec).read_bytes()
+
+
+def animation(suffix: str) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        return write_animation(Path(folder) / f"a.{suffix}").read_bytes()
 
 
 def _submission(dataset: TwoVideos | None = None) -> Callable[[Path], object]:

@@ -14,6 +14,7 @@ import numpy as np
 from lsts_jax.data.video.opencv import quiet
 
 SIZE = (48, 64)
+DURATIONS = [100, 200, 50, 50, 100]  # milliseconds
 
 
 def picture_of(t: int) -> np.ndarray:
@@ -31,6 +32,17 @@ def write_clip(file: Path, count: int, *, codec: str = "mp4v", fps: float = 10) 
     for t in range(count):
         writer.write(cv2.cvtColor(picture_of(t), cv2.COLOR_RGB2BGR))
     writer.release()
+    return file
+
+
+def write_animation(file: Path) -> Path:
+    """Five pictures whose red is 0, 40, 80, 120, 160, shown for DURATIONS."""
+    animation = cv2.Animation()
+    animation.frames = [np.full((*SIZE, 3), (50, 100, red), np.uint8) for red in (0, 40, 80, 120, 160)]
+    animation.durations = np.array(DURATIONS)
+    done, data = cv2.imencodeanimation(file.suffix, animation, [cv2.IMWRITE_WEBP_QUALITY, 100])
+    assert done
+    file.write_bytes(data.tobytes())
     return file
 
 

@@ -10,18 +10,7 @@ import pytest
 
 from lsts_jax.data.video.video_io import open_source
 from tests.data.trees import picture, write_picture, write_turned_photo
-
-DURATIONS = [100, 200, 50, 50, 100]  # milliseconds
-
-
-def write_animation(file: Path, reds=(0, 40, 80, 120, 160)) -> Path:
-    animation = cv2.Animation()
-    animation.frames = [picture(red)[..., ::-1].copy() for red in reds]
-    animation.durations = np.array(DURATIONS[: len(reds)])
-    done, data = cv2.imencodeanimation(file.suffix, animation, [cv2.IMWRITE_WEBP_QUALITY, 100])
-    assert done
-    file.write_bytes(data.tobytes())
-    return file
+from tests.data.video.clips import write_animation
 
 
 @pytest.mark.parametrize("name", ["a.webp", "a.png", "a.gif", "a.apng"])
