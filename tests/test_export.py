@@ -31,7 +31,8 @@ from lsts_jax.export.__main__ import run
 from lsts_jax.training.optimizer import build_optimizer
 from lsts_jax.training.saving import Checkpoints
 from lsts_jax.training.state import init_state
-from tests.data.trees import write_picture
+from tests.data.trees import write_picture, write_turned_photo
+from tests.data.video.clips import damage, retime, write_clip
 from tests.tiny import CLASS_NAMES, tiny_config, tiny_detector
 
 PAGE = Path(__file__).parents[1] / "docs" / "export.md"
@@ -328,3 +329,21 @@ def test_a_source_without_frames(exported, tmp_path, monkeypatch, capsys):
         with pytest.raises(SystemExit, match="not one frame"):
             script.main()
     assert "frame 0 cannot be decoded" in capsys.readouterr().err
+
+
+def test_the_loader_reads_what_the_package_reads(tmp_path, capsys):
+    """Damaged frames, variable rates, hidden files, turned photos: the same numbers, times and pictures."""
+    times = [0, 0.1, 0.2, 0.3, 2.5, 2.55, 2.6, 2.65]
+    damage(retime(write_clip(tmp_path / "v.mp4", 8), times), 0, 5)
+    write_turned_photo(tmp_path / "photos" / "9.jpg", np.zeros((48, 64, 3), np.uint8))
+    write_turned_photo(tmp_path / "photos" / "10.jpg", np.zeros((48, 64, 3), np.uint8))
+    (tmp_path / "photos" / "9.jpg").write_bytes(b"")
+    (tmp_path / "photos" / "._10.jpg").write_bytes(b"Mac OS X")
+    for source, lost in ((tmp_path / "v.mp4", (0, 5)), (tmp_path / "photos", (0,))):
+        found, expected = list(loader.read(source)), list(open_source(source))
+        assert [number for number, _, _ in found] == [frame.number for frame in expected]
+        np.testing.assert_allclose([time for _, time, _ in found], [frame.time for frame in expected])
+        for (_, _, picture), frame in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(picture, frame.picture)
+        said = capsys.readouterr().err.splitlines()
+        assert said == [f"{source}: frame {t} cannot be decoded and is left out" for t in lost]

@@ -12,6 +12,7 @@ import argparse
 import hashlib
 import io
 import json
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -123,24 +124,45 @@ def _valid(*found: jax.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def read(source: Path) -> Iterator[tuple[int, float, np.ndarray]]:
-    """Number, seconds and RGB pixels of each frame of a video file, or of each picture of a folder."""
+    """Number, seconds and RGB pixels of each frame of a video file, or of each picture of a folder. What
+    cannot be decoded is left out, and its number with it."""
     import cv2
 
-    fps = 25.0
-    if source.is_dir():
-        files = [file for file in source.iterdir() if file.suffix.lower() in SUFFIXES]
-        files.sort(key=lambda file: [int(x) if x.isdecimal() else x for x in re.split("([0-9]+)", file.name)])
-        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        pictures = (cv2.imread(str(file), flags) for file in files)
-    else:
-        video = cv2.VideoCapture(str(source))
-        fps = video.get(cv2.CAP_PROP_FPS) if 0 < video.get(cv2.CAP_PROP_FPS) <= 1000 else fps
-        pictures = (video.retrieve()[1] for _ in iter(video.grab, False))
-    for number, picture in enumerate(pictures):
-        if picture is None:
-            print(f"{source}: frame {number} cannot be decoded and is left out", file=sys.stderr)
-        else:
-            yield number, number / fps, cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+    expected = 0
+    for number, seconds, picture in _pictures(source) if source.is_dir() else _frames(source):
+        for missing in range(expected, number + (picture is None)):
+            print(f"{source}: frame {missing} cannot be decoded and is left out", file=sys.stderr)
+        expected = number + 1
+        if picture is not None:
+            yield number, seconds, cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+
+
+def _pictures(folder: Path) -> Iterator[tuple[int, float, np.ndarray | None]]:
+    import cv2
+
+    files = [x for x in folder.iterdir() if x.suffix.lower() in SUFFIXES and not x.name.startswith(".")]
+    files.sort(key=lambda file: [int(x) if x.isdecimal() else x for x in re.split("([0-9]+)", file.name)])
+    for number, file in enumerate(files):
+        yield number, number / 25, cv2.imread(os.fsencode(file), cv2.IMREAD_COLOR)
+
+
+def _frames(file: Path) -> Iterator[tuple[int, float, np.ndarray]]:
+    """Frames at the times of the file; a read that fails is a damaged frame, a run of them the end."""
+    import cv2
+
+    video = cv2.VideoCapture(os.fsencode(file), cv2.CAP_FFMPEG)
+    period = 1 / video.get(cv2.CAP_PROP_FPS) if video.get(cv2.CAP_PROP_FPS) > 0 else 1 / 25
+    number, seconds, begin, failed = -1, -period, 0.0, 0
+    while failed < 256 + min(max(0, video.get(cv2.CAP_PROP_FRAME_COUNT) - number), 10_000):
+        found, picture = video.read()
+        if not found:
+            failed += 1
+            continue
+        stamp = video.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        begin = stamp if number < 0 and not failed else begin
+        seconds = stamp - begin if stamp - begin > seconds else seconds + (1 + failed) * period
+        number, failed = number + 1 + failed, 0
+        yield number, seconds, picture
 
 
 def main() -> None:
