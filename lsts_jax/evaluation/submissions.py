@@ -24,6 +24,7 @@ from jaxtyping import Int, Int32, Int64
 from numpy import ndarray
 
 from lsts_jax.data.dataset import VideoDataset
+from lsts_jax.data.formats.coco_images import Ids
 from lsts_jax.data.formats.coco_vid import CocoVID
 from lsts_jax.data.formats.text import read_text as read_whole
 from lsts_jax.errors import UserError
@@ -162,7 +163,7 @@ def _renumber(frames: Int[ndarray, "m"], ids: Int32[ndarray, "t"]) -> Int32[ndar
 
 
 def _read_results(file: Path, dataset: VideoDataset) -> DetectionArrays:
-    rows = _parse_results(file)
+    rows = _parse_results(file, dataset.ids if isinstance(dataset, CocoVID) else None)
     image, category = rows[:, 0].astype(np.int64), rows[:, 1].astype(np.int64)
     if isinstance(dataset, CocoVID):
         frame, classes = dataset.frames_of_images(image), dataset.classes_of_categories(category)
@@ -182,14 +183,16 @@ def _read_results(file: Path, dataset: VideoDataset) -> DetectionArrays:
     return found._replace(classes=_renamed(found.classes, file, dataset))
 
 
-def _parse_results(file: Path) -> ndarray:
-    """[m COLUMNS]; each result becomes numbers as soon as it is parsed, because files can be large."""
+def _parse_results(file: Path, ids: Ids | None) -> ndarray:
+    """[m COLUMNS]; each result becomes numbers as soon as it is parsed, because files can be large. `ids` are
+    the numbers of ids that may be text."""
     numbers = array("d")
 
     def shrink(item: dict[str, Any]) -> None:
         if {"image_id", "category_id", "score", "bbox"} <= set(item):
             x, y, width, height = item["bbox"]
-            numbers.extend((item["image_id"], item["category_id"], item["score"], x, y, width, height))
+            own = (ids(item[key]) if ids else item[key] for key in ("image_id", "category_id"))
+            numbers.extend((*own, item["score"], x, y, width, height))
 
     try:
         content = json.loads(read_whole(file), object_hook=shrink)

@@ -140,14 +140,28 @@ def test_coco_results_count_as_the_list_or_in_a_video(dataset, tmp_path):
             read_detections([write_coco(tmp_path / "z.json", *rows)], dataset)
 
 
-def test_coco_results_of_a_coco_data_set(tmp_path):
-    """Ids of images and categories are those of its file, in any order."""
+@pytest.mark.parametrize("name", [int, "id-{}".format], ids=["numbers", "text"])
+def test_coco_results_of_a_coco_data_set(tmp_path, name):
+    """Ids of images and categories are those of its file, in any order, numbers or text."""
     images = [
-        {"id": 70 - i, "file_name": f"v/{i}.jpg", "video_id": 5, "frame_id": i, "width": 64, "height": 48}
+        {
+            "id": name(70 - i),
+            "file_name": f"v/{i}.jpg",
+            "video_id": 5,
+            "frame_id": i,
+            "width": 64,
+            "height": 48,
+        }
         for i in range(3)
     ]
-    categories = [{"id": 9, "name": "bee"}, {"id": 4, "name": "ant"}, {"id": 6, "name": "cow"}]
-    annotations = [{"id": 1, "image_id": 70, "category_id": 9, "bbox": [1, 1, 9, 9], "instance_id": 1}]
+    categories = [
+        {"id": name(9), "name": "bee"},
+        {"id": name(4), "name": "ant"},
+        {"id": name(6), "name": "cow"},
+    ]
+    annotations = [
+        {"id": 1, "image_id": name(70), "category_id": name(9), "bbox": [1, 1, 9, 9], "instance_id": 1}
+    ]
     content = {"images": images, "categories": categories, "annotations": annotations}
     (tmp_path / "set.json").write_text(json.dumps(content | {"videos": [{"id": 5, "name": "v"}]}))
     (tmp_path / "v").mkdir()
@@ -157,11 +171,12 @@ def test_coco_results_of_a_coco_data_set(tmp_path):
     dataset = open_dataset(config, ("set",))
     box = [0, 0, 5, 5]
     rows = (68, 4, box, 0.5), (70, 9, box, 0.25), (70, 6, box, 0.1), (99, 4, box, 0.1)
+    rows = [(name(image), name(category), *rest) for image, category, *rest in rows]
     found = read_detections([write_coco(tmp_path / "results.json", *rows)], dataset)
     assert found.frame.tolist() == [0, 2]  # the cow is none of ours, 99 no image
     assert found.classes.tolist() == [2, 1]
-    with pytest.raises(UserError, match="category_id 5"):
-        read_detections([write_coco(tmp_path / "bad.json", (70, 5, box, 0.5))], dataset)
+    with pytest.raises(UserError, match="is no class of the data set"):
+        read_detections([write_coco(tmp_path / "bad.json", (name(70), name(5), box, 0.5))], dataset)
 
 
 def test_frames_that_are_not_scored_are_counted(dataset, tmp_path, caplog):
