@@ -38,11 +38,10 @@ def fill_in_sizes(converted: Converted, tree: Tree) -> Converted:
     sizes = read_sizes(tree, unknown) | {one.file: one.size for one in converted.pictures if one.size}
     result = converted.choose(i for i, one in enumerate(converted.pictures) if sizes[one.file])
     result.pictures = [one._replace(size=sizes[one.file]) for one in result.pictures]
-    for file in unknown:
-        if sizes[file] is None:
-            result.counts.lose(UNREADABLE, file)
+    unreadable = [file for file in unknown if sizes[file] is None]
+    result.counts.lose(UNREADABLE, next(iter(unreadable), ""), len(unreadable))
     if not result.pictures:
         raise UserError(f"{tree.folder / unknown[0]}: cannot be read, and no other picture can; restore them")
     if boxes := len(converted.boxes) - len(result.boxes):
-        result.counts.lose(f"box of a {UNREADABLE}", "see there", boxes)
+        result.counts.lose(f"box of a {UNREADABLE}", unreadable[0], boxes)
     return result
