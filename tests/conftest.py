@@ -5,7 +5,9 @@ import os
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Test programs are tiny: compiling them is what takes the time.
 os.environ.setdefault(
-    "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
+    "--xla_cpu_use_fusion_emitters=false",
 )
 
 from pathlib import Path
