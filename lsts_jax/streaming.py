@@ -11,7 +11,7 @@ the first detections are dropped: the n-th detections are those of the n-th fram
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from functools import partial
+from functools import lru_cache, partial, wraps
 from itertools import count, islice, repeat
 from math import gcd
 from typing import NamedTuple, TypeVar
@@ -67,9 +67,8 @@ class VideoDetector:
         `detect_video`."""
         self.detector, self.variables = detector, variables
         self.interval, self.schedule = interval, schedule
-        one = partial(detect_video, detector, frames_per_batch=frames_per_batch)
-        self._videos = jax.vmap(one, in_axes=(None, 0, 0, 0, 0))
-        self._programs: dict[int, Callable] = {}
+        self._frames_per_batch = frames_per_batch
+        self._places: NamedSharding | None = None
 
     def stream(self, frames: Iterable[Frame]) -> Iterator[Detections]:
         """Detections (NumPy arrays) of each frame of one video; all frames share one canvas."""
@@ -140,21 +139,50 @@ class VideoDetector:
 
     def _program(self, videos: int) -> Callable:
         """Detection of a segment of each of so many videos, spread over devices."""
-        if videos not in self._programs:
-            count = gcd(videos, jax.local_device_count())
-            mesh = jax.make_mesh((count,), ("videos",), (AxisType.Auto,), devices=jax.local_devices()[:count])
-            whole, by_video = NamedSharding(mesh, P()), NamedSharding(mesh, P("videos"))
-            self.variables = jax.device_put(self.variables, whole)
-            spread = jax.shard_map(
-                self._videos,
-                mesh=mesh,
-                in_specs=(P(), *4 * (P("videos"),)),
-                out_specs=P("videos"),
-                check_vma=False,
-            )
-            places = {"in_shardings": (whole, *4 * (by_video,)), "out_shardings": by_video}
-            self._programs[videos] = jax.jit(spread, donate_argnums=1, **places)
-        return self._programs[videos]
+        program, places = _spread(self.detector, self._frames_per_batch, videos)
+        if places != self._places:
+            self.variables, self._places = jax.device_put(self.variables, places), places
+        return program
+
+
+def _once(build: Callable[..., T]) -> Callable[..., T]:
+    """`build(detector, ...)`, whose result equal detectors share: their programs are compiled once in a
+    process, also for each evaluation during a training. A detector without a hash has its own."""
+    shared = lru_cache(maxsize=16)(build)
+
+    @wraps(build)
+    def choose(detector: Detector, *arguments: int) -> T:
+        try:
+            hash(detector)
+        except TypeError:  # a temporal method of one's own with a list in a field
+            return build(detector, *arguments)
+        return shared(detector, *arguments)
+
+    return choose
+
+
+@_once
+def _spread(detector: Detector, frames_per_batch: int, videos: int) -> tuple[Callable, NamedSharding]:
+    """The program for so many videos, and where it wants the variables."""
+    count = gcd(videos, jax.local_device_count())
+    mesh = jax.make_mesh((count,), ("videos",), (AxisType.Auto,), devices=jax.local_devices()[:count])
+    whole, by_video = NamedSharding(mesh, P()), NamedSharding(mesh, P("videos"))
+    spread = jax.shard_map(
+        jax.vmap(
+            partial(detect_video, detector, frames_per_batch=frames_per_batch), in_axes=(None, 0, 0, 0, 0)
+        ),
+        mesh=mesh,
+        in_specs=(P(), *4 * (P("videos"),)),
+        out_specs=P("videos"),
+        check_vma=False,
+    )
+    places = {"in_shardings": (whole, *4 * (by_video,)), "out_shardings": by_video}
+    return jax.jit(spread, donate_argnums=1, **places), whole
+
+
+@_once
+def _jitted_events(detector: Detector) -> list[Callable]:
+    return [jax.jit(event) for event in events(detector)]
 
 
 def _fetch(owners: list[tuple[int, range] | None], found: Detections) -> Iterator[tuple[int, Detections]]:
@@ -177,7 +205,7 @@ class LiveDetector:
     """One frame in, its detections out, before the next frame is known: the online schedule."""
 
     def __init__(self, detector: Detector, variables: dict, *, interval: int):
-        self._events = [jax.jit(event) for event in events(detector)]
+        self._events = _jitted_events(detector)
         self._variables, self._interval = variables, interval
         self.delay = detector.temporal.delay
         self.restart()

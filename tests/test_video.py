@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from lsts_jax.models.temporal.single import Single
 from lsts_jax.streaming import LiveDetector, VideoDetector, decode_ahead, read_ahead
 from lsts_jax.structs import STRIDE
 from lsts_jax.video import Events, detect_video, empty_memory, events, keyframe_of
@@ -76,6 +77,20 @@ def test_videos_in_lockstep_are_the_videos_one_by_one(tiny):
     assert [len(x) for x in found] == [4, 7, 1, 3]
     for one, wanted in zip(chain(*found), chain(*expected), strict=True):
         assert_same(one, wanted)
+
+
+class Listed(Single):
+    weights: list
+
+
+def test_equal_detectors_are_compiled_once():
+    """One for each evaluation during a training, or each time a run is loaded."""
+    (detector, variables), equal = tiny_detector(tiny_config()), tiny_detector(tiny_config())[0].clone()
+    make = partial(VideoDetector, interval=3, schedule="offline")
+    assert make(detector, variables)._program(1) is make(equal, variables)._program(1)
+    assert make(detector, variables)._program(1) is not make(equal, variables, frames_per_batch=2)._program(1)
+    listed = detector.clone(temporal=Listed([1.0]))  # has no hash
+    assert make(listed, variables)._program(1) is not make(listed, variables)._program(1)
 
 
 def test_live_detection_is_the_online_schedule_and_restarts(tiny):

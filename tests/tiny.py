@@ -1,6 +1,7 @@
 """A detector, frames and triplets small enough for a test."""
 
 from dataclasses import replace
+from functools import lru_cache
 
 import jax
 import jax.numpy as jnp
@@ -50,9 +51,15 @@ def tiny_config(**model) -> Config:
 
 
 def tiny_detector(config: Config):
-    """The detector of a config, and its variables."""
+    """The detector of a config, and its variables, which are the caller's own."""
+    detector, variables = _initialised(config)
+    return detector, jax.tree.map(jnp.array, variables)
+
+
+@lru_cache
+def _initialised(config: Config):
     detector = build_detector(config.model, len(config.data.class_names))
-    return detector, init_variables(detector, config)
+    return detector, jax.device_get(init_variables(detector, config))
 
 
 def random_frames(*shape: int, size=CANVAS, canvas=CANVAS, seed=0) -> Frame:

@@ -81,7 +81,7 @@ VARIANTS = {  # what the sources disagree on
     ("variant", "dtype"),
     [("authors", "float32"), ("authors", "bfloat16"), ("paper", "float32"), ("reproduction", "bfloat16")],
 )
-def test_the_loss_of_a_hundred_triplets_has_finite_gradients(variant, dtype):
+def test_the_loss_of_twenty_triplets_has_finite_gradients(variant, dtype):
     """Without objects, with one to three, and with every slot filled; every parameter."""
     model, lsts = VARIANTS[variant]
     config = tiny_config(dtype=dtype, **model)
@@ -99,8 +99,8 @@ def test_the_loss_of_a_hundred_triplets_has_finite_gradients(variant, dtype):
         return jax.vmap(one)(keys, batch)
 
     for batch in range(5):
-        examples = triplets(20, seed=batch, objects=batch)  # 4 fill every slot
-        keys = jax.random.split(jax.random.key(batch), 20)
+        examples = triplets(4, seed=batch, objects=batch)  # 4 fill every slot
+        keys = jax.random.split(jax.random.key(batch), 4)
         losses, sizes = largest(variables["params"], keys, examples)
         assert np.isfinite(losses).all()
         for path, size in jax.tree_util.tree_leaves_with_path(sizes):
