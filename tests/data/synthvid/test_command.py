@@ -1,0 +1,61 @@
+"""The command: benchmarks by name, options, and what it says."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from lsts_jax.data.synthvid import (
+    BENCHMARKS,
+    __main__,
+)
+from lsts_jax.errors import UserError
+from tests.data.synthvid.common import (
+    BURSTS,
+    contents,
+)
+
+
+def run_command(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["synthvid", *map(str, arguments)])
+    __main__.main()
+
+
+def test_a_benchmark_is_rendered_and_named(marked, tmp_path, monkeypatch):
+    monkeypatch.setitem(BENCHMARKS, "s", BURSTS)
+    run_command(monkeypatch, "--benchmark", "s", "--out", tmp_path / "s", "--workers", 2, "--frames", 30)
+    found, expected = contents(tmp_path / "s"), contents(marked)
+    header = json.loads(found.pop("synthvid.json"))
+    assert (header["benchmark"], header["version"]) == ("s", 1)
+    assert "benchmark" not in json.loads(expected.pop("synthvid.json"))
+    assert found == expected  # with another number of workers
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--videos", "64", "--videos 64: --benchmark s has 240"),  # the default of that option
+        ("--difficulty", "hard", "--difficulty hard: --benchmark s has bursts"),
+        ("--backgrounds", "photos", "--backgrounds photos: --benchmark s has none"),
+    ],
+)
+def test_a_benchmark_takes_no_other_setting(monkeypatch, tmp_path, option, value, message):
+    with pytest.raises(UserError, match=message):
+        run_command(monkeypatch, "--benchmark", "s", "--out", tmp_path / "s", option, value)
+    assert not (tmp_path / "s").exists()
+
+
+def test_command_line(tmp_path):
+    command = [sys.executable, "-m", "lsts_jax.data.synthvid"]
+    (tmp_path / "note").write_text("")
+    refused = subprocess.run([*command, "--out", str(tmp_path)], capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert len(refused.stderr.splitlines()) == 1 and "not empty" in refused.stderr
+    chosen = {"videos": 1, "val-videos": 0, "stills": 0, "frames": 2, "height": 32, "width": 40, "workers": 1}
+    options = [word for name, value in chosen.items() for word in (f"--{name}", str(value))]
+    done = subprocess.run(
+        [*command, "--out", str(tmp_path / "set"), *options], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "set").rglob("*.JPEG"))) == 2
