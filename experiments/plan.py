@@ -7,6 +7,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from experiments.suites import PRETRAINED, SUITES, Overrides, Suite
+from lsts_jax.config_io import rename_moved
 from lsts_jax.errors import UserError
 
 FINISHED = "finished"
