@@ -62,7 +62,8 @@ class Checkpoints:
     def __exit__(self, kind, *_):
         try:
             self.wait()
-            self._remove_surplus()
+            if kind is None or jax.process_count() == 1:  # of several, the others may be elsewhere
+                self._remove_surplus()
         finally:
             self._saver.close()
 
