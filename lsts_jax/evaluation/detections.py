@@ -176,7 +176,7 @@ def _first_fault(lines: list[str], num_classes: int) -> tuple[int, str]:
             _parse_text([line], num_classes)
         except ValueError as error:
             return number, str(error)
-    raise AssertionError("each line can be read, and all together cannot")
+    return 0, TEXT_EXPECTED
 
 
 def _parse_json(line: str, class_ids: dict[str, int]) -> FrameDetections:

@@ -169,6 +169,10 @@ def _read_results(file: Path, dataset: VideoDataset) -> DetectionArrays:
         frame, classes = dataset.frames_of_images(image), dataset.classes_of_categories(category)
     else:
         video = named_after(file, [one.name for one in dataset.videos])
+        if video is None and (image < 1).any():
+            first = (image < 1).argmax()
+            what = f"image_id {image[first]} is no frame; they count from 1, as the val lists do"
+            raise UserError(f"{file}, result {first + 1}: {what}")
         frame = image - 1 if video is None else _renumber(image, _ids_of(video, dataset))
         known = len(class_names_of(file) or dataset.class_names)
         classes = np.where((category >= 1) & (category <= known), category, -1)

@@ -134,6 +134,8 @@ def test_coco_results_count_as_the_list_or_in_a_video(dataset, tmp_path):
     assert found.boxes.tolist() == [[10, 20, 14, 25]]  # inclusive corners
     own = write_coco(tmp_path / "y/coco.json", (1, 1, [10, 20, 5, 6], 0.5))
     assert read_detections([own], dataset).frame.tolist() == [21]
+    with pytest.raises(UserError, match=r"z\.json, result 1: image_id 0 is no frame; they count from 1"):
+        read_detections([write_coco(tmp_path / "z.json", (0, 1, [0, 0, 1, 1], 0.5))], dataset)
     for number in (0, 3):
         rows = (23, 1, [0, 0, 1, 1], 0.5), (23, number, [0, 0, 1, 1], 0.5)
         with pytest.raises(UserError, match=f"z.json, result 2: category_id {number}"):

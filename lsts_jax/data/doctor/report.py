@@ -10,6 +10,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from lsts_jax.config import DataConfig
+from lsts_jax.data.boxes import sides
 from lsts_jax.data.counts import Counts
 from lsts_jax.data.dataset import Counted, Sample, VideoDataset
 from lsts_jax.data.doctor.findings import Finding, Kind
@@ -127,7 +128,7 @@ def to_text(report: Report) -> str:
 
 
 def _sides(boxes: Float[ndarray, "n 4"]) -> Float[ndarray, "n"]:
-    width, height = (np.maximum(boxes[:, i + 2] - boxes[:, i] + 1, 0) for i in (0, 1))
+    width, height = (np.maximum(side, 0) for side in sides(boxes))
     return np.sqrt(width * height)
 
 
