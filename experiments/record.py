@@ -13,6 +13,7 @@ from lsts_jax.config import Config
 from lsts_jax.config_io import load_saved_config
 from lsts_jax.data.transforms import resized
 from lsts_jax.errors import UserError
+from lsts_jax.evaluation.displacement import synthvid_motion
 from lsts_jax.files import write_whole
 
 SCHEDULES = ("offline", "online")
@@ -68,10 +69,6 @@ def write_motion(config: Config, data: Path, results: Path) -> None:
     file, truth = results / "motion.json", data / "synthvid.json"
     if file.exists() or not truth.exists():
         return
-    try:
-        from lsts_jax.plots import synthvid_motion
-    except ImportError as error:
-        raise UserError(f'{error}; or pip install -e ".[report]"') from error
     content = read_json(truth)
     size = content["settings"]["height"], content["settings"]["width"]
     scale, _ = resized(size, config.data)

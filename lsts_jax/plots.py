@@ -16,7 +16,6 @@ from scipy.stats import wasserstein_distance
 from lsts_jax.evaluation.vid_map import PrecisionRecall
 from lsts_jax.ops.affinity import smallest_window, tap_matrix
 from lsts_jax.structs import STRIDE, AnyArray
-from lsts_jax.video import keyframe_of
 
 try:
     from matplotlib.axes import Axes
@@ -165,7 +164,7 @@ def offset_distribution(
 
     Args:
       learned, initial: offsets (x, y) after and before training.
-      motion: from frames to their keyframes (`synthvid_motion`).
+      motion: from frames to their keyframes (`evaluation.displacement`).
     """
     series = {
         "motion of the data": (motion, {"color": "0.8", "histtype": "stepfilled"}),
@@ -203,35 +202,6 @@ def offset_distribution(
     first = figure.axes[0]
     first.set_ylabel(f"share per {BIN} cells")
     figure.legend(*first.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
-
-
-def synthvid_motion(
-    truth: Mapping, *, interval: int, schedule: str, scale: float = 1.0, split: str = "val"
-) -> Float[ndarray, "n 2"]:
-    """True displacement (x, y), in cells, from an object in a frame to the same object in its keyframe.
-
-    That is what an offset has to be for the frame to find the object. Frames in which the object is not
-    annotated, at either end, are left out.
-
-    Args:
-      truth: content of a SynthVID's synthvid.json.
-      interval, schedule: frames of a segment and place of its keyframe (`ModelConfig`).
-      scale: side of the network input / side of the picture.
-      split: train or val.
-    """
-    found = []
-    for name, video in truth["videos"].items():
-        if not name.startswith(f"VID/{split}/"):
-            continue
-        frames = np.arange(len(video["defocus"]))
-        begin = frames // interval * interval
-        lengths = np.minimum(interval, len(frames) - begin)
-        keyframes = begin + [keyframe_of(schedule, int(n), interval) for n in lengths]
-        for track in video["tracks"]:
-            centre, there = np.array(track["centre"]), np.array(track["annotated"], bool)
-            kept = there & there[keyframes] & (frames != keyframes)
-            found.append((centre[keyframes] - centre)[kept] * scale / STRIDE)
-    return np.concatenate(found) if found else np.zeros((0, 2))
 
 
 def precision_recall(axes: Axes, curves: Mapping[str, PrecisionRecall], class_names: Sequence[str]) -> None:

@@ -1,12 +1,13 @@
 """What is kept of a run."""
 
 import json
+import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.record import inside, training_record
+from experiments.record import inside, training_record, write_motion
 from lsts_jax.config_io import save_config
 from lsts_jax.training.optimizer import build_optimizer
 from lsts_jax.training.saving import Checkpoints
@@ -46,3 +47,16 @@ def test_offsets_before_during_and_after_the_training_are_kept(tmp_path):
     grid = [[float(x), float(y)] for x in (-1, 0, 1) for y in (-1, 0, 1)]
     assert found["offsets"][0]["offsets"] == grid
     np.testing.assert_allclose(found["offsets"][2]["offsets"], np.array(grid) + 0.5)
+
+
+def test_motion_is_kept_where_nothing_can_be_drawn(tmp_path, monkeypatch):
+    """An object goes 8 pixels right a frame, half a cell; matplotlib is not installed."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.delitem(sys.modules, "lsts_jax.plots", raising=False)
+    track = {"centre": [[8.0 * t, 5.0] for t in range(3)], "annotated": [1, 1, 1]}
+    videos = {"VID/val/a": {"defocus": [0, 0, 0], "tracks": [track]}}
+    truth = {"settings": {"height": 64, "width": 96}, "videos": videos}
+    (tmp_path / "synthvid.json").write_text(json.dumps(truth))
+    write_motion(tiny_config(), tmp_path, tmp_path)
+    written = json.loads((tmp_path / "motion.json").read_text())
+    assert written["online"] == [[-0.5, 0.0], [-1.0, 0.0]]
