@@ -11,7 +11,7 @@ import cv2
 from jaxtyping import UInt8
 from numpy import ndarray
 
-from lsts_jax.data.video.opencv import TIMEOUT, frame_rate, open_capture
+from lsts_jax.data.video.opencv import FASTEST, TIMEOUT, frame_rate, open_capture
 from lsts_jax.data.video.source import SourceFrame
 from lsts_jax.errors import UserError
 
@@ -44,7 +44,8 @@ class LiveFrames:
             capture.release()
             name = f"camera {self.target}" if isinstance(self.target, int) else self.target
             raise UserError(f"{name}: no frame can be read; is the camera or the stream there?")
-        self.size, self.fps = image.shape[:2], frame_rate(capture)
+        self.size, fps = image.shape[:2], frame_rate(capture)
+        self.fps = fps if fps and fps <= FASTEST else None  # rtsp:// often tells that of its clock, 90000
         self._begin = time.monotonic()
         self._put(image)
         self._thread = threading.Thread(target=self._read, args=(capture,), daemon=True)

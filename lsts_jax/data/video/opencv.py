@@ -12,6 +12,8 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 import cv2
 
+# Frames a second beyond which the rate of a stream is no rate, and the highest of a file whose rate varies.
+FASTEST = 240.0
 TIMEOUT = 10.0  # seconds without a frame after which a connection counts as lost
 
 
@@ -52,10 +54,10 @@ def frame_count(capture: cv2.VideoCapture) -> int:
     return int(count) if math.isfinite(count) and count > 0 else 0
 
 
-def packet_times(file: Path) -> Iterator[float]:
-    """Seconds at which the encoded frames of a video file stand, in the order of the file, until the first
-    that cannot be found. Nothing is decoded."""
-    capture = _open_packets(file)
+def packet_times(target: str | Path) -> Iterator[float]:
+    """Seconds at which the encoded frames of a file or an address stand, in the order of the file, until the
+    first that cannot be found. Nothing is decoded."""
+    capture = _open_packets(target)
     try:
         while capture.grab():
             yield capture.get(cv2.CAP_PROP_POS_MSEC) / 1000

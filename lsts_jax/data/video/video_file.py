@@ -15,7 +15,15 @@ from jaxtyping import UInt8
 from numpy import ndarray
 
 from lsts_jax.data.video.clock import Tick, next_tick
-from lsts_jax.data.video.opencv import TIMEOUT, codec_of, frame_count, frame_rate, open_capture, packet_times
+from lsts_jax.data.video.opencv import (
+    FASTEST,
+    TIMEOUT,
+    codec_of,
+    frame_count,
+    frame_rate,
+    open_capture,
+    packet_times,
+)
 from lsts_jax.data.video.source import DEFAULT_FPS, SourceFrame, VideoSource
 from lsts_jax.errors import UserError
 
@@ -28,8 +36,8 @@ FEWEST_FAILURES, MOST_FAILURES = 256, 10_000
 PATIENCE = 3 * TIMEOUT
 # Numbers that a warning lists.
 LISTED = 10
-# Encoded frames from which the rate is taken, and the highest rate where it varies, in frames a second.
-PACKETS, FASTEST = 500, 240.0
+# Encoded frames from which the rate is taken.
+PACKETS = 500
 # What people call codecs whose four characters say little.
 CODECS = {"av01": "AV1", "hev1": "HEVC", "hvc1": "HEVC", "vvc1": "VVC", "vvi1": "VVC"}
 
@@ -44,7 +52,7 @@ def open_video(target: Path | str, capture: cv2.VideoCapture | None = None) -> V
         first = next(_frames(target, video), None)
         if first is None:
             raise UserError(f"{target}: not one frame can be decoded; {_advice(target)}")
-    if isinstance(target, Path) and fps:
+    if fps and (isinstance(target, Path) or fps > FASTEST):
         fps = typical_rate(sorted(islice(packet_times(target), PACKETS)), fps)
     size = first.picture.shape[:2]
     return VideoSource(str(target), size, fps, promised or None, partial(_read, target, promised))

@@ -101,6 +101,14 @@ def test_frames_that_come_too_fast_are_dropped_and_counted(address, server):
     assert not frames._thread.is_alive()
 
 
+@pytest.mark.parametrize("told, fps", [(25.0, 25.0), (90000.0, None), (None, None)])
+def test_the_rate_of_a_clock_is_no_rate_of_frames(address, monkeypatch, told, fps):
+    monkeypatch.setattr(live_source, "frame_rate", lambda capture: told)
+    frames = LiveFrames(address, open_capture(address))
+    assert frames.fps == fps
+    frames.close()
+
+
 def test_nothing_there():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
