@@ -126,8 +126,11 @@ def test_a_read_only_folder(scripts, tmp_path):
     assert scripts.run(scripts.train(workdir, *options)).returncode == 0
     before = sorted(workdir.rglob("*"))
     mount = f"mount --bind '{workdir}' '{workdir}' && mount -o remount,bind,ro '{workdir}'"
-    for command in (scripts.train(workdir, *options), scripts.evaluate(workdir)):
-        one_line(in_mount(scripts, mount, shell(command)), "Read-only file system", str(workdir))
+    for command, told in (
+        (scripts.train(workdir, *options), "Read-only file system"),
+        (scripts.evaluate(workdir), "name another folder, --output"),
+    ):
+        one_line(in_mount(scripts, mount, shell(command)), told, str(workdir))
     source = next(scripts.data.glob("Data/VID/val/*"))
     predict = [sys.executable, "predict.py", "--workdir", workdir, "--source", source, "--output", out]
     done = in_mount(scripts, mount, shell(map(str, [*predict, "--save", "jsonl"])))
