@@ -2,7 +2,8 @@
 
 import sys
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -79,7 +80,7 @@ def run(arguments: list[str]) -> None:
     empty = []
     for number, (source, place) in enumerate(zip(sources, targets, strict=True)):
         video = source.open() if number else first
-        video = select(video, start=options.start, end=options.end, stride=options.stride)
+        video = first_of(select(video, start=options.start, end=options.end, stride=options.stride), options)
         fps = (video.fps or DEFAULT_FPS) / options.stride
         job = Job(place, fps, detector.class_names, options.score, options.tracks, video.is_live)
         if not watch(detector, video, job, options):
@@ -87,6 +88,16 @@ def run(arguments: list[str]) -> None:
         print(place.folder, file=sys.stderr)
     if empty:
         raise UserError(f"{', '.join(empty)}: no frame is left; see to --start and --end")
+
+
+def first_of(video, options: Options):
+    """The source, from which no more than --max_frames are read."""
+    most, known = options.max_frames, video.num_frames
+    if most is None:
+        return video
+    return replace(
+        video, num_frames=most if known is None else min(most, known), read=lambda: islice(video, most)
+    )
 
 
 def check_selection(options: Options) -> None:
@@ -101,8 +112,6 @@ def check_selection(options: Options) -> None:
 
 def watch(detector, video, job, options: Options) -> int:
     """Detects on one source from its first frame to its last, and gives the number of its frames."""
-    from itertools import islice
-
     from tqdm import tqdm
 
     from lsts_jax.outputs.formats import WRITERS
@@ -110,14 +119,12 @@ def watch(detector, video, job, options: Options) -> int:
     from lsts_jax.tracks import link
 
     latencies = Latencies(detector.config.model.keyframe_interval)
-    total = video.num_frames
-    if options.max_frames is not None:
-        total = options.max_frames if total is None else min(total, options.max_frames)
     with ExitStack() as stack:
         writers = [stack.enter_context(WRITERS[kind](job)) for kind in dict.fromkeys(options.save)]
-        bar = stack.enter_context(tqdm(total=total, unit="frame", desc=job.place.name, dynamic_ncols=True))
-        found = stack.enter_context(closing(detector.stream(video, live=options.live)))
-        results = islice(found, options.max_frames)
+        bar = stack.enter_context(
+            tqdm(total=video.num_frames, unit="frame", desc=job.place.name, dynamic_ncols=True)
+        )
+        results = stack.enter_context(closing(detector.stream(video, live=options.live)))
         if options.classes:
             results = (result.only(options.classes) for result in results)
         if options.tracks:

@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int32, UInt8
 from numpy import ndarray
 
+from lsts_jax.ahead import read_ahead
 from lsts_jax.config import Config
 from lsts_jax.config_io import load_saved_config
 from lsts_jax.data.threads import prepare_threads
@@ -22,7 +24,7 @@ from lsts_jax.data.video.source import DEFAULT_FPS, SourceFrame, VideoSource
 from lsts_jax.data.video.video_io import open_source
 from lsts_jax.evaluation.runner import frame_detections
 from lsts_jax.models.detector import Detector
-from lsts_jax.streaming import READERS, LiveDetector, VideoDetector, decode_ahead, read_ahead
+from lsts_jax.streaming import READERS, LiveDetector, VideoDetector
 from lsts_jax.structs import STRIDE, Detections, Frame
 from lsts_jax.training.checkpoints import load_detector
 from lsts_jax.viz import draw_detections
@@ -70,7 +72,6 @@ class LoadedDetector:
     def __init__(self, config: Config, detector: Detector, variables: dict, step: int):
         self.config, self.detector, self.variables, self.step = config, detector, variables, step
         self.class_names = config.data.class_names
-        self._single: Live | None = None
         self._video_detector = VideoDetector(
             detector,
             variables,
@@ -83,10 +84,11 @@ class LoadedDetector:
         """Detections in each frame of what `open_source` opens: a video file, a folder of pictures, a camera.
 
         All of a video is treated as one: the memory runs from its first frame to its last, and starts anew
-        where the frames change their size, as pictures of a folder may. Results come a
-        segment or two after the frame was read; reading, resizing and detecting run side by side. `live`:
-        each frame is detected before the next is read, on the online schedule; cameras and streams always
-        are.
+        where the frames change their size, as pictures of a folder may. Reading, resizing and detecting run
+        side by side: some 32 frames and three segments are read before the first result, unless the source
+        pauses. Then the results of all whole segments are given, and before an exception of the source those
+        of all its frames. `live`: each frame is detected before the next is read, on the online schedule;
+        cameras and streams always are.
 
         Raises:
           UserError: the source cannot be opened or is empty.
@@ -96,39 +98,38 @@ class LoadedDetector:
             yield from self._one_by_one(video)
             return
         waiting: deque[tuple[SourceFrame, float]] = deque()
+        clock = _Clock()
 
         def prepare(item: SourceFrame) -> tuple[SourceFrame, float, Frame]:
             canvas = tight_canvas(item.picture.shape[:2], self.config)
-            return item, time.perf_counter(), self._prepare(item.picture, canvas)
+            return item, clock.seconds(), self._prepare(item.picture, canvas)
 
-        def frames(prepared):
-            for *about, frame in prepared:
-                waiting.append(about)
+        def frames(prepared: Iterable[tuple[SourceFrame, float, Frame]]) -> Iterator[Frame]:
+            for item, begin, frame in prepared:
+                waiting.append((item, begin))
                 yield frame
 
         prepare_threads()
-        with ThreadPoolExecutor(READERS) as pool:
-            prepared = read_ahead(pool, prepare, decode_ahead(video))
+        with ThreadPoolExecutor(READERS) as pool, closing(read_ahead(pool, prepare, video)) as prepared:
             for _, same in groupby(prepared, lambda about: about[0].picture.shape):
-                for found in self._video_detector.stream(frames(same)):
-                    item, begin = waiting.popleft()
-                    latency = time.perf_counter() - begin
-                    result = self._result(item.number, item.time, item.picture, found, latency)
-                    yield result._replace(file_name=item.name)
+                with closing(self._video_detector.stream(frames(same))) as detections:
+                    for found in detections:
+                        item, begin = waiting.popleft()
+                        result = self._result(item, found, clock.seconds() - begin)
+                        with clock.stopped():
+                            yield result
 
     def detect(self, image: UInt8[ndarray, "H W 3"]) -> Result:
-        """Detections in one RGB picture that is no video's; compiled once a canvas."""
-        if self._single is None:
-            self._single = self.live()
-        self._single.restart()
-        return self._single(image) or self._single.flush()[0]
+        """Detections in one RGB picture that is no video's; compiled once a canvas. Threads may share it."""
+        live = self.live()
+        return live(image) or live.flush()[0]
 
     def live(self) -> "Live":
         """Detections of one picture before the next is there, as from a camera; causal (online schedule)."""
         return Live(self)
 
     def _one_by_one(self, video: VideoSource) -> Iterator[Result]:
-        detect, waiting = self.live(), deque()
+        live, waiting, last = self.live(), deque(), None
 
         def named(results: Iterable[Result]) -> Iterator[Result]:
             for result in results:
@@ -136,19 +137,39 @@ class LoadedDetector:
                 yield result._replace(frame_index=item.number, time=item.time, file_name=item.name)
 
         for item in video:
+            if last is not None and item.picture.shape != last.picture.shape:
+                yield from named(live.flush())
             waiting.append(item)
-            result = detect(item.picture)
+            result = live(item.picture)
             yield from named([result] if result else [])
-        yield from named(detect.flush())
+            last = item
+        yield from named(live.flush())
 
     def _prepare(self, image: UInt8[ndarray, "H W 3"], canvas: Size) -> Frame:
         return to_frame(image, replace(self.config.data, canvases=(canvas,)), canvas)
 
-    def _result(
-        self, index: int, seconds: float, image: UInt8[ndarray, "H W 3"], found: Detections, latency: float
-    ) -> Result:
-        kept = frame_detections(index, found, seconds)
-        return Result(index, seconds, image, kept.boxes, kept.scores, kept.classes, self.class_names, latency)
+    def _result(self, item: SourceFrame, found: Detections, latency: float) -> Result:
+        kept = frame_detections(item.number, found, item.time)
+        detections = kept.boxes, kept.scores, kept.classes, self.class_names
+        return Result(item.number, item.time, item.picture, *detections, latency, None, item.name)
+
+
+class _Clock:
+    """Seconds that pass while nobody works on a result, which the detector does not answer for."""
+
+    def __init__(self):
+        self._state = 0.0, None  # seconds without count, and since when there is none
+
+    def seconds(self) -> float:
+        stopped, since = self._state
+        return (time.perf_counter() if since is None else since) - stopped
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        (stopped, _), begin = self._state, time.perf_counter()
+        self._state = stopped, begin
+        yield
+        self._state = stopped + time.perf_counter() - begin, None
 
 
 class Live:
@@ -159,15 +180,15 @@ class Live:
     """
 
     def __init__(self, loaded: LoadedDetector):
-        self._loaded, self._canvas, self._index = loaded, None, 0
-        self._waiting: deque[tuple[int, ndarray, float]] = deque()
+        self._loaded, self._size, self._index = loaded, None, 0
+        self._waiting: deque[tuple[SourceFrame, float]] = deque()
         self._detector = LiveDetector(
             loaded.detector, loaded.variables, interval=loaded.config.model.keyframe_interval
         )
 
     def restart(self) -> None:
         """The next picture opens a new video."""
-        self._canvas, self._index = None, 0
+        self._size, self._index = None, 0
         self._waiting.clear()
 
     def flush(self) -> list[Result]:
@@ -178,21 +199,20 @@ class Live:
 
     def __call__(self, image: UInt8[ndarray, "H W 3"]) -> Result | None:
         """Detections in the next picture; its time is that of a video at 25 frames a second."""
-        begin = time.perf_counter()
-        canvas = tight_canvas(image.shape[:2], self._loaded.config)
-        if canvas != self._canvas:
+        begin, size = time.perf_counter(), image.shape[:2]
+        if size != self._size:
+            self.restart()
             self._detector.restart()
-            self._waiting.clear()
-            self._canvas = canvas
-        self._waiting.append((self._index, image, begin))
+            self._size = size
+        self._waiting.append((SourceFrame(self._index, self._index / DEFAULT_FPS, image), begin))
         self._index += 1
+        canvas = tight_canvas(size, self._loaded.config)
         found = self._detector.detect(self._loaded._prepare(image, canvas))
         return None if found is None else self._result(found)
 
     def _result(self, found: Detections) -> Result:
-        index, image, begin = self._waiting.popleft()
-        latency = time.perf_counter() - begin
-        return self._loaded._result(index, index / DEFAULT_FPS, image, found, latency)
+        item, begin = self._waiting.popleft()
+        return self._loaded._result(item, found, time.perf_counter() - begin)
 
 
 def load(

@@ -1,7 +1,8 @@
 """The host's side of `video.py`: cut streams of frames into segments and keep the device fed.
 
 Pictures are read and resized in threads (`read_ahead`), a segment of each of several videos is sent to the
-device and dispatched without waiting, and its detections are fetched while later segments are computed.
+device and dispatched without waiting, and its detections are fetched while later segments are computed. While
+a source pauses, and before an exception of a source is raised, what is computed is given.
 `LiveDetector` instead answers each frame before it takes the next.
 
 Where the temporal method lags behind by `delay` frames, the last frame of a video is repeated as often and
@@ -10,11 +11,10 @@ the first detections are dropped: the n-th detections are those of the n-th fram
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import lru_cache, partial, wraps
-from itertools import count, islice, repeat
+from itertools import islice, repeat
 from math import gcd
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,18 +23,17 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import PyTree
 
+from lsts_jax.ahead import Ahead
 from lsts_jax.models.detector import Detector
 from lsts_jax.structs import Detections, Frame
 from lsts_jax.video import detect_video, empty_memory, events, keyframe_of
 
-T, U = TypeVar("T"), TypeVar("U")
-
 # Threads that decode and resize; OpenCV lets go of the interpreter's lock.
 READERS = 4
-# Frames of a video that may be read before they are asked for.
-READ_AHEAD = 32
 # Calls that may be under way on the device before the oldest result is waited for.
 IN_FLIGHT = 2
+# Seconds between looks at the results that are under way, while a source has no frames.
+POLL = 0.01
 
 
 class _Segment(NamedTuple):
@@ -48,7 +47,11 @@ class _Lane(NamedTuple):
     """A place of the batch of videos, and the video that is in it."""
 
     video: int
-    segments: Iterator[_Segment]
+    segments: Ahead[_Segment]
+
+
+# Whose the detections of a call are, and the detections.
+_UnderWay = tuple[list[tuple[int, range] | None], Detections]
 
 
 class VideoDetector:
@@ -83,39 +86,62 @@ class VideoDetector:
         place. The frames of a video come in order, those of different videos in between. As many of this
         process's devices as divide `videos_per_batch` share the videos; nothing passes between them.
         """
-        waiting = iter(enumerate(videos))
+        under_way: deque[_UnderWay] = deque()
         lanes: list[_Lane | None] = [None] * videos_per_batch
-        memory, under_way = None, deque()
+        try:
+            yield from self._compute(iter(enumerate(videos)), lanes, under_way)
+        except Exception:
+            while under_way:
+                yield from _fetch(*under_way.popleft())
+            raise
+        finally:
+            for lane in filter(None, lanes):
+                lane.segments.close()
+        while under_way:
+            yield from _fetch(*under_way.popleft())
+
+    def _compute(
+        self,
+        waiting: Iterator[tuple[int, Iterable[Frame]]],
+        lanes: list[_Lane | None],
+        under_way: deque[_UnderWay],
+    ) -> Iterator[tuple[int, Detections]]:
+        """Dispatches all segments; gives the detections of those that are done meanwhile."""
+        memory = None
         while True:
             segments, owners, first = [], [], []
             for place, lane in enumerate(lanes):
+                if lane:
+                    yield from _meanwhile(lane.segments, under_way)
                 segment = next(lane.segments, None) if lane else None
                 first.append(segment is None)
                 while segment is None and (opened := next(waiting, None)):
-                    lanes[place] = _Lane(opened[0], self._cut(opened[1]))
+                    lanes[place] = _Lane(opened[0], Ahead(self._cut(opened[1]), 1))
+                    yield from _meanwhile(lanes[place].segments, under_way)
                     segment = next(lanes[place].segments, None)
                 lanes[place] = lanes[place] if segment else None
                 segments.append(segment and segment.frames)
                 shown = segment and range(segment.skipped, len(segment.frames))
                 owners.append((lanes[place].video, shown) if segment else None)
             if not any(segments):
-                break
+                return
             # an idle place computes what another does, and nobody asks for it
             some = next(filter(None, segments))
             memory, found = self._dispatch(memory, [frames or some for frames in segments], first)
             under_way.append((owners, found))
             if len(under_way) > IN_FLIGHT:
                 yield from _fetch(*under_way.popleft())
-        while under_way:
-            yield from _fetch(*under_way.popleft())
 
     def _cut(self, frames: Iterable[Frame]) -> Iterator[_Segment]:
-        delay = self.detector.temporal.delay
-        frames, waiting = _repeat_last(frames, delay), delay
+        """Segments; where the frames end with an exception, it is raised after a segment of the last ones."""
+        delay, failure = self.detector.temporal.delay, []
+        frames, waiting = _repeat_last(_until_failure(frames, failure), delay), delay
         while segment := list(islice(frames, self.interval)):
             skipped = min(waiting, len(segment))
             waiting -= skipped
             yield _Segment(segment, skipped)
+        if failure:
+            raise failure[0]
 
     def _dispatch(
         self, memory: PyTree | None, segments: list[list[Frame]], first: list[bool]
@@ -192,6 +218,21 @@ def _fetch(owners: list[tuple[int, range] | None], found: Detections) -> Iterato
             yield owner[0], jax.tree.map(lambda x, place=place, t=t: x[place, 0, t], found)
 
 
+def _meanwhile(segments: Ahead[_Segment], under_way: deque[_UnderWay]) -> Iterator[tuple[int, Detections]]:
+    """Detections that are done before the next segment is there."""
+    while under_way and not segments.is_ready(POLL):
+        if all(array.is_ready() for array in jax.tree.leaves(under_way[0][1])):
+            yield from _fetch(*under_way.popleft())
+
+
+def _until_failure(frames: Iterable[Frame], failure: list[Exception]) -> Iterator[Frame]:
+    """The frames until an exception, which is put into the list."""
+    try:
+        yield from frames
+    except Exception as error:
+        failure.append(error)
+
+
 def _repeat_last(frames: Iterable[Frame], count: int) -> Iterator[Frame]:
     """The frames, and the last of them `count` times more."""
     frame = None
@@ -237,26 +278,3 @@ class LiveDetector:
         found = [self.detect(last) for _ in range(self.delay if self._seen else 0)]
         self.restart()
         return [each for each in found if each is not None]
-
-
-def read_ahead(pool: Executor, read: Callable[[T], U], items: Iterable[T]) -> Iterator[U]:
-    """`map(read, items)` by a pool that keeps at most READ_AHEAD results ready."""
-    items = iter(items)
-    waiting = deque(pool.submit(read, item) for item in islice(items, READ_AHEAD))
-    try:
-        while waiting:
-            yield waiting.popleft().result()
-            waiting.extend(pool.submit(read, item) for item in islice(items, 1))
-    finally:
-        for future in waiting:
-            future.cancel()
-
-
-def decode_ahead(items: Iterable[T]) -> Iterator[T]:
-    """The items, which can only be had one after the other, taken ahead of time in a thread of their own."""
-    iterator, end = iter(items), object()
-    with ThreadPoolExecutor(1) as reader:
-        for item in read_ahead(reader, lambda _: next(iterator, end), count()):
-            if item is end:
-                return
-            yield item

@@ -18,6 +18,7 @@ NAME = PACKAGE.name
 
 GROUND = {"structs", "config", "errors", "files"}
 BELOW = GROUND | {
+    "ahead",
     "config_checks",
     "config_io",
     "data",
@@ -35,16 +36,17 @@ ALLOWED = {
     "config": set(),
     "errors": set(),
     "files": {"errors"},
+    "ahead": set(),
     "config_checks": {"config", "errors"},
     "config_io": GROUND | {"config_checks"},
     "ops": {"structs"},
     "data": GROUND,
     "models": {"ops", "structs", "config", "errors"},  # of the config only to build what it names
     "video": {"models", "ops", "structs"},
-    "streaming": {"models", "video", "structs"},
+    "streaming": {"models", "video", "structs", "ahead"},
     "parallel": {"errors"},
     "training": {"models", "video", "ops", "parallel", "config_checks", "config_io"} | GROUND,
-    "evaluation": {"data", "models", "video", "streaming", "parallel", "viz", "config_io"} | GROUND,
+    "evaluation": {"ahead", "data", "models", "video", "streaming", "parallel", "viz", "config_io"} | GROUND,
     "viz": GROUND | {"data"},
     "plots": BELOW | {"viz"},
     "api": BELOW | {"viz"},

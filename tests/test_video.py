@@ -1,8 +1,7 @@
 """The three events, their scan over segments, and the stream that feeds it."""
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
-from itertools import chain, count
+from itertools import chain
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 
 from lsts_jax.models.temporal.single import Single
-from lsts_jax.streaming import LiveDetector, VideoDetector, decode_ahead, read_ahead
+from lsts_jax.streaming import LiveDetector, VideoDetector
 from lsts_jax.structs import STRIDE
 from lsts_jax.video import Events, detect_video, empty_memory, events, keyframe_of
 from tests.tiny import CANVAS, at, random_frames, tiny_config, tiny_detector
@@ -102,26 +101,6 @@ def test_live_detection_is_the_online_schedule_and_restarts(tiny):
         for t in range(5):
             assert_same(live.detect(at(frames, t)), expected[t])
         live.restart()
-
-
-def test_reading_ahead_keeps_the_order_and_passes_errors_on():
-    def damaged():
-        yield from range(40)
-        raise OSError("the tape has torn")
-
-    with ThreadPoolExecutor(3) as pool:
-        assert list(read_ahead(pool, lambda x: x * x, decode_ahead(range(100)))) == [
-            x * x for x in range(100)
-        ]
-        read = read_ahead(pool, lambda x: x, decode_ahead(damaged()))
-        assert [next(read) for _ in range(8)] == list(range(8))
-        with pytest.raises(OSError, match="torn"):
-            list(read)
-        taken = []
-        reading = read_ahead(pool, lambda x: taken.append(x) or x, count())
-        next(reading)
-        reading.close()  # leaves an endless source
-    assert len(taken) <= 33
 
 
 def test_memory_matters_and_only_keyframes_write_it(tiny):

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from lsts_jax.ahead import read_ahead
 from lsts_jax.config import Config
 from lsts_jax.data.dataset import VideoDataset
 from lsts_jax.data.loader import read_frame
@@ -24,7 +25,7 @@ from lsts_jax.evaluation.store import VideoStore, store_key
 from lsts_jax.files import write_whole
 from lsts_jax.models.detector import Detector
 from lsts_jax.parallel import is_first, own_share, wait_for_all
-from lsts_jax.streaming import READERS, VideoDetector, read_ahead
+from lsts_jax.streaming import READERS, VideoDetector
 from lsts_jax.structs import Detections, Frame
 
 

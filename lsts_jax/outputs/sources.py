@@ -1,8 +1,8 @@
 """What predict.py is asked to detect on: the words of --source as sources that can be opened one by one."""
 
+import io
 import os
 import re
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain
@@ -50,7 +50,7 @@ def sources_of(texts: Sequence[str], raw_size: tuple[int, int] | None = None) ->
 def _source(text: str, raw_size: tuple[int, int] | None) -> Source:
     path, opens = Path(text), partial(open_source, text)
     if text == "-":
-        return Source(text, Origin(("stdin",)), (), partial(open_raw, sys.stdin.buffer, raw_size))
+        return Source(text, Origin(("stdin",)), (), partial(_open_stdin, raw_size))
     if text.startswith(ADDRESSES):
         return Source(text, _origin_of_address(text), (), opens)
     if path.is_dir():
@@ -64,6 +64,11 @@ def _source(text: str, raw_size: tuple[int, int] | None) -> Source:
         return _sequence(text, files)
     opens()  # which tells that there is nothing
     return Source(text, Origin(_parts(path)), (), opens)
+
+
+def _open_stdin(raw_size: tuple[int, int]) -> VideoSource:
+    # sys.stdin's own buffer would make Python wait at its end for the thread that reads
+    return open_raw(io.BufferedReader(io.FileIO(0, closefd=False)), raw_size)
 
 
 def _sequence(text: str, files: Sequence[Path]) -> Source:

@@ -1,0 +1,84 @@
+"""Items of an iterable, taken by a thread before they are asked for."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future
+from threading import Condition, Thread
+from typing import Generic, TypeVar
+
+T, U = TypeVar("T"), TypeVar("U")
+
+# Frames of a video that may be read before they are asked for.
+READ_AHEAD = 32
+
+
+class Ahead(Generic[T]):
+    """Iterator over the items of an iterable, of which a thread of its own keeps at most `limit` ready.
+
+    An exception of the iterable is raised after the items that came before it. `close` leaves a thread that
+    waits for an item, as of a pipe or a camera, where it is: it ends with that item, or with the process.
+    """
+
+    def __init__(self, items: Iterable[T], limit: int):
+        self._ready: deque[T] = deque()
+        self._change, self._limit = Condition(), limit
+        self._has_ended, self._is_closed = False, False
+        self._error: BaseException | None = None
+        Thread(target=self._take, args=(items,), daemon=True).start()
+
+    def __iter__(self) -> Iterator[T]:
+        return self
+
+    def __next__(self) -> T:
+        with self._change:
+            self._change.wait_for(self._has_news)
+            if self._ready and not self._is_closed:
+                self._change.notify_all()
+                return self._ready.popleft()
+        error, self._error = self._error, None
+        raise StopIteration if error is None else error
+
+    def is_ready(self, seconds: float) -> bool:
+        """Whether the next item, or the end, is there within the time."""
+        with self._change:
+            return self._change.wait_for(self._has_news, seconds)
+
+    def close(self) -> None:
+        """No item is taken any more, nor given."""
+        with self._change:
+            self._is_closed = True
+            self._change.notify_all()
+
+    def _has_news(self) -> bool:
+        return bool(self._ready) or self._has_ended or self._is_closed
+
+    def _take(self, items: Iterable[T]) -> None:
+        iterator = None
+        try:
+            iterator = iter(items)
+            for item in iterator:
+                with self._change:
+                    self._change.wait_for(lambda: len(self._ready) < self._limit or self._is_closed)
+                    if self._is_closed:
+                        break
+                    self._ready.append(item)
+                    self._change.notify_all()
+        except BaseException as error:
+            self._error = error
+        finally:
+            if hasattr(iterator, "close"):
+                iterator.close()
+            with self._change:
+                self._has_ended = True
+                self._change.notify_all()
+
+
+class _Results(Ahead[Future]):
+    def __next__(self):
+        return super().__next__().result()
+
+
+def read_ahead(pool: Executor, read: Callable[[T], U], items: Iterable[T]) -> Ahead[U]:
+    """`map(read, items)` by a pool that keeps at most READ_AHEAD results ready; the items, which may only be
+    had one after the other, are taken by a thread."""
+    return _Results((pool.submit(read, item) for item in items), READ_AHEAD)
