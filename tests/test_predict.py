@@ -123,6 +123,12 @@ def test_an_empty_selection_is_a_line_and_leaves_valid_results(place):
             run("clip.mp4", **wrong)
 
 
+def test_no_more_frames_are_read_than_asked_for(place):
+    video("clip.mp4", 6)
+    run("clip.mp4", max_frames=2, stride=2, start=1)
+    assert lines(place) == {"out": [1, 3]}
+
+
 def test_a_run_that_fails_before_it_detects_leaves_the_earlier_results(place, monkeypatch):
     video("clip.mp4", 3)
     run("clip.mp4")

@@ -177,16 +177,17 @@ def test_predict(tmp_path, tracks, monkeypatch):
     """Two videos: a cat that walks, a dog that was not asked for, and a cat that is unsure."""
 
     def stream(source, live):
-        for t in range(10, 16):
+        for t in range(10, 14):
             yield frame(t, (2, 0.95, AWAY), (1, 0.9, walk(t)), (1, 0.6, AWAY))
 
-    detector = SimpleNamespace(stream=stream, class_names=NAMES)
+    config = SimpleNamespace(model=SimpleNamespace(keyframe_interval=2))
+    detector = SimpleNamespace(stream=stream, class_names=NAMES, config=config)
     monkeypatch.setattr(lsts_jax, "load", lambda *_, **__: detector)
     for name in ("a", "b"):
         write_picture(tmp_path / name / "0.png", frame(0).image)
     words = ["--workdir", "run", "--source", str(tmp_path / "a"), str(tmp_path / "b"), "--output"]
     words += [str(tmp_path / "out"), "--save", "video", "jsonl", "csv", "mot", "--score", "0.7"]
-    words += ["--classes", "cat", "--max_frames", "4"]
+    words += ["--classes", "cat"]
     predict.run(words + ["--tracks", "True"] * tracks)
     for name in ("a", "b"):
         folder = tmp_path / "out" / name
