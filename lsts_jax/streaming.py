@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial, wraps
 from itertools import islice, repeat
 from math import gcd
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +27,8 @@ from lsts_jax.ahead import Ahead
 from lsts_jax.models.detector import Detector
 from lsts_jax.structs import Detections, Frame
 from lsts_jax.video import detect_video, empty_memory, events, keyframe_of
+
+T = TypeVar("T")
 
 # Threads that decode and resize; OpenCV lets go of the interpreter's lock.
 READERS = 4
