@@ -150,7 +150,7 @@ def _frames(file: Path) -> Iterator[tuple[int, float, np.ndarray]]:
     """Frames at the times of the file; a read that fails is a damaged frame, a run of them the end."""
     import cv2
 
-    video = cv2.VideoCapture(os.fsencode(file), cv2.CAP_FFMPEG)
+    video = cv2.VideoCapture(os.fsencode(file.absolute()), cv2.CAP_FFMPEG)
     period = 1 / video.get(cv2.CAP_PROP_FPS) if video.get(cv2.CAP_PROP_FPS) > 0 else 1 / 25
     number, seconds, begin, failed = -1, -period, 0.0, 0
     while failed < 256 + min(max(0, video.get(cv2.CAP_PROP_FRAME_COUNT) - number), 10_000):

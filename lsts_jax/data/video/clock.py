@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 # Part of a frame's duration by which the steps of a constant rate may be off.
 TOLERANCE = 0.25
+# Most frames that a timestamp may say were lost; a damaged timestamp may say anything.
+MOST_LOST = 10_000
 
 
 class Tick(NamedTuple):
@@ -39,6 +41,7 @@ def next_tick(last: Tick | None, timestamp: float, failed: int, period: float) -
         time = last.time + counted * period
         return last._replace(number=last.number + counted, time=time, is_damaged=is_damaged)
     periods = max(1, round(step / period))
-    is_regular = last.is_regular and abs(step / period - periods) < TOLERANCE and (periods == 1 or is_damaged)
+    is_whole = abs(step / period - periods) < TOLERANCE and periods <= MOST_LOST
+    is_regular = last.is_regular and is_whole and (periods == 1 or is_damaged)
     number = last.number + (periods if is_regular and is_damaged else counted)
     return Tick(number, timestamp - last.origin, last.origin, is_regular, is_damaged)

@@ -29,12 +29,17 @@ def quiet() -> Iterator[None]:
         log.setLogLevel(level)
 
 
+def spell(path: Path) -> bytes:
+    """A path for OpenCV and FFmpeg: bytes, because a name that is no UTF-8 makes OpenCV crash, and absolute,
+    because FFmpeg takes what stands before a colon for a protocol."""
+    return os.fsencode(path.absolute())
+
+
 def open_capture(target: int | str | Path) -> cv2.VideoCapture:
     """Capture of a camera (index), an address (text) or a file (path), which may have failed to open."""
     with quiet():
         if isinstance(target, Path):
-            # bytes, because a name that is no UTF-8 makes OpenCV crash
-            return cv2.VideoCapture(os.fsencode(target), cv2.CAP_FFMPEG)
+            return cv2.VideoCapture(spell(target), cv2.CAP_FFMPEG)
         if isinstance(target, int):
             return cv2.VideoCapture(target)
         milliseconds = int(1000 * TIMEOUT)
@@ -76,6 +81,6 @@ def codec_of(target: str | Path) -> str:
 
 def _open_packets(target: str | Path) -> cv2.VideoCapture:
     """Capture whose frames are the codes of the frames: they are not decoded."""
-    name = os.fsencode(target) if isinstance(target, Path) else target
+    name = spell(target) if isinstance(target, Path) else target
     with quiet():
         return cv2.VideoCapture(name, cv2.CAP_FFMPEG, [cv2.CAP_PROP_FORMAT, -1])

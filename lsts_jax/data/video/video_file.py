@@ -70,24 +70,25 @@ def typical_rate(times: Sequence[float], mean: float) -> float:
 
 def _read(target: Path | str, promised: int) -> Iterator[SourceFrame]:
     """Frames, with a warning at the end that counts those left out."""
-    reached, lost, is_whole = 0, [], False
+    reached, lost, listed, is_whole = 0, 0, [], False
     try:
         with _closing(open_capture(target)) as video:
             for frame in _frames(target, video):
-                lost += range(reached, frame.number)
+                lost += frame.number - reached
+                listed += range(reached, frame.number)[: LISTED - len(listed)]
                 reached = frame.number + 1
                 yield frame
         is_whole = True
     finally:
         if is_whole and reached < promised and isinstance(target, Path):
-            lost += range(reached, min(sum(1 for _ in packet_times(target)), promised))
+            end = max(reached, min(sum(1 for _ in packet_times(target)), promised))
+            lost += end - reached
+            listed += range(reached, end)[: LISTED - len(listed)]
+            reached = end
         if lost:
-            numbers = ", ".join(map(str, lost[:LISTED])) + (", …" if len(lost) > LISTED else "")
-            logger.warning(
-                "%s: frames that cannot be decoded are left out: %s (%d of %d)",
-                *(target, numbers, len(lost), max(reached, lost[-1] + 1)),
-            )
-            reached = max(reached, lost[-1] + 1)
+            numbers = ", ".join(map(str, listed)) + (", …" if lost > LISTED else "")
+            message = "%s: frames that cannot be decoded are left out: %s (%d of %d)"
+            logger.warning(message, target, numbers, lost, reached)
         if is_whole and reached < 0.98 * promised - 1:  # some headers only estimate
             logger.warning("%s: ends after %d frames; its header promises %d", target, reached, promised)
 

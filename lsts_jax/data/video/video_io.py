@@ -10,6 +10,7 @@ from io import BufferedIOBase
 from itertools import count
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from lsts_jax.data.video.address import ADDRESSES, is_finite
@@ -58,11 +59,13 @@ def open_source(path: Path | str) -> VideoSource:
     text, path = str(path), Path(path)
     if _is_camera(text):
         index = int(re.sub(r"\D", "", text))
-        return _open_live(f"camera{index}", index)
+        return _open_live(f"camera{index}", index, open_capture(index))
     if text.startswith(ADDRESSES):
         return _open_address(text)
     if path.is_dir():
-        return open_pictures(text, pictures_in(path)) if pictures_in(path) else _refuse_folder(path)
+        if not (files := pictures_in(path)):
+            raise UserError(f"{path}: {_instead_of(path)}")
+        return open_pictures(text, files)
     if path.is_file():
         return open_pictures(text, [path]) if path.suffix.lower() in SUFFIXES else open_video(path)
     if glob.has_magic(text):
@@ -94,35 +97,29 @@ def _is_camera(text: str) -> bool:
     return bool(CAMERA.fullmatch(text)) and not Path(text).is_file() and not Path(text).is_dir()
 
 
-def _open_live(name: str, target: int | str) -> VideoSource:
-    frames = LiveFrames(target, open_capture(target))
-    return VideoSource(name, frames.size, frames.fps, None, partial(iter, frames), is_live=True)
-
-
 def _open_address(address: str) -> VideoSource:
     capture = open_capture(address)
     if is_finite(address, capture):
         return open_video(address, capture)
     name = re.sub(r"\W+", "_", address.partition("://")[2]).strip("_")
-    frames = LiveFrames(address, capture)
+    return _open_live(name, address, capture)
+
+
+def _open_live(name: str, target: int | str, capture: cv2.VideoCapture) -> VideoSource:
+    frames = LiveFrames(target, capture)
     return VideoSource(name, frames.size, frames.fps, None, partial(iter, frames), is_live=True)
 
 
-def _refuse_folder(folder: Path) -> None:
-    """Raises the `UserError` about a folder without pictures that says what to name instead."""
+def _instead_of(folder: Path) -> str:
+    """What to name instead of a folder without pictures."""
     if videos := files_in(folder, VIDEO_SUFFIXES + ANIMATIONS):
-        raise UserError(
-            f"{folder}: holds {len(videos)} videos and no pictures; name one, such as {videos[0]}"
-        )
+        return f"holds {len(videos)} videos and no pictures; name one, such as {videos[0]}"
     folders = [path for path in natural_order(folder.iterdir()) if path.is_dir() and not is_hidden(path)]
     if inner := [path for path in folders if pictures_in(path)]:
-        raise UserError(
-            f"{folder}: there are no pictures in it, but in {len(inner)} of its folders; name one, such as "
-            f"{inner[0]}"
+        return (
+            f"there are no pictures in it, but in {len(inner)} of its folders; name one, such as {inner[0]}"
         )
-    raise UserError(
-        f"{folder}: there are no pictures ({', '.join(SUFFIXES)}) and no videos; name a folder that has some"
-    )
+    return f"there are no pictures ({', '.join(SUFFIXES)}) and no videos; name a folder that has some"
 
 
 def _read_raw(stream: BufferedIOBase, size: tuple[int, int], fps: float) -> Iterator[SourceFrame]:

@@ -1,6 +1,5 @@
 """Frames as an mp4 file."""
 
-import os
 from pathlib import Path
 
 import cv2
@@ -8,7 +7,7 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
-from lsts_jax.data.video.opencv import quiet
+from lsts_jax.data.video.opencv import quiet, spell
 from lsts_jax.errors import UserError
 
 # H.264, which browsers play, where this build of OpenCV can write it; MPEG-4 part 2 everywhere else.
@@ -33,7 +32,7 @@ class VideoWriter:
         for codec in CODECS:
             with quiet():
                 self._writer = cv2.VideoWriter(
-                    os.fsencode(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), fps, padded
+                    spell(self.path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), fps, padded
                 )
             if self._writer.isOpened():
                 return

@@ -39,5 +39,9 @@ def test_numbers_and_times(reads, numbers, times):
     assert ticks(reads) == list(zip(numbers, times, strict=True))
 
 
+def test_a_damaged_timestamp_does_not_count_frames_without_end():
+    assert [number for number, _ in ticks([0, None, 0.2, 1e9, 1e9 + 0.1])] == [0, 2, 3, 4]
+
+
 def test_a_rate_above_1000():
     assert ticks([0, 0.0005, None, 0.0015], period=1 / 2000) == [(0, 0), (1, 0.0005), (3, 0.0015)]

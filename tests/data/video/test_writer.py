@@ -39,3 +39,12 @@ def test_a_name_that_is_no_text(tmp_path):
     with VideoWriter(file, 10, (48, 64)) as video:
         video.write(picture(0))
     assert file.stat().st_size > 0
+
+
+def test_a_name_with_a_colon(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with VideoWriter("take 2: café.mp4", 10, (48, 64)) as video:
+        video.write(picture(0))
+    assert len(list(open_source("take 2: café.mp4"))) == len(list(open_source(Path("take 2: café.mp4")))) == 1
+    Path("take:3.mp4").write_bytes(Path("take 2: café.mp4").read_bytes())
+    assert len(list(open_source("take:3.mp4"))) == 1
