@@ -25,6 +25,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from functools import partialmethod
+from itertools import zip_longest
 from pathlib import Path
 from typing import TypeVar
 
@@ -259,7 +260,7 @@ def _take_config_path(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
 def _value_of(option: str, arguments: Sequence[str]) -> str | None:
     """The last value that the arguments give to an option."""
     value = None
-    for argument, after in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, after in zip_longest(arguments, arguments[1:], fillvalue=""):
         if argument == option:
             value = after
         elif argument.startswith(f"{option}="):
