@@ -50,7 +50,8 @@ class DataConfig:
     workers: int = 4
     """Threads that load batches ahead of the device; 0: each is loaded when it is needed."""
     max_bad_share: float = 0.01
-    """Samples that cannot be read are skipped with a warning; a larger share of them stops the run."""
+    """Samples that cannot be read are skipped with a warning; a larger share of them, counted over all of a
+    run, stops it."""
 
 
 @dataclass(frozen=True)
