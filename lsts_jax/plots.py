@@ -5,7 +5,7 @@ original picture, pixel i from i to i + 1; a cell of a feature map is `cell` of 
 Affinity is shown on the keyframe, where LSTS samples: the location k of a point p is p + offset_k * cell.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +13,6 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 from scipy.stats import wasserstein_distance
 
-from lsts_jax.evaluation.vid_map import PrecisionRecall
 from lsts_jax.ops.affinity import smallest_window, tap_matrix
 from lsts_jax.structs import STRIDE, AnyArray
 
@@ -27,7 +26,6 @@ except ImportError as error:
 # Told apart with any colour vision (Okabe and Ito, "Color universal design", 2008).
 ORANGE, BLUE, GREEN, VERMILION = "#e69f00", "#0072b2", "#009e73", "#d55e00"
 COLOURS = (BLUE, VERMILION, GREEN, "#cc79a7", ORANGE, "#56b4e9", "#000000")
-DASHES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))
 BIN = 0.5  # cells; centred on whole ones, where a uniform grid lies
 CELL = float(STRIDE)  # pixels, of a picture that is not resized
 
@@ -202,33 +200,6 @@ def offset_distribution(
     first = figure.axes[0]
     first.set_ylabel(f"share per {BIN} cells")
     figure.legend(*first.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
-
-
-def precision_recall(axes: Axes, curves: Mapping[str, PrecisionRecall], class_names: Sequence[str]) -> None:
-    """Precision over recall of the named classes that have objects (`VidMap.curves`)."""
-    drawn = [name for name in class_names if name in curves]
-    for i, name in enumerate(drawn):
-        curve = curves[name]
-        # from the first detection on; what no detection finds is left blank
-        axes.plot(
-            np.append(0, curve.recall),
-            np.append(curve.precision[:1] if len(curve.precision) else 0, curve.precision),
-            color=COLOURS[i % len(COLOURS)],
-            linestyle=DASHES[i // len(COLOURS) % len(DASHES)],
-            label=f"{name} ({curve.objects})",
-        )
-    axes.set(xlim=(0, 1.01), ylim=(0, 1.03), xlabel="recall (share of the objects that are found)")
-    axes.set_ylabel("precision (share of the detections that are right)")
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(
-        title="class (objects)",
-        loc="upper left",
-        bbox_to_anchor=(1.01, 1),
-        ncols=-(-len(drawn) // 16) or 1,
-        frameon=False,
-        fontsize="small",
-    )
 
 
 def _background(axes: Axes, image: UInt8[ndarray, "H W 3"], *, grey: bool = False) -> None:

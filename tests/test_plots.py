@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 from scipy.stats import wasserstein_distance
 
 from lsts_jax import plots
-from lsts_jax.evaluation.vid_map import PrecisionRecall
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (60, 96, 3), np.uint8)
 OFFSETS = np.array([(0, 0), (1.25, -0.5), (-2, 1)], np.float32)
@@ -272,33 +271,6 @@ def histograms(axes):
         assert len(tops) == len(edges) - 1
         found[patch.get_label()] = tops
     return found
-
-
-def test_precision_recall(axes):
-    curve = lambda precision, recall, objects: PrecisionRecall(
-        np.linspace(1, 0.5, len(precision)), np.array(precision), np.array(recall), objects
-    )
-    curves = {
-        "cat": curve([1.0, 0.5], [0.25, 0.5], 4),
-        "dog": curve([0.8], [1.0], 1),
-        "eel": curve([], [], 3),
-    }
-    plots.precision_recall(axes, curves, ("dog", "cow", "cat", "eel"))
-    lines = {line.get_label(): line.get_xydata() for line in axes.lines}
-    assert list(lines) == ["dog (1)", "cat (4)", "eel (3)"]  # in the order of the classes; no cow was there
-    np.testing.assert_array_equal(lines["cat (4)"], [(0, 1), (0.25, 1), (0.5, 0.5)])
-    np.testing.assert_array_equal(lines["dog (1)"], [(0, 0.8), (1, 0.8)])
-    np.testing.assert_array_equal(lines["eel (3)"], [(0, 0)])
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == list(lines)
-    assert axes.get_xlabel().startswith("recall") and axes.get_ylabel().startswith("precision")
-
-
-def test_thirty_classes_are_told_apart(axes):
-    names = [f"class {i}" for i in range(30)]
-    curve = PrecisionRecall(np.ones(1), np.ones(1), np.ones(1), 1)
-    plots.precision_recall(axes, dict.fromkeys(names, curve), names)
-    styles = {(line.get_color(), str(line._unscaled_dash_pattern)) for line in axes.lines}
-    assert len(styles) == 30
 
 
 def test_without_matplotlib_it_says_what_to_install(monkeypatch):
