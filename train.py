@@ -59,9 +59,7 @@ def train_in(workdir: Path, config: Config) -> None:
         config.data,
         batch_size=config.train.batch_size,
         seed=config.seed,
-        ranges=key_ranges(config.model.schedule, config.model.keyframe_interval)
-        if temporal.trained_keyframes
-        else None,
+        ranges=key_ranges(config.model.schedule, config.model.keyframe_interval, temporal.trained_keyframes),
         rows=own_rows(config.train.batch_size),
     )
 

@@ -106,6 +106,14 @@ class LSTSConfig:
 
 
 @dataclass(frozen=True)
+class DFFConfig:
+    """Deep feature flow (Zhu et al., 2017)."""
+
+    flow_width: int = 64
+    """Channels of the flow network's first convolution; the widest has 16 times as many (FlowNetS)."""
+
+
+@dataclass(frozen=True)
 class AnchorConfig:
     ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
     scales: tuple[float, ...] = (8.0, 16.0, 32.0)
@@ -137,6 +145,7 @@ class ModelConfig:
 
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     lsts: LSTSConfig = field(default_factory=LSTSConfig)
+    dff: DFFConfig = field(default_factory=DFFConfig)
     anchors: AnchorConfig = field(default_factory=AnchorConfig)
     proposals: ProposalConfig = field(default_factory=ProposalConfig)
     detections: DetectionConfig = field(default_factory=DetectionConfig)
@@ -150,7 +159,7 @@ class ModelConfig:
     """The temporal method (`models/temporal`). lsts: SRFU from keyframe to keyframe and DFA from there to the
     frames between. For comparison, srfu: the frames between take the keyframe's feature as it is; dfa:
     keyframes forget the memory; copy: both; none: every frame is a keyframe of its own, the single-frame
-    R-FCN. FILE.py:CLASS: a method of your own."""
+    R-FCN. dff: the keyframe's feature, warped along optical flow. FILE.py:CLASS: a method of your own."""
     keyframe_interval: int = 10
     """Frames a segment (paper, section 4.1). The keyframes of a training sample lie as far away as this and
     the schedule say (`data/triplets.py`)."""

@@ -46,6 +46,7 @@ RANGES = {
     "initial_spread": FROM_0,
     "embedding_channels": FROM_1,
     "window": FROM_1,
+    "flow_width": FROM_1,
     "ratios": POSITIVE,
     "scales": POSITIVE,
     "pre_nms": FROM_1,

@@ -60,6 +60,13 @@ def authors_ops() -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="session")
+def authors_temporal() -> dict[str, np.ndarray]:
+    """Inputs and outputs of the operators of DFF."""
+    with np.load(Path(__file__).parent / "fixtures" / "authors_temporal.npz") as archive:
+        return dict(archive)
+
+
+@pytest.fixture(scope="session")
 def authors_training(shared) -> dict[str, np.ndarray]:
     """Anchor labels, RoI targets, OHEM, losses and optimizer steps of the authors' code."""
     with np.load(shared / "fixtures" / "lsts_training.npz") as archive:

@@ -99,7 +99,7 @@ def check(config: DataConfig, sheet: Path | None = None, *, model: ModelConfig =
             report.fatal = str(error)
             continue
         config = replace(config, class_names=dataset.class_names)
-        ranges = key_ranges(model.schedule, model.keyframe_interval) if split == "train" else None
+        ranges = key_ranges(model.schedule, model.keyframe_interval) if split == "train" else ()
         looks = look_at_all(dataset, config, ranges)
         summarise(report, dataset, config, looks)
         pictures += annotated(dataset, looks)

@@ -1,4 +1,4 @@
-"""Examples to train on: a frame, its objects and its two keyframes."""
+"""Examples to train on: a frame, its objects and its keyframes."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,13 +11,13 @@ from lsts_jax.config import DataConfig
 from lsts_jax.data.dataset import Sample, VideoDataset
 from lsts_jax.data.shapes import named
 from lsts_jax.data.transforms import Size, clip_objects, flip_boxes, flip_image, to_frame, to_slots
-from lsts_jax.data.triplets import KeyRanges, sample_triplet
+from lsts_jax.data.triplets import Reach, sample_keys
 from lsts_jax.errors import UserError
 from lsts_jax.structs import Frame, Triplet
 
 TRIPLETS = 1  # first word of the random streams of an epoch; `loader` has the others
 ATTEMPTS = 10
-"""Pairs of keyframes that are tried."""
+"""Draws of keyframes that are tried."""
 Damage = tuple[int | None, str]
 """What is wrong with a sample, or with a keyframe (None)."""
 
@@ -25,8 +25,8 @@ Damage = tuple[int | None, str]
 class Examples:
     """Draws examples; a frame that could not be read is not tried again."""
 
-    def __init__(self, dataset: VideoDataset, config: DataConfig, seed: int, ranges: KeyRanges | None):
-        """Args: ranges, where the keyframes lie; None reads none."""
+    def __init__(self, dataset: VideoDataset, config: DataConfig, seed: int, ranges: tuple[Reach, ...]):
+        """Args: ranges, where the keyframes lie (`key_ranges`)."""
         self.dataset, self.config, self.seed, self.ranges = dataset, config, seed, ranges
         self._unreadable: dict[Sample, str] = {}  # and why
 
@@ -49,10 +49,9 @@ class Examples:
         frame, size = draw(Sample(video, t), pixels[-1])
         objects = clip_objects(self.dataset.objects(video, t), size)
         boxes = flip_boxes(objects.boxes, size[1]) if mirrored else objects.boxes
-        (old, old_key), (new, new_key) = (None, None), (None, None)
-        if self.ranges:
-            keyframes = self._keyframes(rng, Sample(video, t), frame, draw, pixels, damaged)
-            (old, old_key), (new, new_key) = keyframes
+        keyframes = self._keyframes(rng, Sample(video, t), frame, draw, pixels, damaged)
+        absent = [(None, None)] * (2 - len(keyframes))
+        (old, old_key), (new, new_key) = *absent, *keyframes
         return Triplet(
             *(each and each._replace(pixels=None) for each in (old_key, new_key, frame)),
             to_slots(boxes * frame.scale, objects.classes, objects.ignored, self.config.max_objects),
@@ -66,17 +65,18 @@ class Examples:
         sample: Sample,
         frame: Frame,
         draw: Callable[[Sample, ndarray], tuple[Frame, Size]],
-        pixels: UInt8[ndarray, "3 H W 3"],
+        pixels: UInt8[ndarray, "P H W 3"],
         damaged: list[Damage],
     ) -> list[tuple[int, Frame]]:
-        """The times and frames of a sample's two keyframes: of the first pair that can be read; failing that,
-        the sample's own frame twice, as of a still."""
+        """The times and frames of a sample's keyframes: of the first draw that can be read; failing that, the
+        sample's own frame, as of a still."""
         video, t = sample
+        keys = pixels[:-1]
         for _ in range(ATTEMPTS):
-            times = sample_triplet(rng, t, self.dataset.videos[video].num_frames, self.ranges)
-            drawn = {t: (frame, pixels[2])}
+            times = sample_keys(rng, t, self.dataset.videos[video].num_frames, self.ranges)
+            drawn = {t: (frame, pixels[-1])}
             try:
-                for out, time in zip(pixels[:2], times, strict=True):
+                for out, time in zip(keys, times, strict=True):
                     if time in drawn:
                         out[:] = drawn[time][1]
                     else:
@@ -84,9 +84,9 @@ class Examples:
                 return [(time, drawn[time][0]) for time in times]
             except UserError as error:
                 damaged.append((None, str(error)))
-                pixels[:2] = 0
-        pixels[:2] = pixels[2]
-        return [(t, frame), (t, frame)]
+                keys[:] = 0
+        keys[:] = pixels[-1]
+        return [(t, frame)] * len(self.ranges)
 
     def _draw(
         self, frame: Sample, out: UInt8[ndarray, "H W 3"], canvas: Size, mirrored: int

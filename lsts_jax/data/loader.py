@@ -25,7 +25,7 @@ from lsts_jax.data.transforms import (
     canvas_of,
     to_frame,
 )
-from lsts_jax.data.triplets import KeyRanges
+from lsts_jax.data.triplets import Reach
 from lsts_jax.errors import UserError
 from lsts_jax.structs import Frame, Triplet
 
@@ -62,14 +62,14 @@ class TripletLoader:
         *,
         batch_size: int,
         seed: int,
-        ranges: KeyRanges | None,
+        ranges: tuple[Reach, ...],
         rows: slice = slice(None),
     ):
         """Reads the annotations of all samples.
 
         Args:
-          ranges: where the keyframes of a sample lie (`key_ranges`); None reads no keyframes, for a detector
-            that is trained on single frames.
+          ranges: where the keyframes of a sample lie (`key_ranges`); with one there is no old key, without
+            any the frame is alone.
           rows: of each batch; only these are loaded. For a process of several, each with its share.
 
         Raises `UserError` if more of them than `config.max_bad_share` cannot be read, and if there is not one
@@ -140,9 +140,8 @@ class TripletLoader:
         epoch, chosen = self._items(step)
         chosen = chosen[self._rows]
         canvas = self._canvases[chosen[0] // 2]
-        pictures = 3 if self._ranges else 1
         # written in place: copies cost as much as resizing
-        pixels = np.zeros((pictures, len(chosen), *canvas, 3), np.uint8)
+        pixels = np.zeros((len(self._ranges) + 1, len(chosen), *canvas, 3), np.uint8)
         read: set[int] = set()
         damaged: list[Damage] = []
         examples = []

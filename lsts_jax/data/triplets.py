@@ -1,33 +1,38 @@
-"""Which frames are trained on together (paper, section 3.4): two keyframes and the frame itself."""
+"""Which frames are trained on together (paper, section 3.4): keyframes and the frame itself."""
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 
-
-class KeyRanges(NamedTuple):
-    """Where the keyframes of a training sample lie: (first, last + 1) relative to its frame."""
-
-    old: tuple[int, int]
-    new: tuple[int, int]
+Reach = tuple[int, int]
+"""First and last + 1 of the frames that a keyframe is drawn from, relative to the frame trained on."""
 
 
-def key_ranges(schedule: Literal["offline", "online"], interval: int) -> KeyRanges:
-    """Ranges that follow from where keyframes lie at test, one every `interval` frames.
+def key_ranges(
+    schedule: Literal["offline", "online"], interval: int, keyframes: Literal[0, 1, 2] = 2
+) -> tuple[Reach, ...]:
+    """Where the keyframes of a training sample lie, the oldest first; at test one comes every `interval`
+    frames.
 
-    With n frames a segment, offline: old in [t - n, t - n/2), new in [t - n/2, t + n/2), which is as far as a
-    frame can lie from the keyframe of its segment; online: new in [t - n, t), old in [t - 3n/2, t - n). These
-    are the authors' ranges at n = 10.
+    With n frames a segment, two keyframes, offline: old in [t - n, t - n/2), new in [t - n/2, t + n/2);
+    online: new in [t - n, t), old in [t - 3n/2, t - n): LSTS's authors at n = 10. One keyframe lies as far
+    from the frame as at test, offline as the new one above, online in [t - n + 1, t]: DFF's authors at
+    n = 10.
     """
     n = interval
+    ahead = max(n // 2, 1)  # offline, frames from the first of a segment to its keyframe, + 1
+    if keyframes == 0:
+        return ()
+    if keyframes == 1:
+        return ((1 - n, 1) if schedule == "online" else (ahead - n, ahead),)
     if schedule == "online":
-        return KeyRanges(old=(-n - max(n // 2, 1), -n), new=(-n, 0))
-    ahead = max(n // 2, 1)  # frames from the first frame of a segment to its keyframe, + 1
-    return KeyRanges(old=(-n, ahead - n), new=(ahead - n, ahead))
+        return (-n - ahead, -n), (-n, 0)
+    return (-n, ahead - n), (ahead - n, ahead)
 
 
-def sample_triplet(rng: np.random.Generator, t: int, num_frames: int, ranges: KeyRanges) -> tuple[int, int]:
-    """Draws (old key, new key) for frame `t` of a video, clamped to it; a still is all three."""
-    old, new = (t + int(rng.integers(*reach)) for reach in ranges)
+def sample_keys(
+    rng: np.random.Generator, t: int, num_frames: int, ranges: tuple[Reach, ...]
+) -> tuple[int, ...]:
+    """Draws a keyframe of each range for frame `t` of a video, clamped to it; a still is all of them."""
     last = num_frames - 1
-    return min(max(old, 0), last), min(max(new, 0), last)
+    return tuple(min(max(t + int(rng.integers(*reach)), 0), last) for reach in ranges)

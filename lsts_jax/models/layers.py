@@ -35,6 +35,7 @@ class Conv(nn.Module):
     dilation: int = 1
     use_bias: bool = True
     kernel_init: Callable = nn.initializers.he_normal()
+    bias_init: Callable = nn.initializers.zeros_init()
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -50,6 +51,7 @@ class Conv(nn.Module):
             kernel_dilation=self.dilation,
             use_bias=self.use_bias,
             kernel_init=self.kernel_init,
+            bias_init=self.bias_init,
             dtype=self.dtype,
             conv_general_dilated=_product if self.kernel == 1 else lax.conv_general_dilated,
             name="conv",

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsts_jax.data.triplets import key_ranges, sample_triplet
+from lsts_jax.data.triplets import key_ranges, sample_keys
 from lsts_jax.video import keyframe_of
 
 
@@ -15,7 +15,7 @@ from lsts_jax.video import keyframe_of
 )
 def test_every_frame_of_the_ranges_is_drawn_equally_often(schedule, old, new):
     rng = np.random.default_rng(0)
-    drawn = np.array([sample_triplet(rng, 50, 100, key_ranges(schedule, 10)) for _ in range(5000)])
+    drawn = np.array([sample_keys(rng, 50, 100, key_ranges(schedule, 10)) for _ in range(5000)])
     for column, frames in zip(drawn.T, (old, new), strict=True):
         values, counts = np.unique(column, return_counts=True)
         assert values.tolist() == list(frames)
@@ -27,14 +27,14 @@ def test_every_frame_of_the_ranges_is_drawn_equally_often(schedule, old, new):
 def test_clamping_keeps_the_order_and_the_video(num_frames, data, schedule, seed):
     t = data.draw(st.integers(0, num_frames - 1))
     ranges = key_ranges(schedule, 10)
-    old, new = sample_triplet(np.random.default_rng(seed), t, num_frames, ranges)
-    free_old, free_new = sample_triplet(np.random.default_rng(seed), t + 1000, 2000, ranges)
+    old, new = sample_keys(np.random.default_rng(seed), t, num_frames, ranges)
+    free_old, free_new = sample_keys(np.random.default_rng(seed), t + 1000, 2000, ranges)
     assert (old, new) == tuple(np.clip([free_old - 1000, free_new - 1000], 0, num_frames - 1))
     assert 0 <= old <= new < num_frames
 
 
 def test_a_still_is_all_three():
-    assert sample_triplet(np.random.default_rng(0), 0, 1, key_ranges("offline", 10)) == (0, 0)
+    assert sample_keys(np.random.default_rng(0), 0, 1, key_ranges("offline", 10)) == (0, 0)
 
 
 @pytest.mark.parametrize("interval", range(1, 21))
@@ -42,9 +42,11 @@ def test_training_sees_every_distance_to_a_keyframe_that_detection_has(interval)
     for schedule in ("offline", "online"):
         ranges = key_ranges(schedule, interval)
         keyframe = keyframe_of(schedule, interval, interval)
-        others = {keyframe - t for t in range(interval)} - {0}
-        assert others <= set(range(*ranges.new))
-        assert ranges.old[0] < ranges.old[1] == ranges.new[0]  # the old key lies before the new, next to it
+        distances = {keyframe - t for t in range(interval)}
+        others = distances - {0}
+        assert set(range(*key_ranges(schedule, interval, 1)[0])) == distances
+        assert others <= set(range(*ranges[1]))
+        assert ranges[0][0] < ranges[0][1] == ranges[1][0]  # the old key lies before the new, next to it
 
 
 def test_ranges_scale_with_the_interval():

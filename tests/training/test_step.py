@@ -87,7 +87,7 @@ def test_flags_bypass_and_offsets_receive_gradient(tiny):
     assert norm(neither["offsets"]) == 0 < norm(neither["high_level"])
 
 
-@pytest.mark.parametrize("temporal", ["lsts", "srfu", "dfa", "copy", "none"])
+@pytest.mark.parametrize("temporal", ["lsts", "srfu", "dfa", "copy", "none", "dff"])
 def test_training_sees_the_features_of_the_events(temporal):
     detector, variables = tiny_detector(tiny_config(temporal=temporal))
     triplet = at(triplets(1), 0)

@@ -11,7 +11,7 @@ from lsts_jax.data.dataset import Objects, ReadByFrame, Sample, VideoDataset
 from lsts_jax.data.doctor.findings import Finding, Kind
 from lsts_jax.data.threads import prepare_threads
 from lsts_jax.data.transforms import Size, canvas_of
-from lsts_jax.data.triplets import KeyRanges
+from lsts_jax.data.triplets import Reach
 from lsts_jax.errors import Missing, UserError
 
 THREADS = 8
@@ -27,13 +27,13 @@ class Look(NamedTuple):
     unknown: Counter[str]  # names in its annotation that are no class
 
 
-def look_at_all(dataset: VideoDataset, config: DataConfig, ranges: KeyRanges | None) -> dict[Sample, Look]:
+def look_at_all(dataset: VideoDataset, config: DataConfig, ranges: tuple[Reach, ...]) -> dict[Sample, Look]:
     """Every frame once: samples with their annotations and, of a train list, the keyframes that triplets draw
     in `ranges`."""
     samples = dict.fromkeys(dataset.samples)
     frames = dict(samples)
     if ranges:
-        reach = range(ranges.old[0], ranges.new[1])
+        reach = range(ranges[0][0], ranges[-1][1])
         for video, t in samples:
             last = dataset.videos[video].num_frames - 1
             frames |= dict.fromkeys(Sample(video, min(max(t + lag, 0), last)) for lag in reach)

@@ -10,6 +10,7 @@ from pathlib import Path
 from lsts_jax.config import ModelConfig
 from lsts_jax.errors import UserError
 from lsts_jax.models.temporal.copy import Copy
+from lsts_jax.models.temporal.dff import DFF
 from lsts_jax.models.temporal.lsts import LSTS
 from lsts_jax.models.temporal.protocol import Temporal
 from lsts_jax.models.temporal.single import Single
@@ -19,6 +20,7 @@ METHODS: dict[str, Callable[[ModelConfig], Temporal]] = {
     "srfu": partial(LSTS.from_config, has_dfa=False),
     "dfa": partial(LSTS.from_config, has_srfu=False),
     "copy": Copy.from_config,
+    "dff": DFF.from_config,
     "none": Single.from_config,
 }
 

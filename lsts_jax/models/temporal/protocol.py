@@ -35,7 +35,7 @@ class Temporal(nn.Module):
     frames_use_memory = True
     """False: a frame between keyframes is detected as `start` would; every frame is a keyframe of its own."""
     trained_keyframes = 2
-    """Keyframes that a training sample reads beside its current frame: 2, or 0."""
+    """Keyframes that a training sample reads beside its current frame: 2, 1 (the new key alone) or 0."""
 
     @classmethod
     def from_config(cls, config: ModelConfig) -> "Temporal":
@@ -63,9 +63,10 @@ class Temporal(nn.Module):
         raise NotImplementedError
 
     def triplet_payments(self, backbone: ResNet, triplet: Triplet) -> tuple[PyTree, PyTree, PyTree]:
-        """Payments of the old key, the new key and the current frame of a training sample."""
-        keys = (self.key(backbone, frame) for frame in (triplet.old_key, triplet.new_key))
-        return *keys, self.other(backbone, triplet.current)
+        """Payments of the old key, the new key and the current frame of a training sample; where keyframes do
+        not use the memory the old key pays nothing."""
+        old = self.key(backbone, triplet.old_key) if self.keyframes_use_memory else ()
+        return old, self.key(backbone, triplet.new_key), self.other(backbone, triplet.current)
 
     def on_triplet(self, backbone: ResNet, triplet: Triplet) -> Float[Array, "h w C"]:
         """Feature that the current frame of a training sample is detected on: the events in their order.

@@ -29,6 +29,25 @@ from lsts_jax.training.pretrained.naming import (
 PATHS = {"key2key": "srfu", "key2cur": "dfa"}
 SIDES = {"oldkey": "embed_source", "newkey": "embed_target"}
 LEAVES = {"weight": "kernel", "gamma": "scale", "beta": "bias", "moving_mean": "mean", "moving_var": "var"}
+# FlowNetS, of DFF. conv1 is the backbone's.
+FLOWNET = {
+    "flow_conv1": "conv1",
+    **{
+        name: name
+        for name in ("conv2", "conv3", "conv3_1", "conv4", "conv4_1", "conv5", "conv5_1", "conv6", "conv6_1")
+    },
+    **{f"Convolution{7 - level}": f"flow{level}" for level in (6, 5, 4, 3, 2)},
+    "Convolution5_scale": "scale",
+    **{f"deconv{level}": f"deconv{level}" for level in (5, 4, 3, 2)},
+    **{f"upsample_flow{level + 1}to{level}": f"upsample{level}" for level in (5, 4, 3, 2)},
+}
+TRANSPOSED = ("deconv", "upsample_flow")
+# (in, out, height, width) there, which spreads a cell over the kernel; (height, width, in, out) here, which
+# gathers cells under it: turned by half a circle
+TRANSPOSED_CONVOLUTION = Layout(
+    shape=lambda ours: (ours[2], ours[3], ours[0], ours[1]),
+    ours=lambda array: array[:, :, ::-1, ::-1].transpose(2, 3, 0, 1),
+)
 SETTINGS = {
     "norm": "frozen_batch",
     "stride_on": "1x1",
@@ -95,6 +114,9 @@ def _path(name: str, split: int) -> Path | None:
     if heads := re.fullmatch(r"(rpn_cls_score|rpn_bbox_pred|rfcn_cls|rfcn_bbox)", layer):
         model = heads[1][: heads[1].index("_")]
         return in_variables(model, "classes" if "cls" in layer else "boxes", "conv", leaf)
+    if layer in FLOWNET:
+        transposed = layer.startswith(TRANSPOSED)
+        return in_variables("flownet", FLOWNET[layer], *(() if transposed else ("conv",)), leaf)
     if layers := re.fullmatch(r"low2high_conv([1-3])", layer):
         return in_variables("dfa", "low2high", f"conv{layers[1]}", "conv", leaf)
     if quality := re.fullmatch(r"quality_conv([1-3])_(key2key|key2cur)", layer):
@@ -106,6 +128,8 @@ def _path(name: str, split: int) -> Path | None:
 
 def _layout(path: Path, multiplied: bool) -> Layout:
     plain = convolution_or_same(path)
+    if path[1] == "flownet" and path[-1] == "kernel" and path[2].startswith(("deconv", "upsample")):
+        return TRANSPOSED_CONVOLUTION
     if path[1] != "rfcn":
         return plain
     boxes = path[2] == "boxes"
