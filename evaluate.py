@@ -133,7 +133,7 @@ def score_files(options: Options) -> None:
     found, folder = read(options.detections), make_folder(options.folder("scored"))
     metrics = score_all(truth, found, names)
     metrics |= {"frames": len(set(dataset.samples)), "detections": len(found.frame)}
-    remove_results(folder)
+    remove_results(folder, options.detections)
     write_json(folder / METRICS, metrics)
     print(table(metrics))
     if wants_report(options):
@@ -155,7 +155,7 @@ def compare_files(options: Options, dataset, truth, a, b) -> None:
     names, sides = dataset.class_names, short_names(*options.compare)
     videos, folder = tuple(video.name for video in dataset.videos), make_folder(options.folder("compared"))
     found = compare(truth.annotations, a, b, names, truth.video_of_frame, videos)
-    remove_results(folder)
+    remove_results(folder, options.compare)
     write_json(folder / COMPARISON, found.as_dict(sides))
     print(table(found, sides))
     if wants_report(options):

@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 
 from experiments.numbers import Motion, Runs, distances, motion_of, score_of, values_of
 from experiments.suites import SINGLE, Suite
-from lsts_jax.plots import BLUE, COLOURS, DASHES, GREEN, ORANGE, offset_distribution
+from lsts_jax.plots import BLUE, COLOURS, GREEN, ORANGE, offset_distribution
 
+DASHES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))
 OBJECTS = {"clean": ("clean", BLUE), "mAP": ("all", GREEN), "degraded": ("degraded", ORANGE)}
 """Label and colour of a score."""
 

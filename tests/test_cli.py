@@ -129,7 +129,7 @@ def test_help_shows_docstrings_and_the_experiments_values(capsys, line, rate):
     shown = " ".join(capsys.readouterr().out.split())
     assert "Trains a detector." in shown and "--config PATH" in shown and "Folder of the run." in shown
     assert "--config.model.backbone.depth {18,34,50,101}" in shown
-    assert "Learning rate of the sampling offsets, as a multiple." in shown
+    assert "Learning rate of the offsets, as a multiple of the optimizer's (authors)." in shown
     assert f"(default: {rate})" in shown
 
 
@@ -240,7 +240,7 @@ def test_a_saved_config_comes_back_exactly(tmp_path_factory, seed, rate, canvase
         (lambda all: all.update(seed=True), ["config.seed is True, expected int"]),
         (lambda all: all["data"].update(canvases=[[1, 2, 3]]), ["config.data.canvases[0] is [1, 2, 3]"]),
         (lambda all: all["data"].update(canvases=[[1, "2"]]), ["config.data.canvases[0][1] is '2'"]),
-        (lambda all: all["model"].update(temporal="flow"), ["'flow', expected Literal['lsts', 'srfu'"]),
+        (lambda all: all["model"].update(dtype="int8"), ["'int8', expected Literal['float32'"]),
     ],
 )
 def test_a_file_of_another_version_is_refused_by_field(folder, change, parts):

@@ -1,19 +1,43 @@
 """The files that an evaluation leaves in a folder: all of them belong to one evaluation."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from lsts_jax.errors import writing
+from lsts_jax.errors import UserError, writing
 from lsts_jax.files import write_whole
 
 METRICS, DETECTIONS, COMPARISON = "metrics.json", "detections.txt", "comparison.json"
 SPEED, REPORT = "speed.json", "report.html"
 
 
-def remove_results(folder: Path) -> None:
-    """Removes what an earlier evaluation left, before the first file of a new one is written."""
-    for name in (METRICS, DETECTIONS, COMPARISON, SPEED, REPORT):
+OWN_FOLDERS = ("eval", "scored", "compared")
+"""Folders of a run that are evaluation's; any other has MARK once an evaluation has written to it."""
+MARK = ".evaluated"
+
+
+def remove_results(folder: Path, inputs: Iterable[Path] = ()) -> None:
+    """Removes what an earlier evaluation left, before the first file of a new one is written.
+
+    Args: inputs, files or folders of detections that are evaluated.
+
+    Raises `UserError` if the folder holds files of these names that no evaluation wrote, or that are among
+    `inputs`.
+    """
+    names = (METRICS, DETECTIONS, COMPARISON, SPEED, REPORT)
+    present = [folder / name for name in names if (folder / name).exists()]
+    is_own = folder.name in OWN_FOLDERS
+    if present and not is_own and not (folder / MARK).exists():
+        raise UserError(f"{present[0]}: no evaluation wrote it; remove it, or name another --output")
+    read = {path.resolve() for path in inputs}
+    for file in present:
+        if file.resolve() in read or folder.resolve() in read:
+            raise UserError(f"{file}: would be removed, but it is read; name another --output")
+    if not is_own:
+        with writing(folder):
+            (folder / MARK).touch()
+    for name in names:
         with writing(folder / name):
             (folder / name).unlink(missing_ok=True)
 

@@ -13,6 +13,7 @@ from lsts_jax.cli import load_config
 from lsts_jax.config_io import save_config
 from lsts_jax.errors import UserError
 from lsts_jax.evaluation.detections import FrameDetections, join, jsonl_writer, write_text
+from lsts_jax.evaluation.results import MARK
 from tests.data.trees import write_list, write_xml
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -180,7 +181,7 @@ def test_results_go_where_output_says(run, arguments, tmp_path):
     write_text(tmp_path / "theirs.txt", join(all_frames()))
     command = [*edited(arguments, workdir=[tmp_path / "data"]), "--output", str(tmp_path / "out")]
     run([*command, "--detections", str(tmp_path / "theirs.txt"), "--report", "False"])
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"metrics.json"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"metrics.json", MARK}
     assert {path.name for path in (tmp_path / "data").iterdir()} == {"Annotations", "ImageSets"}
     (tmp_path / "file").write_text("no folder")
     command = edited(command, output=[tmp_path / "file"])

@@ -12,6 +12,7 @@ from lsts_jax.config import EvaluationConfig
 from lsts_jax.data.open import open_dataset
 from lsts_jax.evaluation import runner
 from lsts_jax.evaluation.detections import join, read_text
+from lsts_jax.evaluation.results import MARK
 from lsts_jax.evaluation.runner import evaluate
 from lsts_jax.evaluation.store import store_key
 from tests.data.trees import picture, write_list, write_picture, write_xml
@@ -61,7 +62,7 @@ def test_what_is_written(whole):
     assert metrics["fps"] == pytest.approx(13 / metrics["seconds"])
     found = read_text(folder / "detections.txt", 3)
     assert set(found.frame) == set(range(13))
-    assert {path.name for path in folder.iterdir()} == {"metrics.json", "detections.txt"}
+    assert {path.name for path in folder.iterdir()} == {"metrics.json", "detections.txt", MARK}
 
 
 def test_lockstep_changes_nothing(setting, whole, tmp_path):
@@ -122,11 +123,13 @@ def test_results_of_an_earlier_evaluation_do_not_stand_beside_new_ones(setting, 
     detector, variables, config, dataset = setting
     monkeypatch.setattr(runner, "_detect_missing", lambda *args: (0, 0.0))
     monkeypatch.setattr(runner.VideoStore, "read", lambda *args: join([]))
+    folder = tmp_path / "eval"
+    folder.mkdir()
     for name in ("report.html", "speed.json", "detections.txt", "notes.txt"):
-        (tmp_path / name).write_text("old")
-    metrics = evaluate(detector, variables, config, dataset, tmp_path, step=7, checkpoint="best").metrics
-    assert {path.name for path in tmp_path.iterdir()} == {"notes.txt", "metrics.json", "detections.txt"}
-    assert (tmp_path / "detections.txt").read_text() == ""
+        (folder / name).write_text("old")
+    metrics = evaluate(detector, variables, config, dataset, folder, step=7, checkpoint="best").metrics
+    assert {path.name for path in folder.iterdir()} == {"notes.txt", "metrics.json", "detections.txt"}
+    assert (folder / "detections.txt").read_text() == ""
     assert (metrics["step"], metrics["checkpoint"], metrics["fps"]) == (7, "best", None)
     assert metrics["class_names"] == list(dataset.class_names) and metrics["mAP"] == 0
-    assert json.loads((tmp_path / "metrics.json").read_text()) == metrics
+    assert json.loads((folder / "metrics.json").read_text()) == metrics

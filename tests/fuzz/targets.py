@@ -133,11 +133,9 @@ def _objects_of_xml(file: Path) -> None:
     imagenet_xml.read_names(file)
 
 
-def _sequence(file: Path) -> None:
-    """Of gt.txt, with and without the classes of a labels.txt."""
-    frames = PictureFrames([file] * 3, [1, 2, 3], (48, 64))
-    mot.read_objects(file, frames, (), ("person",), Counts())
-    mot.read_objects(file, frames, ("person", "car"), ("car",), Counts())
+def _sequence(labels: tuple[str, ...], class_names: tuple[str, ...], file: Path) -> None:
+    """Of gt.txt, with the classes of a labels.txt or without."""
+    mot.read_objects(file, PictureFrames([file] * 3, [1, 2, 3], (48, 64)), labels, class_names, Counts())
 
 
 def _coco_dataset(file: Path) -> None:
@@ -306,11 +304,12 @@ VAL_LIST = b"val/a 1 0 5\nval/b 6 0 5\n"
 TRAIN_LIST = b"train/a 1 2 20\ntrain/a 1 5 20\ntrain/b 1 0 8\n"
 FRAME_LIST = b"val/a/000000 1\nval/a/000001 2\n"
 GT = b"1,1,5,5,10,10,1,-1,-1,-1\n2,1,6,5,10,10,0,-1,-1,-1\n"
+GT_LABELS = b"1,1,5,5,10.5,10,1,1,0.5\n3,2,6,5,10,10,1,2,1\n"
 GT16 = b"1,1,5,5,10.5,10,1,1,0.5\n3,2,6,5,10,10,1,7,1\n"
 OPTIONS = (
     b"--workdir\nx\n--config.optimizer.learning_rate\n0.0005\n--config.data.canvases\n608\n1008\n1008\n608\n",
     b"--workdir=x\n--config.model.lsts.offsets\ngaussian\n--config.data.flip\nFalse\n",
-    b"--workdir\nx\n--config.data.train_lists\nVID_a\nVID_b\n--config.model.lsts.num-offsets=40\n",
+    b"--workdir\nx\n--config.data.train_lists\nVID_a\nVID_b\n--config.model.lsts.num-offsets=25\n",
 )
 
 
@@ -321,7 +320,8 @@ def all_targets() -> dict[str, Target]:
         Target("list", (VAL_LIST, TRAIN_LIST, FRAME_LIST), "VID_val_videos.txt", imagenet_lists.read_list),
         Target("list-stills", (b"train/s1 1\ntrain/s2 1\n",), "DET_train.txt", imagenet_lists.read_list),
         Target("coco-vid", (_coco(),), "train.json", _coco_dataset),
-        Target("mot", (GT, GT16), "gt.txt", _sequence),
+        Target("mot", (GT, GT16), "gt.txt", partial(_sequence, (), ("person",))),
+        Target("mot-labels", (GT_LABELS,), "gt.txt", partial(_sequence, ("person", "car"), ("car",))),
         Target("params", (params(ARRAYS), params(ARRAYS, 0), params(ARRAYS, 1)), "x.params", _weights),
         Target("npz", (npz(ARRAYS), npz(ARRAYS, 0)), "x.npz", _weights),
         Target("npz-member", (_npy(),), "x.npy", _member),

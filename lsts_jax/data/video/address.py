@@ -1,5 +1,6 @@
 """Whether an address is that of a file, which ends, or that of a stream, which may not."""
 
+from http.client import HTTPException
 from urllib.request import urlopen
 
 import cv2
@@ -29,5 +30,5 @@ def has_end(address: str) -> bool:
                 return False
             begin = answer.read(len(PLAYLIST))
             return begin != PLAYLIST or END_OF_PLAYLIST in answer.read(LONGEST_PLAYLIST)
-    except (OSError, ValueError):
+    except (OSError, ValueError, HTTPException):
         return False
