@@ -225,7 +225,7 @@ SUITES = {
     # real video; people look alike and nothing is degraded, what differs is what a frame costs
     "people": Suite(
         config="configs/mot_people.py",
-        data="MOTChallenge's sequences, laid out as the README says",
+        data="MOTChallenge's sequences, laid out as docs/data.md says",
         seeds=(0,),
         # about 560 and 190 steps of 4 triplets
         pretraining={"model.temporal": "none", "train.epochs": 1.5, "optimizer.drop_epochs": (1.2,)},

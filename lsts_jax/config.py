@@ -1,7 +1,7 @@
 """Every default of the package, in one place, each with its source.
 
 "Authors" is the authors' MXNet code, "paper" is arXiv 1911.05253. Where they differ the default is the
-authors' (README, section Architecture). An experiment is a file in `configs/` whose `get_config()`
+authors' (REPRODUCTION.md). An experiment is a file in `configs/` whose `get_config()`
 returns a `Config`; any field can be overridden on the command line.
 """
 

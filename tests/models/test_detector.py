@@ -86,7 +86,7 @@ def second_frame_scores(config):
 
 
 def test_parameters_of_the_paper_configuration():
-    """About 65 M in all (paper, table 1); ours are counted part by part in the README."""
+    """About 65 M in all (paper, table 1); ours are counted part by part in docs/architecture.md."""
     detector = build_detector(ModelConfig(), 30)
     frame = at(random_frames(1), 0)
     shapes = jax.eval_shape(detector.init, jax.random.key(0), frame)["params"]
