@@ -65,7 +65,7 @@ def evaluate(
     folder.mkdir(parents=True, exist_ok=True)
     truth = read_truth(dataset, motion_file)
     if config.evaluation.seq_nms:  # which suppresses by itself
-        detector = detector.clone(detection_nms_threshold=1.0)
+        detector = detector.clone(rfcn=detector.rfcn.clone(nms_threshold=1.0))
     opens = is_first()
     key = store_key(variables, config, dataset) if opens else {}
     store = VideoStore(folder / "videos", key, opens=opens)

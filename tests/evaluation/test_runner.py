@@ -11,7 +11,7 @@ import pytest
 from lsts_jax.config import EvaluationConfig
 from lsts_jax.data.open import open_dataset
 from lsts_jax.evaluation import runner
-from lsts_jax.evaluation.detections import join, read_text
+from lsts_jax.evaluation.detections import FrameDetections, join, read_text
 from lsts_jax.evaluation.results import MARK
 from lsts_jax.evaluation.runner import evaluate
 from lsts_jax.evaluation.store import store_key
@@ -133,3 +133,27 @@ def test_results_of_an_earlier_evaluation_do_not_stand_beside_new_ones(setting, 
     assert (metrics["step"], metrics["checkpoint"], metrics["fps"]) == (7, "best", None)
     assert metrics["class_names"] == list(dataset.class_names) and metrics["mAP"] == 0
     assert json.loads((folder / "metrics.json").read_text()) == metrics
+
+
+def test_seq_nms_is_given_what_no_frame_has_suppressed(setting, tmp_path, monkeypatch):
+    """A weaker box of the same place is the rest of the same object, and goes only there."""
+    detector, variables, config, dataset = setting
+    config = replace(config, evaluation=EvaluationConfig(seq_nms=True))
+    thresholds = []
+
+    def detects(detector, variables, config, dataset, store):
+        thresholds.append(detector.rfcn.nms_threshold)
+        for video, length in enumerate(LENGTHS):
+            ids = range(sum(LENGTHS[:video]), sum(LENGTHS[: video + 1]))
+            boxes = np.float32([[5, 10, 49, 39], [6, 10, 50, 39]])
+            scores = [np.float32([0.2 + 0.1 * t, 0.1]) for t in range(length)]
+            one = np.int32([1, 1])
+            rows = zip(ids, scores, strict=True)
+            store.write(video, join(FrameDetections(frame, one, row, boxes) for frame, row in rows))
+        return 13, 1.0
+
+    monkeypatch.setattr(runner, "_detect_missing", detects)
+    found = evaluate(detector, variables, config, dataset, tmp_path).detections
+    assert thresholds == [1.0] and detector.rfcn.nms_threshold < 1
+    means = [0.2 + 0.05 * (length - 1) for length in LENGTHS]
+    np.testing.assert_allclose(found.scores, np.repeat(means, LENGTHS), rtol=1e-5)
