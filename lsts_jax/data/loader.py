@@ -132,9 +132,10 @@ class TripletLoader:
     def _items(self, step: int) -> tuple[int, Int64[ndarray, "B"]]:
         """The epoch of a step, and its items."""
         epoch, position = divmod(step, self.steps_per_epoch)
-        if self._epoch_order[0] != epoch:
-            self._epoch_order = (epoch, self._order(epoch))
-        return epoch, self._epoch_order[1][position]
+        known = self._epoch_order  # once: at the end of an epoch other threads ask for the next one
+        if known[0] != epoch:
+            self._epoch_order = known = (epoch, self._order(epoch))
+        return epoch, known[1][position]
 
     def _make(self, step: int) -> _Batch:
         epoch, chosen = self._items(step)

@@ -7,7 +7,9 @@ of the state. A training that is alive replaces checkpoints at any moment, and t
 
 import json
 import logging
+import time
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 import jax
@@ -27,8 +29,12 @@ logger = logging.getLogger(__name__)
 LATEST, BEST = "checkpoints", "best"
 METRICS = "metrics/metrics"
 """The file of a checkpoint in best/ that holds its mAP."""
+REPLACED = ".replaced"
+"""End of the name of a checkpoint that makes way for another."""
 ATTEMPTS = 10
 """Readings of a folder whose checkpoints are replaced meanwhile."""
+PATIENCE = 60.0
+"""Seconds that the best checkpoint is waited for while another of its step is written in its place."""
 
 
 def steps_in(folder: Path) -> list[int]:
@@ -120,7 +126,10 @@ def read_variables(workdir: Path, wanted: dict, which: str = "latest") -> tuple[
     """
     workdir = Path(workdir).absolute()
     for _ in range(ATTEMPTS):
-        checkpoint = None
+        checkpoint = before = None
+        if which == "best":
+            _wait_for_best(workdir)
+        listing = _listing(workdir)
         try:
             checkpoint = find_checkpoint(workdir, which)
             before = checkpoint.stat().st_ino
@@ -130,14 +139,32 @@ def read_variables(workdir: Path, wanted: dict, which: str = "latest") -> tuple[
                 raise
         except Exception:
             # Checkpoints are replaced as wholes: what is wrong with one that is still there is wrong with it.
-            if checkpoint is None or _is_there(checkpoint, before):
+            if _listing(workdir) == listing if checkpoint is None else _is_there(checkpoint, before):
                 raise
     raise UserError(
         f"{workdir}: all {ATTEMPTS} checkpoints that were tried were replaced meanwhile; try again"
     )
 
 
-def _is_there(checkpoint: Path, inode: int) -> bool:
+def _wait_for_best(workdir: Path) -> None:
+    """Returns once best/ has a checkpoint, or nobody seems to be writing one in the place of another."""
+    folder, end = workdir / BEST, time.monotonic() + PATIENCE
+    while not steps_in(folder) and any(folder.glob(f"*{REPLACED}")) and time.monotonic() < end:
+        time.sleep(0.1)
+
+
+def _listing(workdir: Path) -> list[tuple[str, int]]:
+    """The checkpoints of a run, by the numbers of their folders."""
+    found = []
+    for checkpoint in (
+        workdir / kind / str(step) for kind in (LATEST, BEST) for step in steps_in(workdir / kind)
+    ):
+        with suppress(FileNotFoundError):
+            found.append((str(checkpoint), checkpoint.stat().st_ino))
+    return found
+
+
+def _is_there(checkpoint: Path, inode: int | None) -> bool:
     """Whether the folder is still the one of this number."""
     try:
         return checkpoint.stat().st_ino == inode

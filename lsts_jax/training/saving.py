@@ -17,10 +17,11 @@ import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
 from lsts_jax.errors import UserError, writing
-from lsts_jax.parallel import is_first, wait_for_all
+from lsts_jax.parallel import is_first, largest_of_all, wait_for_all
 from lsts_jax.training.checkpoints import (
     BEST,
     LATEST,
+    REPLACED,
     best_step,
     require_undamaged,
     restore_item,
@@ -31,7 +32,6 @@ from lsts_jax.training.checksums import CHECKSUMS, is_incomplete, write_checksum
 from lsts_jax.training.state import TrainState, variables_of
 
 UNFINISHED = ".orbax-checkpoint-tmp"
-REPLACED = ".replaced"
 KEPT = 2
 """Checkpoints in WORKDIR/checkpoints; from the start of a save to the start of the next there is one more."""
 
@@ -72,13 +72,15 @@ class Checkpoints:
         return max(steps_in(self.workdir / LATEST), default=None)
 
     def save(self, state: TrainState) -> None:
-        """Write in the background; does nothing where this step is already there.
+        """Write in the background, once the one before is written; does nothing where this step is there.
 
         Raises `UserError` if the one before could not be written. `wait` and the end of the context do the
         same.
         """
+        self.wait()
         checkpoint = self.workdir / LATEST / str(int(state.step))
-        if not checkpoint.exists():
+        # The first process decides: others may see the folder later, and all have to save or none.
+        if not largest_of_all(int(is_first() and checkpoint.exists())):
             self._save(checkpoint, **_items(state))
 
     def save_best(self, state: TrainState, score: float) -> None:
@@ -182,7 +184,8 @@ def clean_up(folder: Path, kept: int) -> None:
         shutil.rmtree(unfinished, ignore_errors=True)
     for replaced in folder.glob(f"*{REPLACED}"):
         checkpoint = replaced.with_name(replaced.name.removesuffix(REPLACED))
-        if kept == 1 and not steps_in(folder):  # what was to replace it is not there
+        # what was to replace it is not there
+        if len(steps_in(folder)) < kept and not checkpoint.exists() and not is_incomplete(replaced):
             replaced.rename(checkpoint)
         shutil.rmtree(replaced, ignore_errors=True)
     # Earlier versions removed checkpoints file by file, under their own names.

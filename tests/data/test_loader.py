@@ -370,3 +370,22 @@ def test_leaving_early_ends_the_threads(config):
 def test_a_loader_can_be_pickled(config):
     loader = build(config)
     assert_equal(pickle.loads(pickle.dumps(loader)).make_batch(3), loader.make_batch(3))
+
+
+def test_two_threads_may_ask_for_different_epochs(config):
+    """Another thread puts the order of the next epoch into the cache before this one has looked it up."""
+
+    class Raced(TripletLoader):
+        @property
+        def _epoch_order(self):
+            return self._stored
+
+        @_epoch_order.setter
+        def _epoch_order(self, order):
+            self._stored = order if order[0] < 0 else (order[0] + 1, -order[1])
+
+    loader = build(config)
+    wanted = loader.names(0)
+    loader.__class__ = Raced
+    loader._epoch_order = (-1, None)
+    assert loader.names(0) == wanted

@@ -1,15 +1,19 @@
 """Saving, and reading while somebody saves: what is not replaced yet is whole, and the best is never lost."""
 
 import shutil
+from types import SimpleNamespace
 
 import pytest
 
+from lsts_jax.errors import UserError
 from lsts_jax.training import checkpoints as reading
+from lsts_jax.training import saving
 from lsts_jax.training.checkpoints import BEST, LATEST, best_step, read_variables, steps_in
 from lsts_jax.training.checksums import CHECKSUMS
 from lsts_jax.training.saving import REPLACED, UNFINISHED, Checkpoints, set_aside
 from lsts_jax.training.state import variables_of
 from tests.faults.test_damage import small_state
+from tests.training.test_run import LateSaver
 
 
 def first_weight(workdir, which="best"):
@@ -40,6 +44,31 @@ def test_the_best_of_a_step_that_was_to_be_replaced_comes_back(tmp_path):
         assert best_step(tmp_path) == 20
     assert [path.name for path in (tmp_path / BEST).iterdir()] == ["20"]
     assert first_weight(tmp_path) == 20.0
+
+
+def test_a_step_that_is_being_written_is_not_written_again(tmp_path, monkeypatch):
+    """As an evaluation asks right after the save that is due: the first was renamed, and a kill lost it."""
+    monkeypatch.setattr(saving, "CheckedSaver", LateSaver)
+    monkeypatch.setattr(saving, "set_aside", lambda checkpoint: pytest.fail(f"{checkpoint} is written twice"))
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(small_state(4))
+        checkpoints.save(small_state(4))
+    assert steps_in(tmp_path / LATEST) == [4]
+
+
+def test_a_checkpoint_that_was_set_aside_comes_back_where_too_few_are_left(tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(small_state(step))
+    set_aside(tmp_path / LATEST / "2")
+    with Checkpoints(tmp_path) as checkpoints:
+        assert steps_in(tmp_path / LATEST) == [1, 2]
+        assert first_weight(tmp_path, "latest") == 2.0
+        checkpoints.save(small_state(3))
+        checkpoints.wait()
+        set_aside(tmp_path / LATEST / "1")
+    with Checkpoints(tmp_path):
+        assert [path.name for path in sorted((tmp_path / LATEST).iterdir())] == ["2", "3"]
 
 
 def test_what_killed_saves_left_is_removed(tmp_path):
@@ -78,6 +107,39 @@ def test_a_checkpoint_that_is_replaced_while_it_is_read(tmp_path, monkeypatch, w
         monkeypatch.setattr(reading, "restore_item", replacing_it_first)
         assert first_weight(tmp_path, which) == 3.0
         assert tried == [1, 2, 3]
+
+
+def test_the_best_is_waited_for_while_another_of_its_step_is_written(tmp_path, monkeypatch):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save_best(small_state(20), 0.5)
+    best = tmp_path / BEST / "20"
+    set_aside(best)
+    written = lambda seconds: best.with_name(f"20{REPLACED}").rename(best)
+    monkeypatch.setattr(reading, "time", SimpleNamespace(sleep=written, monotonic=lambda: 0.0))
+    assert first_weight(tmp_path) == 20.0
+
+
+def test_a_checkpoint_that_goes_while_its_score_is_read(tmp_path, monkeypatch):
+    """It looks damaged, or is gone between its name and the look at its folder; the next one is read."""
+    score_of, find_checkpoint, found = reading.score_of, reading.find_checkpoint, []
+
+    def replaced(checkpoint):
+        if checkpoint.name == "1":
+            set_aside(checkpoint)
+            raise UserError("damaged")
+        return score_of(checkpoint)
+
+    def vanishes(workdir, which):
+        found.append(find_checkpoint(workdir, which))
+        return found[-1] if len(found) > 1 else workdir / BEST / "1"
+
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save_best(small_state(1), 0.5)
+        shutil.copytree(tmp_path / BEST / "1", tmp_path / BEST / "2")
+    monkeypatch.setattr(reading, "score_of", replaced)
+    assert read_variables(tmp_path, variables_of(small_state(0)), "best")[1] == 2
+    monkeypatch.setattr(reading, "find_checkpoint", vanishes)
+    assert read_variables(tmp_path, variables_of(small_state(0)), "best")[1] == 2
 
 
 def test_one_more_is_kept_while_the_next_is_written(tmp_path):
