@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := runs/demo
 
-.PHONY: demo test test-slow test-faults clean
+.PHONY: demo test test-slow test-faults docs clean
 
 $(VENV)/installed: requirements.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -31,6 +31,11 @@ test-slow: $(VENV)/installed
 test-faults: $(VENV)/installed
 	$(BIN)/python -m pytest -m faults -s
 	$(BIN)/python -m tests.fuzz --seconds 60
+
+docs: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"
+	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --strict
+	@echo "site               build/site/index.html"
 
 clean:
 	rm -rf $(VENV) build *.egg-info .jax_cache

@@ -161,7 +161,8 @@ def offset_distribution(
     motion: the mean way, in cells, by which one distribution would have to be moved to become the other.
 
     Args:
-      learned, initial: offsets (x, y) after and before training.
+      learned: offsets (x, y) after training.
+      initial: offsets before training.
       motion: from frames to their keyframes (`evaluation.displacement`).
     """
     series = {

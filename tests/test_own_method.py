@@ -20,13 +20,12 @@ from lsts_jax.models.temporal import build_temporal
 from lsts_jax.streaming import LiveDetector, VideoDetector
 from lsts_jax.structs import FrameFeature, Memory
 from lsts_jax.video import events
+from tests.pages import python_blocks
 from tests.tiny import at, random_frames, tiny_config, tiny_detector
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = next(
-    block
-    for block in re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
-    if "class RunningAverage" in block
+    block.parsed for block in python_blocks("CONTRIBUTING.md") if "class RunningAverage" in block.parsed
 )
 LAGGING = """
 import jax.numpy as jnp

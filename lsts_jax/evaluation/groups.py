@@ -26,7 +26,8 @@ def groups_of(
     """All groups that have objects.
 
     Args:
-      videos, tracks: of each object; the track -1 where it is unknown.
+      videos: video of each object.
+      tracks: track of each object, -1 if unknown.
       motion: motion IoU of each object.
       degraded: which objects the annotation calls so, as blurred or hidden; the others are clean.
     """

@@ -54,7 +54,8 @@ def evaluate(
         evaluation are removed. Several processes share the videos, and the folder, in which each leaves the
         detections of its own; the first writes. An evaluation that was killed is continued: videos that were
         finished with the same weights, config and lists are not detected again.
-      step, checkpoint: of the variables, for metrics.json.
+      step: step of the variables, for metrics.json.
+      checkpoint: name of their checkpoint, for metrics.json.
       motion_file: see `read_truth`.
 
     Returns:
