@@ -1,5 +1,6 @@
 """Watch a trained detector at work on videos, pictures, cameras and streams."""
 
+import logging
 import sys
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
@@ -9,6 +10,8 @@ from typing import Literal
 
 from lsts_jax import cli
 from lsts_jax.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -71,23 +74,54 @@ def run(arguments: list[str]) -> None:
     sources = sources_of(options.source, options.raw_size)
     targets = places(options.output, [source.origin for source in sources])
     claimed = claim(options.output, targets, options.save, [file for one in sources for file in one.files])
-    first = sources[0].open()
+    skipped, first = first_readable(sources)
     detector = lsts_jax.load(options.workdir, options.checkpoint, schedule=options.schedule)
     for name in options.classes:
         if name not in detector.class_names:
             raise UserError(f"--classes {name}: the detector knows {', '.join(detector.class_names)}")
-    begin(claimed)
-    empty = []
-    for number, (source, place) in enumerate(zip(sources, targets, strict=True)):
-        video = source.open() if number else first
-        video = first_of(select(video, start=options.start, end=options.end, stride=options.stride), options)
-        fps = (video.fps or DEFAULT_FPS) / options.stride
-        job = Job(place, fps, detector.class_names, options.score, options.tracks, video.is_live)
-        if not watch(detector, video, job, options):
-            empty.append(source.text)
-        print(place.folder, file=sys.stderr)
+    empty, failed = [], sources[:skipped]
+    with begin(claimed):
+        for number, (source, place) in enumerate(zip(sources, targets, strict=True)):
+            if number < skipped:
+                continue
+            video = first if number == skipped else open_or_warn(source)
+            if video is None:
+                failed.append(source)
+                continue
+            video = select(video, start=options.start, end=options.end, stride=options.stride)
+            video = first_of(video, options)
+            fps = (video.fps or DEFAULT_FPS) / options.stride
+            job = Job(place, fps, detector.class_names, options.score, options.tracks, video.is_live)
+            if not watch(detector, video, job, options):
+                empty.append(source.text)
+            print(place.folder, file=sys.stderr)
+    if failed:
+        names = ", ".join(source.text for source in failed)
+        raise UserError(
+            f"{len(failed)} of {len(sources)} sources cannot be read: {names}; the others are done"
+        )
     if empty:
         raise UserError(f"{', '.join(empty)}: no frame is left; see to --start and --end")
+
+
+def first_readable(sources):
+    """The place of the first source that can be opened, and that source, open.
+
+    Raises `UserError` if there is none.
+    """
+    for number, source in enumerate(sources[:-1]):
+        if video := open_or_warn(source):
+            return number, video
+    return len(sources) - 1, sources[-1].open()
+
+
+def open_or_warn(source):
+    """The source, open; None, with a warning, if nothing in it can be read."""
+    try:
+        return source.open()
+    except UserError as error:
+        logger.warning("left out: %s", error)
+        return None
 
 
 def first_of(video, options: Options):

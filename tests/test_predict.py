@@ -142,3 +142,17 @@ def test_a_run_that_fails_before_it_detects_leaves_the_earlier_results(place, mo
     with pytest.raises(UserError, match="nothing"):
         run("clip.mp4", "nothing")
     assert lines(place) == {"out": [0, 1, 2]}
+
+
+@pytest.mark.parametrize("sources", [("bad.mp4", "clip.mp4"), ("clip.mp4", "bad.mp4", "other.mp4")])
+def test_a_source_that_cannot_be_read_does_not_end_the_run(place, caplog, sources):
+    (place / "bad.mp4").write_bytes(b"no video")
+    for name in ("clip.mp4", "other.mp4"):
+        video(name, 2)
+    with pytest.raises(UserError, match=rf"1 of {len(sources)} sources cannot be read: bad\.mp4"):
+        run(*sources)
+    assert "bad.mp4: not one frame" in caplog.text
+    assert lines(place) == {f"out/{name[:-4]}": [0, 1] for name in sources if name != "bad.mp4"}
+    with pytest.raises(UserError, match=r"bad\.mp4: not one frame"):
+        run("bad.mp4")
+    assert len(lines(place)) == len(sources) - 1  # of the earlier run

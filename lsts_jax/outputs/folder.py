@@ -1,23 +1,21 @@
 """The folder that predict.py writes into: nothing in it is replaced but what an earlier run wrote.
 
-OUTPUT/.predicted lists what the last run wrote, by paths below OUTPUT. The next run into the same folder
-removes that first, so that the folder holds the results of one run.
+OUTPUT/.predicted lists the files of the last run by paths below OUTPUT, each with its size and the time of
+its last change: a file that was changed since, or another one under its name, is not the run's any more. The
+next run into the same folder removes the run's files first, so that the folder holds the results of one run.
 """
 
-import json
 import os
 import re
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from lsts_jax.errors import UserError, writing
-from lsts_jax.files import write_whole
+from lsts_jax.outputs.manifest import read_manifest, stamp_of, stamps, write_manifest
 from lsts_jax.outputs.names import Format, Place
 
-MANIFEST = ".predicted"
-WRITTEN_BY = "predict.py of lsts_jax"
 CROP = re.compile(r"[0-9]{6,}_[0-9]+\.jpg")  # name of a file in crops/CLASS
 
 
@@ -25,8 +23,8 @@ class Claim(NamedTuple):
     """What a run is going to replace and to write, by paths below the output folder."""
 
     output: Path
-    earlier: tuple[str, ...]
-    planned: tuple[str, ...]
+    earlier: tuple[str, ...]  # files
+    planned: tuple[str, ...]  # files, and the folders of crops
 
 
 def claim(output: Path, places: Sequence[Place], formats: Collection[Format], read: Sequence[Path]) -> Claim:
@@ -40,92 +38,92 @@ def claim(output: Path, places: Sequence[Place], formats: Collection[Format], re
     planned = [place.path(kind) for place in places for kind in formats]
     names = tuple(dict.fromkeys(path.relative_to(output).as_posix() for path in planned))
     earlier = _earlier(output)
+    for name in names:
+        _require_own(output, name, earlier)
     sources = {_identity(path): path for path in read if path.exists()}
-    for name in dict.fromkeys((*earlier, *names)):
-        path = output / name
-        _require_own(output, name, is_known=name in earlier)
-        for file in [path, *_crops(path)]:
-            if file.exists() and (source := sources.get(_identity(file))):
-                raise UserError(
-                    f"{file}: would be replaced, and {source} is a source; name another --output folder"
-                )
+    for name in earlier:
+        if source := sources.get(_identity(output / name)):
+            raise UserError(
+                f"{output / name}: would be replaced, and {source} is a source; name another --output folder"
+            )
     return Claim(output, earlier, names)
 
 
-def begin(claimed: Claim) -> None:
-    """Removes what the earlier run wrote and lists what this run writes; makes the folders for it."""
+@contextmanager
+def begin(claimed: Claim) -> Iterator[None]:
+    """Removes what the earlier run wrote and makes the folders for what the block writes. The files of the
+    block are listed with their sizes and times when it ends, however it ends."""
     output, earlier, planned = claimed
     for folder in {output, *((output / name).parent for name in planned)}:
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
     # A run that is killed between the two owns both.
-    _write_manifest(output, (*earlier, *planned))
+    write_manifest(output, dict.fromkeys(planned) | stamps(output, earlier))
     for name in earlier:
-        path = output / name
-        with writing(path):
-            for file in _crops(path):
-                file.unlink()
-            if path.is_file():
-                path.unlink()
-        inner = [folder for folder in path.iterdir() if folder.is_dir()] if path.is_dir() else []
-        for folder in (*inner, path, *path.parents[: len(PurePosixPath(name).parts) - 1]):
-            with suppress(OSError):  # it is not empty, or no folder
+        with writing(output / name):
+            (output / name).unlink()
+        for folder in _folders_of(output, name):
+            with suppress(OSError):  # it is not empty
                 folder.rmdir()
     for name in planned:
         (output / name).parent.mkdir(parents=True, exist_ok=True)
-    _write_manifest(output, planned)
+    # No sizes yet: what a killed run leaves is what has changed since this list was written.
+    write_manifest(output, dict.fromkeys(planned))
+    try:
+        yield
+    finally:
+        write_manifest(output, stamps(output, [file for name in planned for file in _files(output, name)]))
 
 
-def _require_own(output: Path, name: str, *, is_known: bool) -> None:
-    """Raises `UserError` if what is at the path is not what a run of predict.py left there."""
+def _require_own(output: Path, name: str, earlier: Collection[str]) -> None:
+    """Raises `UserError` if what a run would write at the path is there and not in `earlier`."""
     path = output / name
-    for part in (path, *path.parents[: len(PurePosixPath(name).parts) - 1]):
+    inner = [folder for folder in path.iterdir() if folder.is_dir()] if _is_crops(path) else []
+    for part in (path, *inner, *_folders_of(output, name)):
         if part.is_symlink():
             raise UserError(f"{part}: is a link, and nothing is written through it; name another --output")
-    if path.is_dir() and (path.name != "crops" or (not is_known and any(path.iterdir()))):
+    if path.is_dir() and not _is_crops(path):
         raise UserError(f"{path}: is a folder that no earlier run made; name another --output")
-    if path.exists() and not path.is_dir() and not is_known:
-        raise UserError(
-            f"{path}: is there, and no earlier run into {output} wrote it; name another --output, or move it"
-        )
+    for file in _files(output, name):
+        if file not in earlier:
+            raise UserError(
+                f"{output / file}: is there, and no earlier run into {output} wrote it, or it has changed "
+                "since; name another --output, or move it"
+            )
 
 
-def _crops(folder: Path) -> Iterator[Path]:
-    """The files that the format `crops` left in its folder."""
-    if folder.name == "crops" and folder.is_dir():
-        for inner in folder.iterdir():
-            if inner.is_dir() and not inner.is_symlink():
-                yield from (file for file in inner.iterdir() if CROP.fullmatch(file.name))
+def _is_crops(path: Path) -> bool:
+    return path.name == "crops" and path.is_dir()
+
+
+def _files(output: Path, name: str) -> Iterator[str]:
+    """The file at a path, if there is one, or the files that the format `crops` left in its folder."""
+    path = output / name
+    if not _is_crops(path):
+        yield from [name] * (path.exists() and not path.is_dir())
+        return
+    for inner in path.iterdir():
+        if inner.is_dir() and not inner.is_symlink():
+            yield from (f"{name}/{inner.name}/{f.name}" for f in inner.iterdir() if CROP.fullmatch(f.name))
+
+
+def _folders_of(output: Path, name: str) -> list[Path]:
+    """The folders below `output` that lead to a path, the innermost first."""
+    return list((output / name).parents[: len(PurePosixPath(name).parts) - 1])
 
 
 def _earlier(output: Path) -> tuple[str, ...]:
-    """What the last run wrote into the folder. Raises `UserError` if its list is damaged."""
-    file = output / MANIFEST
-    if file.is_symlink():
-        raise UserError(f"{file}: is a link, and nothing is written through it; name another --output")
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        names = [str(name) for name in content["files"]]
-        if content["written_by"] != WRITTEN_BY or any(map(_leads_out, names)):
-            raise ValueError("not our list")
-    except (FileNotFoundError, NotADirectoryError):
-        return ()
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UserError(
-            f"{file}: does not list what an earlier run of predict.py wrote; name another --output"
-        ) from error
-    return tuple(names)
-
-
-def _leads_out(name: str) -> bool:
-    path = PurePosixPath(name)
-    return path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name
-
-
-def _write_manifest(output: Path, names: Sequence[str]) -> None:
-    content = {"written_by": WRITTEN_BY, "files": list(dict.fromkeys(names))}
-    with write_whole(output / MANIFEST) as part:
-        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    """The files that the last run wrote into the folder, as far as nobody has changed them."""
+    listed, since = read_manifest(output)
+    found: dict[str, None] = {}
+    for name, stamp in listed.items():
+        for file in _files(output, name) if stamp is None else [name]:
+            if any(folder.is_symlink() for folder in _folders_of(output, file)):
+                continue
+            now = stamp_of(output / file)
+            if now and (now == stamp or (stamp is None and now.changed >= since)):
+                found[file] = None
+    return tuple(found)
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -5,7 +5,8 @@ import os
 import pytest
 
 from lsts_jax.errors import UserError
-from lsts_jax.outputs.folder import MANIFEST, begin, claim
+from lsts_jax.outputs.folder import begin, claim
+from lsts_jax.outputs.manifest import MANIFEST
 from lsts_jax.outputs.names import Origin, places
 
 FORMATS = ("video", "jsonl", "crops")
@@ -14,14 +15,14 @@ FORMATS = ("video", "jsonl", "crops")
 def run(output, *names, formats=FORMATS, read=()):
     """Everything that a run writes, with a text of its own in each file."""
     placed = places(output, [Origin((name,), "mp4") for name in names])
-    begin(claim(output, placed, formats, read))
-    for place in placed:
-        for kind in formats:
-            file = place.path(kind)
-            if kind == "crops":
-                file /= "dog/000000_0.jpg"
-                file.parent.mkdir(parents=True)
-            file.write_text(f"of {names}")
+    with begin(claim(output, placed, formats, read)):
+        for place in placed:
+            for kind in formats:
+                file = place.path(kind)
+                if kind == "crops":
+                    file /= "dog/000000_0.jpg"
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(f"of {names}")
 
 
 def tree(folder):
@@ -75,7 +76,7 @@ def test_nothing_is_written_through_links(tmp_path, kind):
             (output / "a").rename(outside / "a")
             (output / "a").symlink_to(outside / "a")
     before = tree(tmp_path)
-    with pytest.raises(UserError, match=r"a(\.mp4)?: (is a link|would be replaced)"):
+    with pytest.raises(UserError, match=r"a(\.mp4)?: (is a link|is there, and no earlier run)"):
         run(output, "a", "b", read=[outside / "mine.mp4"])
     assert tree(tmp_path) == before
 
@@ -103,3 +104,61 @@ def test_an_output_that_is_a_file(tmp_path):
     (tmp_path / "out").write_text("mine")
     with pytest.raises(UserError, match="out"):
         run(tmp_path / "out", "clip")
+
+
+@pytest.mark.parametrize("file", ["clip.mp4", "crops/dog/000000_0.jpg"])
+@pytest.mark.parametrize("size", ["another size", "another time"])
+def test_a_file_that_was_changed_since_is_not_the_runs_any_more(tmp_path, file, size):
+    run(tmp_path, "clip")
+    text = "mine" if size == "another size" else (tmp_path / file).read_text()
+    (tmp_path / file).unlink()
+    (tmp_path / file).write_text(text)
+    before = tree(tmp_path)
+    with pytest.raises(UserError, match=f"{file}: is there, and no earlier run"):
+        run(tmp_path, "clip")
+    assert tree(tmp_path) == before
+    run(tmp_path, "other", formats=("jsonl",))  # into another file
+    assert tree(tmp_path)[file] == text
+
+
+def test_crops_of_the_user_stay(tmp_path):
+    run(tmp_path, "clip")
+    mine = tmp_path / "crops" / "dog" / "000007_1.jpg"
+    mine.write_text("mine")
+    with pytest.raises(UserError, match=r"000007_1\.jpg: is there"):
+        run(tmp_path, "clip")
+    mine.rename(mine.with_name("kept.jpg"))
+    run(tmp_path, "clip")
+    assert tree(tmp_path)["crops/dog/kept.jpg"] == "mine"
+
+
+def test_crops_are_not_written_through_linked_folders(tmp_path):
+    (tmp_path / "photos").mkdir()
+    for name in ("new", "used"):
+        if name == "used":
+            run(tmp_path / name, "clip")
+            (tmp_path / name / "crops" / "dog" / "000000_0.jpg").unlink()
+            (tmp_path / name / "crops" / "dog").rmdir()
+        (tmp_path / name / "crops").mkdir(parents=True, exist_ok=True)
+        (tmp_path / name / "crops" / "dog").symlink_to(tmp_path / "photos")
+        with pytest.raises(UserError, match="crops/dog: is a link"):
+            run(tmp_path / name, "clip")
+    assert not any((tmp_path / "photos").iterdir())
+
+
+def test_a_run_that_was_killed_owns_what_it_wrote(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    placed = places(tmp_path, [Origin(("clip",), "mp4")])
+    running = begin(claim(tmp_path, placed, FORMATS, ()))
+    running.__enter__()
+    (tmp_path / "clip.mp4").write_text("half")
+    (tmp_path / "crops" / "dog").mkdir(parents=True)
+    (tmp_path / "crops" / "dog" / "000000_0.jpg").write_text("half")
+    old = tmp_path / "detections.jsonl"  # moved there after the kill
+    old.write_text("mine")
+    os.utime(old, (1, 1))
+    with pytest.raises(UserError, match=r"detections\.jsonl: is there"):
+        run(tmp_path, "clip")
+    old.unlink()
+    run(tmp_path, "clip")
+    assert tree(tmp_path)["clip.mp4"] == tree(tmp_path)["crops/dog/000000_0.jpg"] == "of ('clip',)"

@@ -1,7 +1,9 @@
 """Whether an address is that of a file, which ends, or that of a stream, which may not."""
 
+from base64 import b64encode
 from http.client import HTTPException
-from urllib.request import urlopen
+from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.request import Request, urlopen
 
 import cv2
 
@@ -23,7 +25,7 @@ def is_finite(address: str, capture: cv2.VideoCapture) -> bool:
 def has_end(address: str) -> bool:
     """Whether the server names the number of bytes behind an address, or of a playlist the end."""
     try:
-        with urlopen(address, timeout=TIMEOUT) as answer:
+        with urlopen(request_of(address), timeout=TIMEOUT) as answer:
             has_length = answer.headers.get("Content-Length") is not None
             is_stream = answer.headers.get_content_maintype() == "multipart"
             if is_stream or not has_length:
@@ -32,3 +34,16 @@ def has_end(address: str) -> bool:
             return begin != PLAYLIST or END_OF_PLAYLIST in answer.read(LONGEST_PLAYLIST)
     except (OSError, ValueError, HTTPException):
         return False
+
+
+def request_of(address: str) -> Request:
+    """Request for an address; its user and password, if it has them, go into a header, where servers read
+    them. Raises ValueError if it is no address."""
+    about = urlsplit(address)
+    account, _, host = about.netloc.rpartition("@")
+    request = Request(about._replace(netloc=host).geturl())
+    if account:
+        user, _, password = account.partition(":")
+        decoded = unquote_to_bytes(user) + b":" + unquote_to_bytes(password)
+        request.add_unredirected_header("Authorization", f"Basic {b64encode(decoded).decode()}")
+    return request
