@@ -53,7 +53,7 @@ def scores_of(name: str, score: str, runs: Runs) -> list[float]:
 
 
 def moved(name: str, runs: Runs) -> bool:
-    """Whether training changed the offsets."""
+    """True if training changed the offsets."""
     stored = [result["offsets"] for result in runs.get(name, {}).values() if "offsets" in result]
     return any(offsets[0]["offsets"] != offsets[-1]["offsets"] for offsets in stored)
 

@@ -25,7 +25,7 @@ Motion = Mapping[str, np.ndarray]
 
 
 class Difference(NamedTuple):
-    """How much more A has than B, paired by replicate."""
+    """Difference A - B, paired by replicate."""
 
     mean: float
     interval: tuple[float, float] | None  # None with less than two pairs
@@ -62,7 +62,7 @@ def read_motion(folder: Path) -> Motion | None:
 
 
 def motion_of(result: dict, motion: Motion) -> np.ndarray:
-    """What the run met."""
+    """Motion of the data under the schedule of the run."""
     return motion[result["overrides"].get("model.schedule", "offline")]
 
 
@@ -84,7 +84,7 @@ def score_of(result: dict, score: str) -> float | None:
 
 
 def values_of(name: str, runs: Runs, number: Callable[[dict], float | None]) -> dict[str, float]:
-    """By replicate, of those that have it."""
+    """A number of an experiment, by replicate; replicates without it are left out."""
     found = {replicate: number(result) for replicate, result in runs.get(name, {}).items()}
     return {replicate: value for replicate, value in found.items() if value is not None}
 

@@ -1,4 +1,4 @@
-"""Which runs a suite needs, in which order, and which of them are still to be done."""
+"""The runs of a suite in their order, and the unfinished ones."""
 
 import json
 from collections.abc import Sequence

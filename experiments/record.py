@@ -1,4 +1,4 @@
-"""What a run leaves behind, as its JSON file keeps it."""
+"""Content of a run's JSON file."""
 
 import json
 import math
@@ -22,7 +22,7 @@ MOST_MOTION = 2000
 
 
 def training_record(folder: Path) -> dict:
-    """What metrics.jsonl tells: steps, the seconds that they took, the mean length of the offsets."""
+    """Numbers from metrics.jsonl: steps, their seconds, the mean length of the offsets."""
     batch_size = read_json(folder / "config.json")["train"]["batch_size"]
     seconds, done, spread = 0.0, 0, []
     for line in (folder / "metrics.jsonl").read_text().splitlines():
@@ -83,7 +83,7 @@ def write_motion(config: Config, data: Path, results: Path) -> None:
 
 
 def machine() -> dict:
-    """What the scripts run on, asked in a process of its own: this one leaves the accelerator to them."""
+    """Devices of the scripts, read in another process, so that this one does not hold the accelerator."""
     program = (
         "import json, jax; d = jax.devices(); print(json.dumps({'platform': d[0].platform, "
         "'device': d[0].device_kind, 'devices': len(d), 'jax': jax.__version__}))"

@@ -52,7 +52,7 @@ class Options:
     """Write results.csv, results.json and figures beside the JSON files, and the tables of a page."""
 
     suite: str = ""
-    """Of experiments/suites.py; by default all that have results."""
+    """Name of a suite in experiments/suites.py; by default all suites that have results."""
     results: Path = RESULTS
     """Folder that has a folder of JSON files for each suite."""
     page: Path = ROOT / "RESULTS.md"
@@ -204,7 +204,7 @@ def motion_columns(runs: Runs, motion: Motion) -> dict[str, Callable[[str], str]
 
 
 def machine_table(runs: Runs) -> str:
-    """What all of it ran on."""
+    """Table of the machines that ran the experiments."""
     counted: dict[tuple[str, ...], list[float]] = {}
     for result in (result for of_experiment in runs.values() for result in of_experiment.values()):
         machine = result["machine"]

@@ -31,7 +31,7 @@ class Options:
     """Train and evaluate the experiments of a suite; what is finished is skipped."""
 
     suite: str
-    """Of experiments/suites.py."""
+    """Name of a suite in experiments/suites.py."""
     workdir: Path
     """Folder of the training runs, a folder each."""
     data: Path | None = None
@@ -40,7 +40,7 @@ class Options:
     """Folder of the JSON files, by default experiments/results/SUITE/own. All in one folder come from one
     workdir: what starts from one detector can be compared."""
     seeds: tuple[int, ...] = ()
-    """By default those of the suite; experiments that need one seed take the first."""
+    """Seeds, by default those of the suite; experiments that need one seed take the first."""
     only: tuple[str, ...] = ()
     """Names of experiments, or patterns such as 'k*'; what they start from is trained too. By default all."""
 

@@ -1,4 +1,4 @@
-"""What is compared with what: experiments as overrides of one config.
+"""Experiments and their comparisons, as overrides of one config.
 
 As in the paper all start from one pretrained backbone, here from a single-frame detector, one for each seed,
 and train the same number of steps at the same rates, the single-frame experiment included.
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 Value = bool | int | float | str | tuple[float, ...]
 Overrides = Mapping[str, Value]
-"""By the field of the config, as `model.lsts.window`."""
+"""Values by the field of the config, as `model.lsts.window`."""
 
 PRETRAINED = "pretrain"
 
@@ -42,28 +42,28 @@ class Suite:
     config: str
     """File of the config that all override, from the root of the repository."""
     data: str
-    """What makes the data."""
+    """Command that makes the data, or its description."""
     seeds: tuple[int, ...]
     pretraining: Overrides
-    """Of the detector that all others of the seed start from."""
+    """Overrides for the detector that all others of the seed start from."""
     training: Overrides
-    """Of all experiments."""
+    """Overrides for all experiments."""
     experiments: tuple[Experiment, ...]
     evaluations: tuple[Evaluation, ...] = ()
     tables: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """By the table's name: its rows, titles by the names of experiments and evaluations."""
+    """Rows by the table's name: titles by the names of experiments and evaluations."""
     baselines: Mapping[str, str] = field(default_factory=dict)
-    """By the table's name: what its rows are compared with, where that is not LSTS."""
+    """Experiment that a table's rows are compared with, by the table's name; by default LSTS."""
 
     def title(self, name: str) -> str:
-        """Of an experiment or evaluation, as tables call it."""
+        """Title of an experiment or evaluation in the tables."""
         if name == PRETRAINED:
             return "where all start"
         return next(each.title for each in (*self.experiments, *self.evaluations) if each.name == name)
 
 
 SINGLE, FROZEN, LSTS = "single", "frozen", "lsts"
-"""What others are compared with."""
+"""Experiments that others are compared with."""
 INITIAL, CENTRE = "lsts_initial", "lsts_centre"
 """LSTS with other offsets than it has learned (experiments.other_offsets)."""
 

@@ -31,7 +31,7 @@ from lsts_jax.viz import draw_detections
 
 
 class Result(NamedTuple):
-    """What was found in a frame, in falling score and in the pixels of the source."""
+    """Detections in a frame, in falling score and in pixels of the source."""
 
     frame_index: int  # position in the source, frames that could not be read counted
     time: float  # seconds since the first frame, by the source

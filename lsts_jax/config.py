@@ -21,7 +21,7 @@ RESNET_UNITS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Where the pictures are and how they become triplets on canvases."""
+    """Location of the pictures, and their conversion to triplets on canvases."""
 
     root: str = "data/ILSVRC2015"
     """Folder that holds the data set (for imagenet_vid: the one with Annotations, Data, ImageSets)."""
@@ -35,7 +35,7 @@ class DataConfig:
     mot: sequence names, each with an optional range of frames counted from 0, end excluded, as in
     PETS09-S2L1:0-500."""
     val_lists: tuple[str, ...] = ("VID_val_videos",)
-    """What evaluation reads, named as in train_lists."""
+    """Lists that are evaluated, named as in train_lists."""
     short_side: int = 600
     """Pictures are resized so that the short side has this many pixels (authors: SCALES) ..."""
     long_side: int = 1000
@@ -66,7 +66,7 @@ class BackboneConfig:
     norm: Literal["frozen_batch", "group"] = "frozen_batch"
     """frozen_batch: stored statistics (authors). group: GroupNorm, to train from nothing."""
     stride_on: Literal["1x1", "3x3"] = "1x1"
-    """Where a stage's first bottleneck strides: Caffe and the authors on the 1x1, torchvision on the 3x3."""
+    """Strided convolution of a stage's first bottleneck: 1x1 (Caffe, authors) or 3x3 (torchvision)."""
     pixel_mean: tuple[float, float, float] = (123.15, 115.90, 103.06)
     """Subtracted from the RGB pixels (authors)."""
     pixel_std: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -164,12 +164,12 @@ class ModelConfig:
     """Frames a segment (paper, section 4.1). The keyframes of a training sample lie as far away as this and
     the schedule say (`data/triplets.py`)."""
     schedule: Literal["offline", "online"] = "offline"
-    """Where a segment's keyframe lies: in its middle (authors) or at its start (causal)."""
+    """Position of a segment's keyframe: the middle (offline, authors) or the start (online, causal)."""
     deep_layer_init: Literal["normal", "he"] = "normal"
     """Initial weights of the layers between backbone and heads: N(0, 0.01) (authors), or He's to train from
     nothing."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Of convolutions and matrix products; softmaxes, losses and boxes are always float32."""
+    """Type of convolutions and matrix products; softmaxes, losses and boxes are always float32."""
 
 
 @dataclass(frozen=True)
@@ -239,7 +239,7 @@ class EvaluationConfig:
     """Link and rescore detections along each video before they are scored (Seq-NMS), instead of suppression
     frame by frame."""
     score_thresholds: tuple[float, ...] = ()
-    """Detections below are dropped before that: one value for all classes, or one a class in their order."""
+    """Minimum score before Seq-NMS: one value for all classes, or one value for each class in order."""
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ def affinity_map(
     *,
     cell: float = CELL,
 ) -> None:
-    """Where on the keyframe the aggregated feature of the cell at `point` (x, y) comes from.
+    """Plot of the keyframe's positions that contribute to the aggregated feature at `point` (x, y).
 
     The weight of a location is shared out to the four cells around it, as bilinear sampling reads them; what
     falls outside the map reads zeros and is not shown.

@@ -35,7 +35,7 @@ class GroundTruth(NamedTuple):
 
     boxes: Float32[AnyArray, "*B G 4"]
     classes: Int32[AnyArray, "*B G"]  # 1..N, 0 in empty and in ignored slots
-    valid: Bool[AnyArray, "*B G"]  # an object to be found
+    valid: Bool[AnyArray, "*B G"]  # an object
     ignored: Bool[AnyArray, "*B G"]  # a region in which nothing is learned or scored
 
 
@@ -51,26 +51,26 @@ class Triplet(NamedTuple):
 
 
 class Payment(NamedTuple):
-    """What a frame pays of the backbone, whatever the memory holds."""
+    """Backbone features of a frame, computed without the memory."""
 
     feature: Float[AnyArray, "*B h w C"]
     size: Int32[AnyArray, "*B 2"]  # height, width of the picture in cells
 
 
 class Memory(NamedTuple):
-    """What LSTS carries along a video: the feature of the last keyframe."""
+    """Memory of LSTS along a video: the feature of the last keyframe."""
 
     feature: Float[AnyArray, "*B h w C"]
 
 
 class FrameFeature(NamedTuple):
-    """What a frame is detected on, of a method that has nothing else to show."""
+    """Feature that a frame is detected on."""
 
     feature: Float[AnyArray, "*B h w C"]
 
 
 class Alignment(NamedTuple):
-    """What LSTS and the quality network made of a source and a target, every step of it visible."""
+    """Result of LSTS and the quality network for a source and a target, with all intermediate steps."""
 
     feature: Float[AnyArray, "*B h w C"]  # the quality-weighted sum of target and aggregated
     aggregated: Float[AnyArray, "*B h w C"]  # the source, sampled and weighted for each position

@@ -198,7 +198,7 @@ def _free_place(
     line: int,
     taken: Sequence[Rectangle],
 ) -> Rectangle:
-    """Where a label goes: above its box; below or inside it where labels or the edge are in the way."""
+    """Position of a label: above its box, or below or inside it if labels or the edge are in the way."""
     wide, high = size
     x1, y1, x2, y2 = box
     outside, inside = line // 2, line - line // 2

@@ -136,7 +136,7 @@ def _rank(
 
 
 def _units(video_of_frame: Int32[ndarray, "f"]) -> tuple[Int32[ndarray, "f"], int, str]:
-    """What is resampled: the number of each frame's unit, how many there are, and a word for them."""
+    """Units of the bootstrap: the number of each frame's unit, the number of units, and their name."""
     known = np.flatnonzero(video_of_frame >= 0)
     videos, starts, unit = np.unique(video_of_frame[known], return_index=True, return_inverse=True)
     if len(videos) < FEW:

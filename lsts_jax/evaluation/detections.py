@@ -33,7 +33,7 @@ TEXT_ROW = np.dtype([("frame", "i4"), ("class", "i4"), ("score", "f8"), ("box", 
 
 
 class FrameDetections(NamedTuple):
-    """What was found in a frame, in pixels of the original picture."""
+    """Detections in a frame, in pixels of the original picture."""
 
     frame: int  # from 0: position in the val list (text) or in the video (JSON lines)
     classes: Int32[ndarray, "d"]  # 1..N
@@ -160,7 +160,7 @@ def _parse_text(lines: list[str], num_classes: int) -> ndarray:
 
 
 def are_backwards(boxes: Float[ndarray, "n 4"]) -> Bool[ndarray, "n"]:
-    """Which boxes end before they begin. Detectors give boxes of less than a pixel, which are rounded."""
+    """Mask of boxes whose end is before their start. Rounding can make such boxes of less than a pixel."""
     width, height = sides(boxes)
     return (width < -ROUNDING) | (height < -ROUNDING)
 

@@ -1,4 +1,4 @@
-"""How far objects move between a frame and its keyframe: what the sampling offsets have to bridge."""
+"""Displacement of objects between a frame and its keyframe, which the sampling offsets should cover."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""What is wrong with detections, by kind, and what each kind costs (numpy only).
+"""Kinds of detection errors, and the cost of each kind in mAP (numpy only).
 
 The kinds of TIDE (Bolya et al., "TIDE: A General Toolbox for Identifying Object Detection Errors", 2020). The
 error of a detection that takes no object is the first of these that applies:
@@ -41,7 +41,7 @@ NEAR = 0.1
 
 
 class Errors(NamedTuple):
-    """What is wrong with each detection, and which objects nothing finds."""
+    """The error of each detection, and the missed objects."""
 
     kind: Int8[ndarray, "m"]  # index in KINDS; -1 of true detections and of those that do not count
     about: Int32[ndarray, "m"]  # the object of a class, location or duplicate error, otherwise -1
@@ -81,10 +81,10 @@ def costs(
     errors: Errors,
     class_names: tuple[str, ...],
 ) -> dict[str, float]:
-    """What the mAP would gain, by kind of error and for "missed", if errors of that kind alone were mended.
+    """Gain in mAP if only the errors of one kind were corrected, by kind; "missed" for missed objects.
 
     Class and location: the error of the highest score about each object that is not taken becomes true, and
-    all others go. Both, duplicate and background: they go. Missed: these objects are not to be found.
+    all others go. Both, duplicate and background: they go. Missed: these objects are not counted.
     """
     whole = score(annotations, detections, matches, class_names)
     gained = {}
@@ -108,7 +108,7 @@ def confusion(
     *,
     score_threshold: float = 0.5,
 ) -> Int64[ndarray, "N1 N1"]:
-    """How often an object of one class is detected as another, by detections that reach the threshold.
+    """Confusion matrix of the detections that reach the threshold.
 
     Rows are annotated, columns detected classes, 0 the background. Every object counts once: where it is
     taken, or else as the class of its best class error, or else as background. So does every detection that
@@ -132,7 +132,7 @@ def confusion(
 def _best(
     pairs: Pairs, iou: Float64[ndarray, "p"], chosen: Bool[ndarray, "p"]
 ) -> tuple[Int64[ndarray, "d"], Int64[ndarray, "d"]]:
-    """Of the chosen pairs of each detection the one of the largest IoU: detections, objects."""
+    """The chosen pair of largest IoU for each detection: detections, objects."""
     pairs, iou = Pairs(*(column[chosen] for column in pairs)), iou[chosen]
     top = np.flatnonzero(iou == best_of_detection(pairs, iou))
     top = top[is_first(pairs.detection[top])]
@@ -162,7 +162,7 @@ def _mend(
 def _first_about(
     detections: DetectionArrays, errors: Errors, chosen: Bool[ndarray, "m"], free: Bool[ndarray, "n"]
 ) -> Int64[ndarray, "k"]:
-    """Of the chosen errors about each free object the one of the highest score."""
+    """Rows of the chosen error of highest score about each free object."""
     rows = np.flatnonzero(chosen)
     rows = rows[free[errors.about[rows]]]
     rows = rows[np.lexsort((-detections.scores[rows], errors.about[rows]))]

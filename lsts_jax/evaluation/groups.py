@@ -13,7 +13,7 @@ SMALL, LARGE = 32**2, 96**2  # pixels of the original picture, COCO's
 SHORT, LONG = 90, 300  # frames; TAO's 3 and 10 seconds at the 30 frames a second of most of ImageNet VID
 
 Groups = dict[str, dict[str, Bool[ndarray, "n"]]]
-"""By name of what they are told apart by and of the group: the objects that belong to it."""
+"""`groups["size"]["small"]`: mask of the objects in the group."""
 
 
 def groups_of(
@@ -57,7 +57,7 @@ def by_size(boxes: Float[ndarray, "n 4"]) -> dict[str, Bool[ndarray, "n"]]:
 def by_track_length(
     videos: Int32[ndarray, "n"], tracks: Int32[ndarray, "n"]
 ) -> dict[str, Bool[ndarray, "n"]]:
-    """By the number of listed frames in which an object's track is annotated; those without one in none."""
+    """Masks by the number of listed frames that annotate an object's track; no track, no group."""
     pairs = np.stack([videos, tracks], axis=1)
     _, track, lengths = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
     length, known = lengths[track.reshape(-1)], tracks >= 0

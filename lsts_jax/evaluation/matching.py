@@ -1,4 +1,4 @@
-"""Which detection finds which object: the half of a metric that is decided frame by frame (numpy only)."""
+"""Matching of detections and objects, frame by frame: the first half of the metric (numpy only)."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -15,7 +15,7 @@ PAIRS_AT_ONCE = 1 << 19
 
 
 class Annotations(NamedTuple):
-    """What is to be found in a data set: the boxes of all frames, one after the other."""
+    """Annotated objects of a data set: the boxes of all frames, one after the other."""
 
     frame: Int32[ndarray, "n"]  # position in the data set's list of frames, from 0
     classes: Int32[ndarray, "n"]  # 1..N; of no account where ignored
@@ -24,7 +24,7 @@ class Annotations(NamedTuple):
 
 
 class DetectionArrays(NamedTuple):
-    """What a detector found in a data set: the detections of all frames, one after the other."""
+    """Detections in a data set: those of all frames, one after the other."""
 
     frame: Int32[ndarray, "m"]  # numbered as in `Annotations`
     classes: Int32[ndarray, "m"]  # 1..N
@@ -33,7 +33,7 @@ class DetectionArrays(NamedTuple):
 
 
 class Matches(NamedTuple):
-    """What became of each detection. Objects are numbered as in the annotations."""
+    """Outcome of each detection. Objects are numbered as in the annotations."""
 
     taken: Int32[ndarray, "m"]  # the object that it takes, or -1
     nearest: Int32[ndarray, "m"]  # the object of any class that it overlaps most, -1 if it touches none
@@ -183,7 +183,7 @@ def ranges(start: Int64[ndarray, "k"], count: Int64[ndarray, "k"]) -> Int64[ndar
 
 
 def is_first(values: ndarray) -> Bool[ndarray, "p"]:
-    """Which values differ from the one before."""
+    """Mask of the values that differ from the value before."""
     return np.concatenate([np.ones(min(1, len(values)), bool), values[1:] != values[:-1]])
 
 

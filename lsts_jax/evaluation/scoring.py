@@ -17,7 +17,7 @@ from lsts_jax.evaluation.vid_map import score
 
 
 class Truth(NamedTuple):
-    """What is annotated in all samples of a data set, object by object, and whose the frames are."""
+    """Annotations of all samples of a data set, object by object, and the video of each frame."""
 
     annotations: Annotations
     videos: Int32[ndarray, "n"]

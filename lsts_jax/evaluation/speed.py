@@ -1,4 +1,4 @@
-"""Where the time of a frame goes, each part measured by itself and said with its definition.
+"""Time of each part of the work on a frame, measured separately, with its definition.
 
 Compilation and the first call of everything are left out. Parts of a pipeline overlap: they do not add up to
 the frames a second of an evaluation, which is the rate of the whole.
@@ -76,7 +76,7 @@ def speed_table(found: dict[str, float]) -> str:
 
 
 def _post_processing(detector: Detector, variables: dict, frame: Frame) -> float:
-    """What detection on a feature takes beyond its two heads."""
+    """Time of detection on a feature without the two heads."""
 
     def keyframe_feature(frame):
         bound = detector.bind(variables)

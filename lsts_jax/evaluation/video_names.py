@@ -1,4 +1,4 @@
-"""Which video a file is about: the one that the file, or its folder, is named after."""
+"""The video that a file of detections belongs to, by the name of the file or of its folder."""
 
 from collections.abc import Sequence
 from itertools import takewhile
@@ -31,6 +31,6 @@ def named_after(file: Path, names: Sequence[str]) -> int | None:
 
 
 def _common_end(a: Sequence[str], b: Sequence[str]) -> int:
-    """How many parts two paths have in common at their ends."""
+    """Number of equal parts at the ends of two paths."""
     same = (x == y for x, y in zip(reversed(a), reversed(b), strict=False))
     return sum(1 for _ in takewhile(bool, same))

@@ -36,7 +36,7 @@ class Detector(nn.Module):
 
     @nn.nowrap
     def bind(self, variables: dict, *args: Any, **kwargs: Any) -> "Detector":
-        """A detector with these variables, whose parts can be called at once."""
+        """A detector with these variables; its methods and parts can be called directly."""
         bound = super().bind(variables, *args, **kwargs)
         bound.share_scopes()
         return bound
@@ -45,11 +45,11 @@ class Detector(nn.Module):
         """Does nothing itself: the first call of any method runs `setup`, which the parts wait for."""
 
     def key(self, frame: Frame) -> PyTree:
-        """What a keyframe pays, whatever the memory holds."""
+        """Features of a keyframe, computed without the memory."""
         return self.temporal.key(self.backbone, frame)
 
     def other(self, frame: Frame) -> PyTree:
-        """What a frame between keyframes pays."""
+        """Features of a frame between keyframes, computed without the memory."""
         return self.temporal.other(self.backbone, frame)
 
     def start(self, key: PyTree) -> tuple[PyTree, Any]:

@@ -32,7 +32,7 @@ FLOW_SCALE = 2.5
 
 
 class Flow(NamedTuple):
-    """Where the content of a frame lies in an earlier one."""
+    """Positions of a frame's content in an earlier frame."""
 
     flow: Float32[Array, "h w 2"]  # (x, y) in cells: p of the frame lies at p + flow(p) of the key frame
     scale: Float[Array, "h w C"] | None  # by which the warped feature is multiplied

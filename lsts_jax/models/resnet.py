@@ -61,7 +61,7 @@ class Unit(nn.Module):
 
 
 class _Stages(nn.Module):
-    """What both parts need to know of the network they are cut from."""
+    """Settings of the network that both parts share."""
 
     config: BackboneConfig
     dtype: DTypeLike

@@ -114,7 +114,7 @@ def _factorised(query, keys, values, offsets, normalization: Normalization, wind
 
 
 def smallest_window(offsets: Float[Array | ndarray, "K 2"]) -> int:
-    """The smallest R that sees all offsets, whose values must be known: outside `jit`."""
+    """The smallest R whose window covers all offsets. Call outside `jit`: the values must be known."""
     return int(np.floor(np.abs(np.asarray(offsets)).max())) + 1
 
 
@@ -143,7 +143,7 @@ class _Tiles(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """Where a tile lies."""
+    """Position of a tile."""
 
     tile: Int32[Array, "2"]  # its first position (row, column)
     patch: Int32[Array, "2"]  # that of its patch

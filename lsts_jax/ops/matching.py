@@ -1,4 +1,4 @@
-"""What the anchors and the regions of interest should learn from the annotated objects.
+"""Training targets of the anchors and the regions of interest.
 
 Labels are -1 where nothing is learned and 0 for the background. Departures from the authors' code:
 - An object that no anchor inside the picture overlaps has a best IoU of 0, which there makes every anchor

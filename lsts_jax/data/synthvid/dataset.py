@@ -224,7 +224,7 @@ def _lists(settings: SynthVIDConfig) -> dict[str, list[str]]:
 
 
 def _header(settings: SynthVIDConfig, assets: Assets) -> dict[str, Any]:
-    """What a data set must agree on to be the same; the user's pictures are told by name and size."""
+    """Header that identifies a data set; the user's pictures are identified by name and size."""
     files = [p for group in assets.cutouts for p in group] + list(assets.backgrounds)
     benchmark = [name for name, frozen in BENCHMARKS.items() if frozen == settings]
     return {
@@ -237,7 +237,7 @@ def _header(settings: SynthVIDConfig, assets: Assets) -> dict[str, Any]:
 
 
 def _is_complete(out: Path, header: dict[str, Any], settings: SynthVIDConfig) -> bool:
-    """Whether `out` holds the whole data set of this header; False if it holds none or part of it.
+    """True if `out` holds the whole data set of this header; False if it holds none or part of it.
     Raises UserError if it holds something else."""
     mend = "choose another --out or delete it"
     if out.is_dir() and all(p.suffix == ".part" for p in out.iterdir()):

@@ -1,4 +1,4 @@
-"""How things move: smooth random paths on a fine clock, and bursts of trouble.
+"""Motion of objects: smooth random paths on a fine clock, and bursts of degradation.
 
 Lengths are in short sides of the frame, times in frames. The frame number is the middle of its exposure,
 so the clock runs from -1/2 to frames - 1/2.

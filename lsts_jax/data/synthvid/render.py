@@ -28,7 +28,7 @@ DEGRADED_COVERED = 0.5
 
 
 class ObjectState(NamedTuple):
-    """What is true of an object in a frame, annotated or not."""
+    """State of an object in a frame, annotated or not."""
 
     trackid: int
     object_class: int  # 0-based
@@ -44,7 +44,7 @@ class ObjectState(NamedTuple):
 
 
 def is_degraded(state: ObjectState, defocus: float, short: int) -> bool:
-    """Whether an object is blurred by motion, out of focus or covered so far that its texture is hard to
+    """True if an object is blurred by motion, out of focus or covered so much that its texture is hard to
     read; `defocus` of the frame in pixels, `short` its short side."""
     return (
         state.blur >= DEGRADED_BLUR * short

@@ -1,4 +1,4 @@
-"""What SynthVID renders: the user's settings, the classes and the recipe of each difficulty."""
+"""Settings of SynthVID: the user's, the classes, and the recipe of each difficulty."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,8 +27,8 @@ class SynthVIDConfig:
     seed: int = 0
     """Same seed and fields: same bytes."""
     difficulty: Difficulty = "easy"
-    """easy: every frame can be read alone. medium: silhouettes shared by two classes, colour says nothing.
-    hard: besides, bursts of blur, defocus and occlusion that are hopeless alone, between clean frames.
+    """easy: every single frame is recognisable. medium: two classes share a silhouette, of any colour.
+    hard: medium with bursts of blur, defocus and occlusion between clean frames.
     bursts: clean frames are easy, bursts hide the texture that tells the class; 12 classes. bursts16,
     bursts24: more classes, objects and motion, longer bursts. These mark what is degraded."""
     stills: int = 32
@@ -38,7 +38,7 @@ class SynthVIDConfig:
     backgrounds: str = ""
     """Folder of photos, used instead of the drawn backgrounds."""
     quality: int = 92
-    """Of the JPEG files, 1 to 100."""
+    """Quality of the JPEG files, 1 to 100."""
 
 
 class ObjectClass(NamedTuple):
@@ -126,7 +126,7 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a difficulty means. Lengths are in short sides of the frame, times in frames, angles in radians.
+    """Parameters of a difficulty. Lengths in short sides of the frame, times in frames, angles in radians.
 
     A burst is a few frames of trouble (`burst_length`) between clean ones (`*_every`, the mean gap;
     0: never).

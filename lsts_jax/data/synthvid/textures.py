@@ -1,4 +1,4 @@
-"""What is painted on objects and behind them. Pictures are float32 RGB in 0..1."""
+"""Textures of objects and backgrounds. Pictures are float32 RGB in 0..1."""
 
 import colorsys
 

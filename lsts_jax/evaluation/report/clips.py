@@ -37,7 +37,7 @@ def clips_of(dataset: VideoDataset, truth: Truth) -> list[Clip]:
 
 
 def f1_of_clips(annotations: Annotations, side: Side, clips: list[Clip]) -> Float[ndarray, "v"]:
-    """Of each clip, at the run's threshold; NaN where there is nothing to be found and nothing is."""
+    """F1 of each clip at the run's threshold; NaN for clips without objects and detections."""
     of_frame = np.zeros(1 + max(clip.frames.max() for clip in clips), np.int64)
     for number, clip in enumerate(clips):
         of_frame[clip.frames] = number
@@ -50,7 +50,7 @@ def f1_of_clips(annotations: Annotations, side: Side, clips: list[Clip]) -> Floa
 
 
 def telling_clips(clips: list[Clip], f1: list[ndarray]) -> dict[str, list[tuple]]:
-    """By heading: place of each clip to be shown and the F1 of each run, the extreme first."""
+    """Clips to show, by heading: their positions and the F1 of each run, the extreme first."""
     value = f1[0] if len(f1) == 1 else f1[0] - f1[1]
     order = [int(i) for i in np.argsort(-value, kind="stable") if np.isfinite(value[i])]
     if len(f1) == 1:

@@ -1,4 +1,4 @@
-"""What LSTS has learned, as a report shows it: sampling locations, and examples as pictures."""
+"""The report's section on LSTS: learned sampling locations, and examples as pictures."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from lsts_jax.evaluation.report.pictures import resized, to_jpeg
 
 
 def learned_shown(dataset: VideoDataset, learned: Learned) -> dict[str, Any]:
-    """What the template needs of the sampling locations and the examples."""
+    """Sampling locations and examples, as the template shows them."""
     both = learned.initial, learned.offsets
     lengths = [np.linalg.norm(offsets, axis=1) for offsets in both]
     moved = np.linalg.norm(learned.offsets - learned.initial, axis=1)

@@ -24,7 +24,7 @@ WHITE, BLACK, GREEN, RED = (255, 255, 255), (0, 0, 0), (40, 200, 80), (220, 30, 
 def strips_of(
     dataset: VideoDataset, truth: Truth, sides: list[Side], clip: Clip
 ) -> list[list[dict[str, str]]]:
-    """Of each run: pictures spread over the clip, each with its caption, or what keeps it from being read."""
+    """Captioned pictures spread over the clip, for each run, or the reason why a picture cannot be read."""
     strips: list[list[dict[str, str]]] = [[] for _ in sides]
     places = np.unique(np.linspace(0, len(clip.frames) - 1, FRAMES).round().astype(int))
     for frame in clip.frames[places]:

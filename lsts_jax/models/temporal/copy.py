@@ -1,4 +1,4 @@
-"""Copies of the keyframe's feature: what a memory costs the least, and what it gives unaligned."""
+"""Copies of the keyframe's feature: the cheapest use of memory, without alignment."""
 
 from lsts_jax.config import ModelConfig
 from lsts_jax.models.resnet import ResNet

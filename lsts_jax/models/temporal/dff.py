@@ -19,14 +19,14 @@ SCALE_BIAS = "scale_bias"
 
 
 class KeyFrame(NamedTuple):
-    """What a keyframe pays, and what is remembered of it."""
+    """Pixels and feature of a keyframe; also the memory."""
 
     pixels: UInt8[Array, "H W 3"]
     feature: Float[Array, "h w C"]
 
 
 class Picture(NamedTuple):
-    """What another frame pays: its pixels as they are."""
+    """Pixels of a frame between keyframes."""
 
     pixels: UInt8[Array, "H W 3"]
     size: Int32[Array, "2"]  # height, width of the picture in pixels

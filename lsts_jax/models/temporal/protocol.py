@@ -1,4 +1,4 @@
-"""What a temporal method is: the part of a detector that makes a frame's feature from a video.
+"""Protocol of a temporal method, the part of a detector that makes a frame's feature from a video.
 
 Backbone, heads, losses and post-processing are the same for all methods. `video.py`, the training step, the
 streams, the export and the evaluation call a method through this class and know none by its name.
@@ -108,7 +108,7 @@ class Temporal(nn.Module):
 
 
 def high_feature(backbone: ResNet, frame: Frame) -> Payment:
-    """The high-level feature of a frame: what a keyframe of most methods pays."""
+    """The high-level feature of a frame, which most methods compute for a keyframe."""
     return Payment(backbone.high(backbone.low(frame), frame.size), cells(frame))
 
 

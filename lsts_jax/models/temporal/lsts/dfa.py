@@ -17,7 +17,7 @@ LAYERS = {"authors": ((1, 1 / 4), (3, 1 / 4), (3, 1)), "paper": ((3, 1 / 4), (3,
 
 
 class LowToHigh(nn.Module):
-    """Low-level feature to something like the high-level one; ReLU between the layers, none after."""
+    """Convolutions that approximate the high-level feature; ReLU between the layers, none after."""
 
     feature_channels: int
     variant: Literal["authors", "paper"]
