@@ -25,9 +25,11 @@ from lsts_jax.data.doctor.report import Report, summarise, to_text
 from lsts_jax.data.formats.imagenet_lists import default_lists
 from lsts_jax.data.open import read_dataset
 from lsts_jax.data.triplets import key_ranges
-from lsts_jax.errors import UserError
+from lsts_jax.errors import UserError, writing
+from lsts_jax.files import write_whole
 
 PICTURES = 12  # on the contact sheet
+REPORT, SHEET = "check.json", "contact_sheet.png"
 
 
 MODEL = ModelConfig()
@@ -67,7 +69,8 @@ def run(arguments: Sequence[str]) -> None:
         options = cli.parse(Options, arguments)
         config, model = options.config.data, options.config.model
     cli.make_folder(options.out)
-    reports = check(config, options.out / "contact_sheet.png", model=model)
+    remove_earlier(options.out)
+    reports = check(config, options.out / SHEET, model=model)
     content = {
         report.split: {
             "fatal": report.fatal,
@@ -76,12 +79,35 @@ def run(arguments: Sequence[str]) -> None:
         }
         for report in reports
     }
-    (options.out / "check.json").write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    with write_whole(options.out / REPORT) as part:
+        part.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
     for report in reports:
         print(to_text(report), end="\n\n")
     print(options.out)
     if any(report.fatal for report in reports):
         sys.exit(1)
+
+
+def remove_earlier(folder: Path) -> None:
+    """Removes what an earlier check left.
+
+    Raises `UserError` if another program wrote a file of these names.
+    """
+    report, sheet = folder / REPORT, folder / SHEET
+    for file in (report, sheet):
+        if file.is_symlink() or (file.exists() and not _is_report(report)):
+            raise UserError(f"{file}: no check wrote it; remove it, or name another --out")
+    for file in (sheet, report):
+        with writing(file):
+            file.unlink(missing_ok=True)
+
+
+def _is_report(file: Path) -> bool:
+    try:
+        content = json.loads(file.read_text("utf-8"))
+        return {"train", "val"} >= set(content) and all("findings" in about for about in content.values())
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return False
 
 
 def check(config: DataConfig, sheet: Path | None = None, *, model: ModelConfig = MODEL) -> list[Report]:
@@ -106,7 +132,8 @@ def check(config: DataConfig, sheet: Path | None = None, *, model: ModelConfig =
     if sheet and pictures:
         step = max(1, len(pictures) // PICTURES)
         image = viz.contact_sheet([picture() for picture in pictures[::step][:PICTURES]], columns=4)
-        cv2.imwrite(str(sheet), image[..., ::-1])
+        with write_whole(sheet) as part:
+            part.write_bytes(cv2.imencode(".png", image[..., ::-1])[1])
     return reports
 
 

@@ -15,7 +15,8 @@ files that our own evaluations wrote those of the detector that was evaluated.
 import json
 import logging
 from array import array
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -27,15 +28,19 @@ from lsts_jax.data.dataset import VideoDataset
 from lsts_jax.data.formats.coco_images import Ids
 from lsts_jax.data.formats.coco_vid import CocoVID
 from lsts_jax.data.formats.text import read_text as read_whole
+from lsts_jax.data.video.pictures import is_hidden
 from lsts_jax.errors import UserError
 from lsts_jax.evaluation.detections import join, read_jsonl, read_text
 from lsts_jax.evaluation.matching import DetectionArrays
-from lsts_jax.evaluation.results import COMPARISON, METRICS, SPEED, class_names_of
+from lsts_jax.evaluation.results import COMPARISON, METRICS, REPORT, SPEED, class_names_of
 from lsts_jax.evaluation.video_names import named_after
 
 SUFFIXES = (".txt", ".jsonl", ".json")
 NO_DETECTIONS = (METRICS, SPEED, COMPARISON)  # in the folders that evaluations write
+WRITTEN_BESIDE = (*NO_DETECTIONS, REPORT)
 COLUMNS = 7  # of a result: image, category, score, x, y, w, h
+
+Samples = Mapping[int, Sequence[int]]  # frames to be scored, by video
 
 logger = logging.getLogger(__name__)
 
@@ -56,9 +61,12 @@ def read_detections(paths: Sequence[Path], dataset: VideoDataset) -> DetectionAr
     """
     files = [file for path in paths for file in _files(Path(path))]
     wanted = np.unique([dataset.global_id(video, t) - 1 for video, t in dataset.samples])
+    samples = defaultdict(list)
+    for video, t in dataset.samples:
+        samples[video].append(t)
     parts, owner = [], np.full(wanted.max() + 1, -1)
     for number, file in enumerate(files):
-        submission = _read(file, dataset)
+        submission = _read(file, dataset, samples)
         if len(submission.frames) and not np.isin(submission.frames, wanted).any():
             raise UserError(f"{file}: is about none of the {len(wanted)} frames to be scored")
         found, left_out = _within(submission.found, wanted)
@@ -83,13 +91,12 @@ def read_detections(paths: Sequence[Path], dataset: VideoDataset) -> DetectionAr
 def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    files = sorted(
-        file
-        for file in path.rglob("*")
-        if file.suffix in SUFFIXES
-        and file.name not in NO_DETECTIONS
-        and not any(part.startswith(".") for part in file.relative_to(path).parts)
-    )
+    there = sorted(file for file in path.rglob("*") if file.is_file() and not is_hidden(file, path))
+    files = [file for file in there if file.suffix.lower() in SUFFIXES and file.name not in NO_DETECTIONS]
+    if others := [file for file in there if file not in set(files) and file.name not in WRITTEN_BESIDE]:
+        logger.warning(
+            "%s: %d files are no detections and not read, such as %s", path, len(others), others[0]
+        )
     if not files:
         raise UserError(f"{path}: no {', '.join(SUFFIXES)} in this folder")
     return files
@@ -106,16 +113,16 @@ def _within(found: DetectionArrays, wanted: Int64[ndarray, "f"]) -> tuple[Detect
     return DetectionArrays(*(column[rows] for column in found)), int((~inside).sum())
 
 
-def _read(file: Path, dataset: VideoDataset) -> _Submission:
-    match file.suffix:
+def _read(file: Path, dataset: VideoDataset, samples: Samples) -> _Submission:
+    match file.suffix.lower():
         case ".jsonl":
             read = list(read_jsonl(file, dataset.class_names))
             frames = np.array([frame.frame for frame in read], np.int32)
-            ids = _ids_of(_video_of(file, dataset), dataset)
+            ids = _ids_of(_video_of(file, dataset), dataset, samples)
             found = join(read)
             return _Submission(found._replace(frame=_renumber(found.frame, ids)), _renumber(frames, ids))
         case ".json":
-            found = _read_results(file, dataset)
+            found = _read_results(file, dataset, samples)
         case _:
             found = read_text(file, len(class_names_of(file) or dataset.class_names))
             found = found._replace(classes=_renamed(found.classes, file, dataset))
@@ -149,10 +156,10 @@ def _video_of(file: Path, dataset: VideoDataset) -> int:
     return video
 
 
-def _ids_of(video: int, dataset: VideoDataset) -> Int32[ndarray, "t"]:
+def _ids_of(video: int, dataset: VideoDataset, samples: Samples) -> Int32[ndarray, "t"]:
     """The data set's number of each frame of a video, -1 where it is not scored."""
     ids = np.full(dataset.videos[video].num_frames + 1, -1, np.int32)  # the last stands for all others
-    for _, t in (sample for sample in dataset.samples if sample.video == video):
+    for t in samples.get(video, ()):
         ids[t] = dataset.global_id(video, t) - 1
     return ids
 
@@ -162,7 +169,7 @@ def _renumber(frames: Int[ndarray, "m"], ids: Int32[ndarray, "t"]) -> Int32[ndar
     return ids[np.where((frames >= 0) & (frames < len(ids)), frames, -1)]
 
 
-def _read_results(file: Path, dataset: VideoDataset) -> DetectionArrays:
+def _read_results(file: Path, dataset: VideoDataset, samples: Samples) -> DetectionArrays:
     rows = _parse_results(file, dataset.ids if isinstance(dataset, CocoVID) else None)
     image, category = rows[:, 0].astype(np.int64), rows[:, 1].astype(np.int64)
     if isinstance(dataset, CocoVID):
@@ -173,7 +180,7 @@ def _read_results(file: Path, dataset: VideoDataset) -> DetectionArrays:
             first = (image < 1).argmax()
             what = f"image_id {image[first]} is no frame; they count from 1, as the val lists do"
             raise UserError(f"{file}, result {first + 1}: {what}")
-        frame = image - 1 if video is None else _renumber(image, _ids_of(video, dataset))
+        frame = image - 1 if video is None else _renumber(image, _ids_of(video, dataset, samples))
         known = len(class_names_of(file) or dataset.class_names)
         classes = np.where((category >= 1) & (category <= known), category, -1)
     if (strangers := classes < 0).any():

@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from lsts_jax.config import DataConfig
-from lsts_jax.data.check import check, run
+from lsts_jax.data.check import check, remove_earlier, run
 from lsts_jax.data.doctor.report import to_text
+from lsts_jax.errors import UserError
 from tests.data.trees import picture, write_coco, write_picture, write_sequence
 
 
@@ -77,3 +78,20 @@ def test_the_table_of_a_sequence(tmp_path, capsys):
     content = json.loads((tmp_path / "out/check.json").read_text())["train"]
     assert content["ignored regions"] == {"conf 0": 1, "class 7, not pedestrian": 1}
     assert content["annotations lost"] == {"of no picture": 1}
+
+
+@pytest.mark.parametrize("name, content", [("check.json", '{"mine": 1}'), ("contact_sheet.png", "mine")])
+def test_files_of_others_stay_and_stale_ones_go(tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(UserError, match=f"{name}: no check wrote it"):
+        remove_earlier(tmp_path)
+    assert (tmp_path / name).read_text() == content
+    (tmp_path / "check.json").write_text('{"train": {"fatal": null, "findings": []}}')
+    (tmp_path / "contact_sheet.png").write_text("of an earlier check")
+    remove_earlier(tmp_path)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_sheet_that_cannot_be_written_is_told(tmp_path):
+    with pytest.raises(UserError, match="nowhere/sheet"):
+        check(coco(tmp_path), tmp_path / "nowhere" / "sheet.png")

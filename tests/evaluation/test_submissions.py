@@ -66,11 +66,16 @@ def test_several_files_are_one_set_in_the_order_of_frames(dataset, tmp_path):
     assert read_detections([late, early], dataset).frame.tolist() == [10, 22]
 
 
-def test_a_folder_stands_for_its_files(dataset, tmp_path):
+def test_a_folder_stands_for_its_files(dataset, tmp_path, caplog):
     write_text(tmp_path / "out/0.txt", frame(22))
     write_text(tmp_path / "out/deeper/1.txt", frame(10))
     (tmp_path / "out/clip.mp4").write_bytes(b"")
-    assert read_detections([tmp_path / "out"], dataset).frame.tolist() == [10, 22]
+    write_jsonl(tmp_path / "out/y.jsonl", frame(0)).rename(tmp_path / "out/y.JSONL")
+    with caplog.at_level(logging.WARNING):
+        assert read_detections([tmp_path / "out"], dataset).frame.tolist() == [10, 20, 22]
+    assert (
+        "out: 1 files are no detections and not read, such as " in caplog.text and "clip.mp4" in caplog.text
+    )
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"empty: no \.txt"):
         read_detections([tmp_path / "empty"], dataset)

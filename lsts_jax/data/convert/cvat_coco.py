@@ -3,10 +3,10 @@
     annotations/instances_default.json      a file a subset
     images/frame_000000.PNG                 or images/SUBSET/...
 
-Pictures of a folder whose names differ in their last number only are a video, all others stills. The track is
-attributes.track_id (or track_id, instance_id). Objects with iscrowd are ignored regions, unless they have a
-track: CVAT marks every mask so. Pictures that the json names and that have no object are kept; others are not
-taken.
+Pictures of a folder whose names differ in their last number only are a video, all others stills. A track is
+instance_id, track_id or, as CVAT writes it, attributes.track_id. Objects with ignore or iscrowd are ignored
+regions, unless CVAT gave them a track: it marks every mask with iscrowd. Pictures that the json names are
+kept, also without an object; others are not taken.
 """
 
 from typing import Any
@@ -28,6 +28,7 @@ from lsts_jax.data.convert.converted import LARGEST, Converted
 from lsts_jax.data.convert.sequences import add_pictures
 from lsts_jax.data.convert.tree import Tree
 from lsts_jax.data.formats.coco_images import Ids
+from lsts_jax.data.formats.coco_objects import is_ignored, track_of
 from lsts_jax.errors import UserError
 
 LOOKED_FOR = "json with images that have no video_id"
@@ -52,11 +53,13 @@ def read(tree: Tree) -> Converted:
         place = f"{where}: annotations[{number}]"
         picture = pictures.get(id_of(ids, item.get("image_id"), f"{place}: image_id"))
         category = category_of(item, names, ids, place)
-        track = _track_of(item, tracks, place)
+        _, track = track_of(item)
+        track = None if track is None else id_of(tracks, track, f"{place}: the track id")
         sides = sides_of(item.get("bbox") or None, item.get("segmentation") or None, place)
         if sides is None:
             raise UserError(f"{place}: has no bbox; repair it")
-        ignored = "iscrowd" if item.get("iscrowd") and track is None else ""
+        reason = "iscrowd" if item.get("iscrowd") else "ignore"
+        ignored = reason if is_ignored(item) else ""
         converted.add_box(picture, category, sides, place, track=track, ignored=ignored)
     return converted
 
@@ -83,12 +86,3 @@ def _add_images(
     there = [path for path in paths.values() if path in tree.picture_set]
     positions = add_pictures(converted, tree, there, sizes)
     return {key: positions.get(path) for key, path in paths.items()}
-
-
-def _track_of(item: dict[str, Any], tracks: Ids, where: str) -> int | None:
-    attributes = item.get("attributes")
-    own = attributes.get("track_id") if isinstance(attributes, dict) else None
-    for value in (own, item.get("track_id"), item.get("instance_id")):
-        if value is not None:
-            return id_of(tracks, value, f"{where}: the track id")
-    return None

@@ -13,7 +13,9 @@ those without a text file are kept, without objects. Where the yaml has `kpt_sha
 not used.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
+from itertools import islice
 from pathlib import PurePosixPath
 
 from lsts_jax.data.convert.converted import Converted, whole
@@ -23,6 +25,7 @@ from lsts_jax.data.convert.tree import Tree
 from lsts_jax.data.convert.yolo_names import read_names
 from lsts_jax.errors import UserError
 
+NUMBER = re.compile(r"-?[0-9]+(\.[0-9]*)?(e-?[0-9]+)?")
 LOOKED_FOR = "labels/NAME.txt for images/NAME.jpg, or NAME.txt beside NAME.jpg"
 
 
@@ -45,10 +48,9 @@ def read(tree: Tree) -> Converted:
             name, sides, track = parse_row(row, names, points, sizes[picture] or (1, 1), where)
             converted.add_box(positions.get(picture), name, sides, where, track=track)
     matched = set(labels.values())
+    folders = {PurePosixPath(file).parent for file in matched}
     for file in tree.annotations:
-        path = PurePosixPath(file)
-        is_label = path.suffix == ".txt" and path.name != "classes.txt" and "labels" in path.parts[:-1]
-        if is_label and file not in matched:
+        if file not in matched and _is_label(tree, file, folders):
             converted.counts.lose("text file without a picture", file)
     return converted
 
@@ -66,6 +68,16 @@ def _labels(tree: Tree) -> dict[str, str]:
                 found[picture] = file
                 break
     return found
+
+
+def _is_label(tree: Tree, file: str, folders: Collection[PurePosixPath]) -> bool:
+    """Whether a text file lies in a folder called labels, or has a row of numbers and is beside labels."""
+    path = PurePosixPath(file)
+    if path.suffix != ".txt" or path.name == "classes.txt":
+        return False
+    if "labels" in path.parts[:-1] or path.parent not in folders:
+        return "labels" in path.parts[:-1]
+    return all(NUMBER.fullmatch(word) for _, row in islice(tree.rows(file, None), 1) for word in row)
 
 
 def parse_row(

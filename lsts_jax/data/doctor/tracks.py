@@ -1,5 +1,6 @@
 """Objects over time: where tracks have gaps, and how fast they move."""
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -28,13 +29,15 @@ def collect_tracks(looks: dict[Sample, Look]) -> Tracks:
 def gaps(dataset: VideoDataset, samples: Sequence[Sample], tracks: Tracks) -> list[Finding]:
     """Tracks that are missing in listed frames between their first and last."""
     times: dict[int, list[int]] = defaultdict(list)
-    for video, t in samples:
+    for video, t in sorted(samples):
         times[video].append(t)
     findings = []
     for (video, track), boxes in tracks.items():
-        absent = [t for t in times[video] if min(boxes) < t < max(boxes) and t not in boxes]
+        listed = times[video]
+        between = listed[bisect_right(listed, min(boxes)) : bisect_left(listed, max(boxes))]
+        absent = [t for t in between if t not in boxes]
         if absent:
-            what = f"track {track} is missing in {len(absent)} frames, first in {min(absent)}"
+            what = f"track {track} is missing in {len(absent)} frames, first in {absent[0]}"
             findings.append(Finding(Kind.TRACK_GAPS, dataset.videos[video].name, what))
     return findings
 
@@ -42,10 +45,10 @@ def gaps(dataset: VideoDataset, samples: Sequence[Sample], tracks: Tracks) -> li
 def motion_histogram(tracks: Tracks) -> dict[str, int]:
     """Tracked objects by the motion ranges of the metric."""
     histogram = dict.fromkeys(RANGES, 0)
-    for video in {video for video, _ in tracks}:
-        rows = [
-            (t, track, box) for (v, track), boxes in tracks.items() if v == video for t, box in boxes.items()
-        ]
+    rows_of = defaultdict(list)
+    for (video, track), boxes in tracks.items():
+        rows_of[video] += [(t, track, box) for t, box in boxes.items()]
+    for rows in rows_of.values():
         frame, track, boxes = (np.array(column) for column in zip(*rows, strict=True))
         values = motion_iou(frame.astype(np.int32), track.astype(np.int32), boxes)
         for name, chosen in in_ranges(values).items():

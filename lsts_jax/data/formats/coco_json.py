@@ -20,6 +20,7 @@ from lsts_jax.data.formats.coco_images import (
     check_image,
     join_videos,
 )
+from lsts_jax.data.formats.coco_objects import is_ignored, track_of
 from lsts_jax.data.formats.text import read_text
 from lsts_jax.errors import UserError
 
@@ -80,22 +81,15 @@ def _numbers(item: dict[str, Any], number: int, ids: Ids, tracks: Ids) -> tuple[
     for field, value in (("image_id", image), ("category_id", category)):
         if value is None:
             raise ValueError(f"{where} has no {field} that is a whole number or text")
-    attributes = item.get("attributes")
-    own = attributes.get("track_id") if isinstance(attributes, dict) else None
-    named = {
-        "instance_id": item.get("instance_id"),
-        "track_id": item.get("track_id"),
-        "attributes.track_id": own,
-    }
-    field, track = next(((field, value) for field, value in named.items() if value is not None), ("", -1))
-    track = tracks(track)
+    field, track = track_of(item)
+    track = tracks(track) if field else -1
     if track is None or abs(track) >= LARGEST:
         raise ValueError(f"{where}: {field} is neither text nor a whole number of 31 bits")
     try:
         sides = tuple(map(float, item["bbox"]))
         if len(sides) != 4 or not all(abs(side) < LARGEST for side in sides):
             raise ValueError
-        row = (image, category, track, bool(item.get("iscrowd") or item.get("ignore")), *sides)
+        row = (image, category, track, is_ignored(item), *sides)
         return tuple(map(float, row))
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{where} has no bbox of 4 finite numbers") from error

@@ -11,8 +11,9 @@
   one lies below the root.
 - A bbox is x, y, w, h; its inclusive corners are x, y, x + w - 1, y + h - 1. mmtracking's own conversion of
   ILSVRC2015 writes w = xmax - xmin, so that its boxes come out a pixel narrower and lower than ILSVRC's.
-- Annotations with iscrowd or ignore are ignored regions; those whose category is none of the file's are
-  ignored for every class, whichever the config names.
+- Annotations with ignore are ignored regions, and so are those with iscrowd, unless they have
+  attributes.track_id: CVAT marks every mask with iscrowd. Annotations whose category is none of the file's
+  are ignored for every class, whichever the config names.
 - frame_id may begin anywhere and have gaps: frames are counted in its order. In a file without video_id,
   pictures of a folder whose names differ in their last number are a video if they share a track.
 - A picture is upright, by its EXIF orientation, unless height and width are those of the stored pixels.
@@ -61,7 +62,7 @@ class CocoVID:
         ids = {name: number for number, name in enumerate(self.class_names, start=1)}
         self.counts = Counts()
         self.videos: list[Video] = []
-        self._class_of_category: dict[int, int] = {}
+        self._classes_of_list: dict[str, dict[int, int]] = {}  # by category
         files, sizes, is_sample, rows, image_ids = [], [], [], [], []
         total = 0
         for name, (categories, images, table, lost) in zip(lists, contents, strict=True):
@@ -71,7 +72,7 @@ class CocoVID:
             sizes.append(images.sizes)
             is_sample.append(images.is_sample)
             image_ids.append(images.ids)
-            self._class_of_category |= {key: ids.get(label, 0) for key, label in categories.items()}
+            self._classes_of_list[name] = {key: ids.get(label, 0) for key, label in categories.items()}
             self.counts.add(lost)
             rows.append(_choose(table, categories, ids, self.counts))
             rows[-1]["image"] += total
@@ -126,9 +127,24 @@ class CocoVID:
         return np.where(known[found] == image_ids, number[place[found]], -1)
 
     def classes_of_categories(self, category_ids: Int64[ndarray, "m"]) -> Int64[ndarray, "m"]:
-        """1..N, 0 where `class_names` does not name the category, -1 where the files have none of this id."""
+        """1..N, 0 where `class_names` does not name the category, -1 where the files have none of this id.
+
+        Raises `UserError` if two files have an id for different classes.
+        """
         known, place = np.unique(category_ids, return_inverse=True)
-        return np.array([self._class_of_category.get(i, -1) for i in known.tolist()], np.int64)[place]
+        return np.array([self._class_of_category(i) for i in known.tolist()], np.int64)[place]
+
+    def _class_of_category(self, category: int) -> int:
+        found = {
+            classes[category]: name for name, classes in self._classes_of_list.items() if category in classes
+        }
+        if len(found) > 1:
+            one, other, *_ = found.values()
+            raise UserError(
+                f"{self.root / one}.json and {other}.json have category {category} for different classes; "
+                "evaluate one at a time"
+            )
+        return next(iter(found), -1)
 
     def _image(self, video: int, t: int) -> int:
         if not 0 <= t < self.videos[video].num_frames:

@@ -13,7 +13,7 @@ from lsts_jax.config import DataConfig
 from lsts_jax.data import check
 from lsts_jax.data.convert.__main__ import run
 from lsts_jax.data.open import open_dataset
-from tests.data.convert.trees import TREES, Seen
+from tests.data.convert.trees import TREES, Seen, pictures, text
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMANDS = dict(
@@ -102,3 +102,13 @@ def test_regions_of_no_category_are_ignored_for_every_class(tmp_path):
     )
     assert dataset.objects(0, 1).ignored.tolist() == [False, True, True]
     assert dataset.objects(0, 0).ignored.tolist() == [False]  # the other is of pedestrians
+
+
+def test_text_without_a_picture_is_counted_beside_pictures_too(tmp_path, capsys):
+    pictures(tmp_path, "a_0.jpg", "a_1.jpg")
+    text(tmp_path / "classes.txt", "cat")
+    text(tmp_path / "a_0.txt", "0 0.5 0.5 0.5 0.5")
+    text(tmp_path / "a_2.txt", "0 0.5 0.5 0.5 0.5")
+    text(tmp_path / "notes.txt", "taken in the yard")
+    run([str(tmp_path), str(tmp_path / "train.json")])
+    assert re.search(r"text file without a picture +1 .*a_2\.txt", capsys.readouterr().out)

@@ -352,3 +352,24 @@ def test_json_of_editors_is_read(tmp_path):
         text = json.dumps(json.loads((tmp_path / "x.json").read_bytes()))
         (tmp_path / "x.json").write_text(text, encoding=encoding)
         assert len(read_json(tmp_path / "x.json", tmp_path, Ids()).images.ids) == 1
+
+
+def test_a_mask_of_cvat_with_a_track_is_an_object(tmp_path):
+    masks = [
+        box(1, 3, 1, 2, 3, 4, iscrowd=1, attributes={"track_id": 7}),
+        box(1, 3, 1, 2, 3, 4, iscrowd=1, instance_id=8),
+        box(1, 3, 1, 2, 3, 4, ignore=1, attributes={"track_id": 9}, instance_id=2),
+    ]
+    found = open_one(tmp_path, [image("a.png", 1, 0)], masks).objects(0, 0)
+    assert found.ignored.tolist() == [False, True, True] and found.track_ids.tolist() == [7, 8, 2]
+
+
+def test_a_category_id_of_two_meanings_is_no_result(config, tmp_path):
+    names = [{"id": 3, "name": "fox"}, {"id": 9, "name": "cat"}]
+    write_coco(tmp_path, "more", [image("still.png", id=99)], [], categories=names)
+    dataset = open_dataset(config, ("annotations/train", "more"))
+    assert dataset.classes_of_categories(np.array([9])).tolist() == [dataset.class_names.index("cat") + 1]
+    with pytest.raises(
+        UserError, match=r"annotations/train\.json and more\.json have category 3 for different"
+    ):
+        dataset.classes_of_categories(np.array([9, 3]))
