@@ -12,6 +12,7 @@ from numpy import ndarray
 
 from lsts_jax.data.formats.mot_rows import Rows
 from lsts_jax.data.formats.text import split_number
+from lsts_jax.data.video.opencv import packet_times
 from lsts_jax.data.video.pictures import decode_picture, files_in, natural_order, pictures_in, read_picture
 from lsts_jax.data.video.source import select
 from lsts_jax.data.video.video_io import VIDEO_SUFFIXES, open_source
@@ -108,7 +109,8 @@ def open_frames(folder: Path, *, of_cvat: bool) -> PictureFrames | VideoFrames:
             "or one video file"
         )
     source = open_source(files[0])
-    count = source.num_frames or 1 + max(frame.number for frame in source)
+    # Headers may promise more or fewer frames than the file has; counting codes decodes none of them.
+    count = sum(1 for _ in packet_times(files[0])) or source.num_frames or 1
     return VideoFrames(files[0], 0, count, source.size)
 
 

@@ -10,13 +10,16 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
+from lsts_jax.data.video.opencv import spell
 from lsts_jax.data.video.pictures import SUFFIXES, is_animated, printable, read_picture
 from lsts_jax.data.video.source import DEFAULT_FPS, SourceFrame, VideoSource
 from lsts_jax.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-CHUNK = 32  # pictures of one file that are decoded at a time
+# Pictures of one file that are decoded at a time at first, and the most bytes of them later.
+CHUNK, LARGEST_CHUNK = 32, 1 << 28
+MOST_FAILURES = 8  # pictures of one file that cannot be decoded in a row, after which the rest is lost
 TIFF = (".tif", ".tiff")
 
 
@@ -58,19 +61,45 @@ def _read_pictures(files: Sequence[Path]) -> Iterator[SourceFrame]:
 
 
 def _read_several(file: Path) -> Iterator[SourceFrame]:
-    data, number, time = np.fromfile(file, np.uint8), 0, 0.0
-    while pictures := _pictures(file, data, number, CHUNK):
+    """The pictures of a file, with a warning at the end that counts those left out."""
+    data, promised = np.fromfile(file, np.uint8), _count(file)
+    number, time, chunk, lost, failed = 0, 0.0, CHUNK, [], 0
+    while number < promised and failed < MOST_FAILURES:
+        pictures = _pictures(file, data, number, min(chunk, promised - number))
         for picture, seconds in pictures:
             yield SourceFrame(number, time, picture, printable(file.name))
             number, time = number + 1, time + (seconds or 1 / DEFAULT_FPS)
+        failed = 0 if pictures else failed + 1
+        if pictures:
+            # Each chunk of an animation is decoded from the first picture on: the fewer chunks, the better.
+            chunk = max(CHUNK, min(2 * chunk, LARGEST_CHUNK // pictures[0][0].nbytes))
+        else:
+            lost.append(number)
+            number, time = number + 1, time + 1 / DEFAULT_FPS
+    if lost:
+        count = len(lost) + promised - number
+        message = "%s: %d of its %d pictures cannot be decoded and are left out, the first is %d"
+        logger.warning(message, file, count, promised, lost[0])
 
 
 def _holds_several(file: Path) -> bool:
     """Whether a picture file is a video: a TIFF is where its first two pages have one size."""
     if file.suffix.lower() not in TIFF:
         return is_animated(file)
+    if _count(file) < 2:
+        return False
     first = _pictures(file, np.fromfile(file, np.uint8), 0, 2)
-    return len(first) == 2 and first[0][0].shape == first[1][0].shape
+    return len(first) < 2 or first[0][0].shape == first[1][0].shape
+
+
+def _count(file: Path) -> int:
+    """Pictures that the headers of a file promise."""
+    if file.suffix.lower() == ".webp":
+        return file.read_bytes().count(b"ANMF")  # OpenCV counts none in a damaged one
+    try:
+        return cv2.imcount(spell(file))
+    except cv2.error:
+        return 1
 
 
 def _pictures(

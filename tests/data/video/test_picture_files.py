@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from lsts_jax.data.video import picture_files
 from lsts_jax.data.video.video_io import open_source
 from tests.data.trees import picture, write_picture, write_turned_photo
 from tests.data.video.clips import write_animation
@@ -84,3 +85,34 @@ def test_names_that_are_no_text(tmp_path):
     write_picture(tmp_path / "é 日本.png", picture(2))
     names = {frame.name for frame in open_source(tmp_path)}
     assert names == {"caf\\xe9.png", "é 日本.png"}
+
+
+def test_damage_in_a_file_of_several_pictures_is_told(tmp_path, caplog):
+    file = write_animation(tmp_path / "a.png")
+    data = file.read_bytes()
+    file.write_bytes(data[: data.find(b"fdAT", data.find(b"fdAT") + 1) + 60])  # in the third picture
+    with caplog.at_level(logging.WARNING):
+        numbers = [frame.number for frame in open_source(file)]
+    assert numbers == [0, 1]
+    assert "a.png: 3 of its 5 pictures cannot be decoded and are left out, the first is 2" in caplog.text
+
+
+def test_an_animation_is_decoded_a_few_times_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(picture_files, "CHUNK", 1)
+    decoded = []
+    decode = cv2.imdecodeanimation
+
+    def counted(data, start, count):
+        decoded.append(start)
+        return decode(data, start, count)
+
+    monkeypatch.setattr(cv2, "imdecodeanimation", counted)
+    assert len(list(open_source(write_animation(tmp_path / "a.webp")))) == 5
+    assert decoded == [0, 1, 3]
+
+
+def test_pages_are_looked_for_without_decoding(tmp_path, monkeypatch):
+    for name in ("a.tif", "b.tif"):
+        write_picture(tmp_path / name, picture(10))
+    monkeypatch.setattr(cv2, "imdecodemulti", None)
+    assert len(list(open_source(tmp_path))) == 2
