@@ -78,7 +78,7 @@ def with_offsets(suite: Suite, runs: Runs) -> list[str]:
 
 
 def score_of(result: dict, score: str) -> float | None:
-    """In percent; None where the data has no such objects."""
+    """A score in percent; None if the data has no such objects."""
     groups = {"mAP": result["mAP"], **result.get("mAP by degraded", {}), **result.get("mAP by motion", {})}
     return 100 * groups[score] if score in groups else None
 

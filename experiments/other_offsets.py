@@ -1,4 +1,4 @@
-"""How much does a trained detector depend on where it samples? Its offsets are changed, nothing else.
+"""Dependence of a trained detector on its sampling locations: only the offsets are changed.
 
     python -m experiments.other_offsets --suite paper --workdir runs/paper
 

@@ -20,7 +20,7 @@ class Experiment:
 
     name: str
     title: str
-    """As tables call it."""
+    """Title in the tables."""
     overrides: Overrides
     every_seed: bool = False
     """Otherwise the first seed alone."""

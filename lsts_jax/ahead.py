@@ -1,4 +1,4 @@
-"""Items of an iterable, taken by a thread before they are asked for."""
+"""Items of an iterable, read ahead by a thread."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -39,7 +39,7 @@ class Ahead(Generic[T]):
         raise StopIteration if error is None else error
 
     def is_ready(self, seconds: float) -> bool:
-        """Whether the next item, or the end, is there within the time."""
+        """True if the next item or the end arrives within the time."""
         with self._change:
             return self._change.wait_for(self._has_news, seconds)
 

@@ -1,4 +1,4 @@
-"""What values the fields of an experiment may have, alone and together."""
+"""Checks of the values of an experiment's fields, alone and together."""
 
 import math
 from collections.abc import Iterator
@@ -80,7 +80,7 @@ RANGES = {
     "videos_per_batch": FROM_1,
     "score_thresholds": SHARE,
 }
-"""Of every field that is a number, or holds numbers, by its own name. Those of other names are finite."""
+"""Allowed values of every field with numbers, by the field's name; other fields must be finite."""
 NOT_EMPTY = ("canvases", "ratios", "scales")
 
 

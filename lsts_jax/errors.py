@@ -8,8 +8,10 @@ LONGEST = 1500  # characters of a message
 
 
 class UserError(Exception):
-    """The user can mend this (exit status 2): a mistake in what was asked for; the message names the file,
-    field or frame, and the mend. Of a long one, which quotes what is damaged, the middle is left out."""
+    """Invalid input (exit status 2): one line that names the file, field or frame, and the fix.
+
+    The middle of a message longer than `LONGEST` is left out.
+    """
 
     def __init__(self, message: str):
         super().__init__(message if len(message) <= LONGEST else f"{message[:600]} … {message[-300:]}")

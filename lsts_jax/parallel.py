@@ -93,12 +93,12 @@ def on_own_device(shapes: PyTree) -> PyTree:
 
 
 def is_first() -> bool:
-    """Whether this is the process that prints and writes."""
+    """True in the process that prints and writes."""
     return jax.process_index() == 0
 
 
 def own_share(items: Sequence[T]) -> list[T]:
-    """Every so many-th of the items: those of this process."""
+    """The items of this process: every N-th for N processes."""
     return list(items[jax.process_index() :: jax.process_count()])
 
 
@@ -116,7 +116,7 @@ def largest_of_all(number: int) -> int:
 
 
 def any_of_all(flags: np.ndarray) -> np.ndarray:
-    """Which flags are set in any process. All must call this, with as many flags."""
+    """Flags that are set in any process. All processes must call this, with the same number of flags."""
     if jax.process_count() == 1:
         return flags
     return multihost_utils.process_allgather(flags).any(axis=0)

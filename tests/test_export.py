@@ -266,9 +266,9 @@ def test_an_export_replaces_an_earlier_one_and_nothing_else(workdir, exported, t
         load_script(exported).Detector(tmp_path / "exported").canvas_of((60, 110))
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "detector.json").write_text("{}")
-    with pytest.raises(UserError, match="other: is there and is no earlier export"):
+    with pytest.raises(UserError, match="other: exists but is not an export"):
         run([*arguments, str(tmp_path / "other")])
-    with pytest.raises(UserError, match=r"notes\.txt: is there and is no earlier export"):
+    with pytest.raises(UserError, match=r"notes\.txt: exists but is not an export"):
         run([*arguments, str(tmp_path / "exported" / "notes.txt")])
 
 

@@ -36,7 +36,7 @@ class Comparison(NamedTuple):
     unit: str  # what was resampled
 
     def as_dict(self, names: tuple[str, str]) -> dict:
-        """For JSON; `names` of A and B."""
+        """Dictionary for JSON; `names` of A and B."""
         return {
             "A": names[0],
             "B": names[1],

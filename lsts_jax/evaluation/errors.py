@@ -3,15 +3,15 @@
 The kinds of TIDE (Bolya et al., "TIDE: A General Toolbox for Identifying Object Detection Errors", 2020). The
 error of a detection that takes no object is the first of these that applies:
 
-    location    overlaps an object of its class, by 0.1 or more and less than the object asks for
-    class       overlaps an object of another class by as much as that asks for
+    location    overlaps an object of its class, by 0.1 or more and less than its threshold
+    class       overlaps an object of another class by its threshold or more
     duplicate   overlaps an object of its class enough, but another detection has taken it
     both        overlaps some object by 0.1 or more: neither the class nor the place is right
     background  overlaps nothing by 0.1
 
 An object that no detection takes is missed if no detection is wrong about it in its class or place alone.
 
-Different from TIDE's code: what an object asks for is the metric's own threshold (see `matching.match`). Of
+Different from TIDE's code: an object's threshold is that of the metric (see `matching.match`). Of
 several errors of a kind about one object the one of the highest score is mended, whatever errors of other
 kinds are about it. A class whose objects are all missed counts 1, not 0, when they are mended.
 """

@@ -1,4 +1,4 @@
-"""What LSTS has learned: its sampling locations, and what it does for a point of a frame."""
+"""Sampling locations that LSTS has learned, and their use for a point of a frame."""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ EXAMPLES = 3
 
 
 class Example(NamedTuple):
-    """What LSTS does for a point of a frame, and everywhere in it. In pixels of the original picture."""
+    """LSTS at a point of a frame, and at all positions, in pixels of the original picture."""
 
     video: int
     t: int
@@ -52,7 +52,7 @@ def look_inside(
     truth: Truth,
     initial_offsets: Float[ndarray, "K 2"],
 ) -> Learned | None:
-    """What LSTS has learned, with examples from the first, the middle and the last video that is long enough.
+    """Learned sampling locations, with examples from the first, the middle and the last long enough video.
 
     An example is the last frame of a segment that has an object, and the point the middle of its largest one.
     The segment is the second, or a later one where there are few videos; the memory comes to it as in an

@@ -40,7 +40,7 @@ class Matches(NamedTuple):
     ties: Int64[ndarray, "t 2"]  # detection and object: others that it overlaps as much as `nearest`
     hidden: Bool[ndarray, "m"]  # half of it or more lies in an ignored region, and it takes no object
     ranked: list[Int32[ndarray, "_"]]  # of each class: its detections in falling score
-    wanted_iou: Float64[ndarray, "n"]  # what each object asks for
+    wanted_iou: Float64[ndarray, "n"]  # IoU at which each object counts as found
 
 
 class Pairs(NamedTuple):
@@ -67,8 +67,8 @@ def match(
 ) -> Matches:
     """Frame by frame and by falling score, a detection takes the best free object of its class.
 
-    An object asks for an IoU of min(threshold, w h / ((w + tolerance)(h + tolerance))); a tolerance of 0
-    gives the threshold itself. Of objects that are overlapped alike the one listed first is taken.
+    An object counts as found at IoU >= min(threshold, w h / ((w + tolerance)(h + tolerance))), with a
+    tolerance of 0 at the threshold itself. Of objects with equal overlap the first in the list is taken.
     Detections of equal score are ranked by frame, then as given.
 
     Raises `UserError` if no frame has an object, a detection is of no known class or holds a number that is

@@ -130,7 +130,7 @@ def _detect_missing(
 
 
 def refine(found: DetectionArrays, truth: Truth, config: Config, num_classes: int) -> DetectionArrays:
-    """What the config asks for between detecting and scoring: thresholds by class, Seq-NMS."""
+    """Detections after the config's steps between detection and scoring: thresholds by class, Seq-NMS."""
     if thresholds := config.evaluation.score_thresholds:
         if len(thresholds) not in (1, num_classes):
             raise UserError(

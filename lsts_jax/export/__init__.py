@@ -113,7 +113,7 @@ def plain_events(detector: Detector) -> dict[str, Callable]:
 
 
 def describe(loaded: LoadedDetector) -> dict:
-    """What a loader has to know besides the programs."""
+    """Description of the programs for a loader."""
     data, model = loaded.config.data, loaded.config.model
     temporal = loaded.detector.temporal
     interval = model.keyframe_interval if temporal.frames_use_memory else 1

@@ -24,7 +24,7 @@ def earlier_export(folder: Path) -> dict[str, str]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         ours = False
     if not ours:
-        raise UserError(f"{folder}: is there and is no earlier export; name another folder or remove it")
+        raise UserError(f"{folder}: exists but is not an export; name another folder or remove it")
     for name, digest in sums.items():
         file = folder / name
         if file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() != digest:
@@ -41,7 +41,9 @@ def replace_export(folder: Path, files: Mapping[str, bytes]) -> None:
     for name in files:
         file = folder / name
         if file.is_symlink() or (file.exists() and name not in earlier):
-            raise UserError(f"{file}: is there and is of no earlier export; move it, or name another folder")
+            raise UserError(
+                f"{file}: exists but is not of an earlier export; move it, or name another folder"
+            )
     with writing(folder):
         for name in earlier:
             (folder / name).unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from lsts_jax.parallel import any_of_all, is_first
 
 @runtime_checkable
 class BadSamples(Protocol):
-    """What a loader knows of its samples that cannot be read (`data.bad_samples`)."""
+    """A loader's counts of samples that cannot be read (`data.bad_samples`)."""
 
     total: int  # samples, good and bad
     samples: set[int]  # the bad ones

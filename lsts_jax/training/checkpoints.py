@@ -165,7 +165,7 @@ def _listing(workdir: Path) -> list[tuple[str, int]]:
 
 
 def _is_there(checkpoint: Path, inode: int | None) -> bool:
-    """Whether the folder is still the one of this number."""
+    """True if the folder still belongs to this step."""
     try:
         return checkpoint.stat().st_ino == inode
     except FileNotFoundError:

@@ -41,7 +41,7 @@ def _files(folder: Path) -> set[str]:
 
 
 def is_incomplete(folder: Path) -> bool:
-    """Whether files of a checkpoint are missing, as where its deletion was interrupted."""
+    """True if files of a checkpoint are missing, for example after an interrupted deletion."""
     try:
         names = json.loads((folder / CHECKSUMS).read_text())
         return not all((folder / name).is_file() for name in names)

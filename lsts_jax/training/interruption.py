@@ -1,4 +1,4 @@
-"""What ends a run from outside: signals, and a second process on the same folder."""
+"""Interruptions of a run: signals, and a second process on the same folder."""
 
 import errno
 import logging
@@ -99,7 +99,7 @@ def only_process(folder: Path, *, wait: bool = False) -> Iterator[None]:
 
 
 def _why_not_locked(folder: Path) -> str:
-    """What the system says against locking a file in a folder; empty if it can."""
+    """The system's reason why files in a folder cannot be locked; empty if they can."""
     if fcntl is None:
         return ""
     with tempfile.TemporaryFile(dir=folder) as probe:

@@ -37,7 +37,7 @@ class Loader(Batches, Protocol):
 
 
 class Due(NamedTuple):
-    """What follows a step."""
+    """Actions after a step."""
 
     log: bool
     save: bool
@@ -45,8 +45,8 @@ class Due(NamedTuple):
 
 
 def what_is_due(step: int, last: int, settings: TrainConfig) -> Due:
-    """What follows step `step`, counted from 1; everything follows the last. What is scored is saved first,
-    so that no evaluation can lose it, and a resumed run finds the line of each step that was saved."""
+    """Actions after step `step`, counted from 1; all of them after the last. A step is saved before it is
+    scored: no evaluation can lose it, and a resumed run finds the line of each step that was saved."""
     due = lambda every: step >= last or (every > 0 and step % every == 0)
     score = due(settings.evaluate_every)
     save = score or due(settings.checkpoint_every)

@@ -1,4 +1,4 @@
-"""Whether a command goes on with the run that a folder holds, or would turn it into another one."""
+"""Check that a command continues the run in a folder and does not turn it into another run."""
 
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,7 @@ def require_same_run(config: Config, workdir: Path) -> None:
 
 
 def _method(temporal: str) -> str:
-    """What decides a temporal method: its name or, of one's own, its class and source."""
+    """Identity of a temporal method: its name, or class and source of a method from a file."""
     file, _, class_name = temporal.rpartition(":")
     return f"{class_name} of {read_method(Path(file))}" if file else temporal
 

@@ -204,7 +204,7 @@ def set_aside(checkpoint: Path) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """What the system said; TensorStore tells much besides."""
+    """The system's message, without TensorStore's additions."""
     text = str(getattr(error, "strerror", None) or error)
     code = re.search(r"os_error_code='(\d+)'", text)
     return os.strerror(int(code[1])) if code else text

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 @runtime_checkable
 class Batches(Protocol):
-    """What tells which batch a step was on."""
+    """The batch of a step, identified for messages."""
 
     def make_batch(self, step: int) -> Triplet: ...
 

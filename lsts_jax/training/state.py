@@ -1,4 +1,4 @@
-"""What a training run is between two steps."""
+"""State of a training run between two steps."""
 
 from typing import NamedTuple
 
@@ -56,5 +56,5 @@ def init_state(
 
 
 def variables_of(state: TrainState) -> dict:
-    """What `detector.apply` takes."""
+    """Variables for `detector.apply`."""
     return {"params": state.params, "batch_stats": state.batch_stats}

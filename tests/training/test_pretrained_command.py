@@ -133,7 +133,7 @@ def test_files_of_somebody_else_stay(place, output):
         file.symlink_to(place / "elsewhere")
     else:
         file.write_text('{"mine": 1}')
-    with pytest.raises(UserError, match=f"{output}: is there and"):
+    with pytest.raises(UserError, match=f"{output}: exists but"):
         run(place / "run", file.parent if file.name == "config.json" else file)
     assert file.is_symlink() or file.read_text() == '{"mine": 1}'
     assert not (place / "elsewhere").exists()

@@ -38,7 +38,7 @@ def root_of(folder: Path, out: Path) -> Path:
             f"name a file in {folder} or in a folder above it"
         )
     if out.is_dir() or (out.exists() and not is_ours(out)):
-        raise UserError(f"{out}: is there and is no earlier conversion; name another file")
+        raise UserError(f"{out}: exists but is not an earlier conversion; name another file")
     return file.parent if folder.is_relative_to(file.parent) else folder
 
 

@@ -239,28 +239,28 @@ def _header(settings: SynthVIDConfig, assets: Assets) -> dict[str, Any]:
 def _is_complete(out: Path, header: dict[str, Any], settings: SynthVIDConfig) -> bool:
     """True if `out` holds the whole data set of this header; False if it holds none or part of it.
     Raises UserError if it holds something else."""
-    mend = "choose another --out or delete it"
+    fix = "choose another --out or delete it"
     if out.is_dir() and all(p.suffix == ".part" for p in out.iterdir()):
         return False
     if not out.is_dir():
         if out.exists():
-            raise UserError(f"--out {out}: is not a folder; {mend}")
+            raise UserError(f"--out {out}: is not a folder; {fix}")
         return False
     try:
         stored = json.loads((out / TRUTH).read_text())
         stored_settings = dict(stored["settings"])
     except FileNotFoundError:
-        raise UserError(f"--out {out}: is not empty and holds no SynthVID; {mend}") from None
+        raise UserError(f"--out {out}: is not empty and holds no SynthVID; {fix}") from None
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise UserError(f"{out / TRUTH}: cannot be read; {mend}") from None
+        raise UserError(f"{out / TRUTH}: cannot be read; {fix}") from None
     for name, value in header["settings"].items():
         if stored_settings.get(name) != value:
             raise UserError(
-                f"--out {out}: holds a SynthVID with {name} {stored_settings.get(name)}, not {value}; {mend}"
+                f"--out {out}: holds a SynthVID with {name} {stored_settings.get(name)}, not {value}; {fix}"
             )
     for name in ("version", "assets"):
         if stored.get(name) != header[name]:
-            raise UserError(f"--out {out}: holds a SynthVID made from another {name}; {mend}")
+            raise UserError(f"--out {out}: holds a SynthVID made from another {name}; {fix}")
     written = sum(name.endswith((".JPEG", ".xml")) for _, _, files in os.walk(out) for name in files)
     lists = all((out / "ImageSets" / f"{name}.txt").is_file() for name in _lists(settings))
     return bool(stored.get("complete")) and lists and written == 2 * sum(c.frames for c in clips(settings))

@@ -29,7 +29,7 @@ class Conversion:
     output: tyro.conf.Positional[Path]
     """A folder to make, or a file that ends in .safetensors."""
     checkpoint: str = "latest"
-    """Of a run: latest, best (by mAP during training), or a step."""
+    """Checkpoint of a run: latest, best (by mAP during training), or a step."""
     allow_missing: tuple[str, ...] = ()
     """Starts of names of the model, as rfcn/classes, that may be absent or of another shape and stay new."""
     allow_unused: tuple[str, ...] = ()

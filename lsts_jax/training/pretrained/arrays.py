@@ -17,7 +17,7 @@ class Stored(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """What a file or a folder holds."""
+    """Content of a file or a folder of weights."""
 
     arrays: dict[str, Stored]  # under the names of the file
     config: Config | None = None  # of files of ours, which carry theirs

@@ -57,7 +57,7 @@ SETTINGS = {
 
 
 def authors_naming(names: Collection[str]) -> Naming:
-    """For a file of these names."""
+    """Naming of a file with these names."""
     multiplied = not any(name.endswith("_test") for name in names)
     return Naming(
         title="the authors' (MXNet)",
@@ -91,7 +91,7 @@ def convert_authors(arrays: Mapping[str, ndarray], *, split: int) -> tuple[dict,
 
 
 def _path(name: str, split: int) -> Path | None:
-    """Where a parameter of the authors lives here."""
+    """Path in this package of a parameter of the authors."""
     name = name.removeprefix("arg:").removeprefix("aux:")
     if name == "init_offset":
         return in_variables("offsets")

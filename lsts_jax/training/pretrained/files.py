@@ -21,7 +21,7 @@ READERS = {
 
 
 def open_weights(path: Path | str, checkpoint: str = "latest") -> Weights:
-    """What a file of weights holds, or a checkpoint of a run's folder.
+    """Content of a file of weights, or of a checkpoint in a run's folder.
 
     Raises:
       UserError: there is nothing at `path`, its ending is unknown, or it is damaged.

@@ -29,7 +29,7 @@ METHOD = "model.temporal and the settings of that method"  # all else
 
 
 class Match(NamedTuple):
-    """What of a file goes into a model."""
+    """The arrays of a file that fit a model."""
 
     found: dict[Path, ndarray]  # float32, in our layouts
     new: list[Path]  # arrays of the model that are not in the file, or are of another shape there

@@ -1,4 +1,4 @@
-"""What a way of naming weights has to tell: where an array belongs, and how it is stored."""
+"""Naming schemes of weights: the path of an array in this package, and its layout in the file."""
 
 import re
 from collections.abc import Callable
@@ -11,7 +11,7 @@ Shape = tuple[int, ...]
 
 
 class Layout(NamedTuple):
-    """How an array is stored in a file."""
+    """Layout of an array in a file."""
 
     shape: Callable[[Shape], Shape]  # there, of an array of this shape here
     ours: Callable[[ndarray], ndarray]  # from there to here

@@ -48,7 +48,7 @@ def require_no_run(workdir: Path) -> None:
         try:
             load_saved_config(config)
         except UserError as error:
-            raise UserError(f"{config}: is there and is no run's; name another folder") from error
+            raise UserError(f"{config}: exists but is not a run's; name another folder") from error
 
 
 def write_run(workdir: Path, variables: dict, config: Config) -> None:

@@ -51,7 +51,7 @@ def require_no_other(path: Path) -> None:
     except (OSError, _library(path).SafetensorError):
         ours = False
     if not ours or path.is_symlink():
-        raise UserError(f"{path}: is there and was not written here; name another file, or move it")
+        raise UserError(f"{path}: exists but was not written by this command; name another file, or move it")
 
 
 def write_safetensors(path: Path, variables: dict, config: Config) -> None:

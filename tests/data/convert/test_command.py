@@ -62,12 +62,12 @@ def test_only_an_earlier_conversion_is_replaced(tmp_path):
     TREES["cvat_coco"](tmp_path)
     out = tmp_path / "annotations/instances_default.json"
     before = out.read_bytes()
-    with pytest.raises(UserError, match=r"instances_default\.json: is there and is no earlier conversion"):
+    with pytest.raises(UserError, match=r"instances_default\.json: exists but is not an earlier conversion"):
         convert(tmp_path, out)
     assert out.read_bytes() == before
     link = tmp_path / "link.json"
     link.symlink_to(out)
-    with pytest.raises(UserError, match=r"link\.json: is there and is no earlier"):
+    with pytest.raises(UserError, match=r"link\.json: exists but is not an earlier"):
         convert(tmp_path, link)
     link.unlink()
     convert(tmp_path, tmp_path / "train.json")
