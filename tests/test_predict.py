@@ -3,6 +3,9 @@
 import csv
 import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,6 +18,9 @@ from lsts_jax.data.video.video_io import open_source
 from lsts_jax.data.video.writer import VideoWriter
 from lsts_jax.errors import UserError
 from tests.data.trees import write_picture
+from tests.data.video.clips import retime, write_clip
+
+REPOSITORY = Path(__file__).parents[1]
 
 
 class Detector:
@@ -156,3 +162,25 @@ def test_a_source_that_cannot_be_read_does_not_end_the_run(place, caplog, source
     with pytest.raises(UserError, match=r"bad\.mp4: not one frame"):
         run("bad.mp4")
     assert len(lines(place)) == len(sources) - 1  # of the earlier run
+
+
+def test_a_stride_keeps_the_times_of_a_variable_rate(place):
+    times = [0, 0.1, 0.2, 0.3, 2.5, 2.55, 2.6, 2.65]
+    retime(write_clip(place / "v.mp4", 8), times)
+    run("v.mp4", stride=2, save=("video", "jsonl", "csv"))
+    read = [json.loads(line) for line in (place / "out/detections.jsonl").read_text().splitlines()]
+    assert [(line["frame"], line["time"]) for line in read] == [(t, times[t]) for t in (0, 2, 4, 6)]
+    rows = csv.DictReader((place / "out/detections.csv").read_text().splitlines())
+    assert [float(row["time"]) for row in rows] == times[::2]
+    written = open_source(place / "out/v.mp4")
+    assert 2.6 <= len(list(written)) / written.fps <= 2.85
+
+
+def test_the_command_runs_without_home_and_account():
+    environment = {key: value for key, value in os.environ.items() if key != "HOME"}
+    as_nobody = "import pwd, runpy; pwd.getpwuid = lambda uid: {}[uid]; "
+    as_nobody += "runpy.run_path('predict.py', {}, '__main__')"
+    command = [sys.executable, "-c", as_nobody, "--workdir", "run", "--source", "none.mp4", "--output", "out"]
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "none.mp4: no such file" in done.stderr
