@@ -1,4 +1,4 @@
-"""A trained detector on anyone's video: `load(workdir)`, then `stream(source)`, `live()` for a camera, or
+"""A trained detector on any video: `load(workdir)`, then `stream(source)`, `live()` for a camera, or
 `detect(picture)`."""
 
 import time
@@ -45,7 +45,7 @@ class Result(NamedTuple):
     file_name: str | None = None  # of the picture file; None for frames of a video
 
     def only(self, names: str | Collection[str]) -> "Result":
-        """Without the detections of other classes than the one, or those, that are named."""
+        """The result with the detections of the named class or classes only."""
         names = (names,) if isinstance(names, str) else names
         kept = np.array([self.class_names[number - 1] in names for number in self.classes], bool)
         tracks = None if self.track_ids is None else self.track_ids[kept]
@@ -120,12 +120,12 @@ class LoadedDetector:
                             yield result
 
     def detect(self, image: UInt8[ndarray, "H W 3"]) -> Result:
-        """Detections in one RGB picture that is no video's; compiled once a canvas. Threads may share it."""
+        """Detections in a single RGB picture, without memory; compiled once per canvas; thread-safe."""
         live = self.live()
         return live(image) or live.flush()[0]
 
     def live(self) -> "Live":
-        """Detections of one picture before the next is there, as from a camera; causal (online schedule)."""
+        """Live detection, picture by picture, as from a camera; causal (online schedule)."""
         return Live(self)
 
     def _one_by_one(self, video: VideoSource) -> Iterator[Result]:
@@ -155,7 +155,7 @@ class LoadedDetector:
 
 
 class _Clock:
-    """Seconds that pass while nobody works on a result, which the detector does not answer for."""
+    """Clock without the seconds in which the caller holds a result."""
 
     def __init__(self):
         self._state = 0.0, None  # seconds without count, and since when there is none
@@ -187,18 +187,18 @@ class Live:
         )
 
     def restart(self) -> None:
-        """The next picture opens a new video."""
+        """Start a new video with the next picture."""
         self._size, self._index = None, 0
         self._waiting.clear()
 
     def flush(self) -> list[Result]:
-        """Results of the pictures that still wait for theirs; the video ends here."""
+        """Remaining results of delayed pictures; ends the video."""
         results = [self._result(found) for found in self._detector.flush()]
         self.restart()
         return results
 
     def __call__(self, image: UInt8[ndarray, "H W 3"]) -> Result | None:
-        """Detections in the next picture; its time is that of a video at 25 frames a second."""
+        """Detections in the next picture; its time is that of a video at 25 frames per second."""
         begin, size = time.perf_counter(), image.shape[:2]
         if size != self._size:
             self.restart()

@@ -44,11 +44,11 @@ class DataConfig:
     """(height, width) that resized pictures are padded to: the smallest that holds the picture. A batch
     has one canvas. Padding changes no number, it only keeps shapes static."""
     max_objects: int = 64
-    """Slots for annotated objects in a frame; further ones are dropped, with a warning."""
+    """Slots for annotated objects in a frame; objects beyond them are dropped with a warning."""
     flip: bool = True
     """An epoch holds every picture and its mirror image."""
     workers: int = 4
-    """Threads that load batches ahead of the device; 0: each is loaded when it is needed."""
+    """Threads that load batches ahead of the device; 0: a batch is loaded when it is needed."""
     max_bad_share: float = 0.01
     """Samples that cannot be read are skipped with a warning; a larger share of them, counted over all of a
     run, stops it."""
@@ -64,7 +64,7 @@ class BackboneConfig:
     split: int = 4
     """Units of stage 4 in the low level: 4 of 23 for ResNet-101, the authors' res4b3."""
     norm: Literal["frozen_batch", "group"] = "frozen_batch"
-    """frozen_batch: stored statistics (authors). group: GroupNorm, to train from nothing."""
+    """frozen_batch: stored statistics (authors). group: GroupNorm, for training from scratch."""
     stride_on: Literal["1x1", "3x3"] = "1x1"
     """Strided convolution of a stage's first bottleneck: 1x1 (Caffe, authors) or 3x3 (torchvision)."""
     pixel_mean: tuple[float, float, float] = (123.15, 115.90, 103.06)

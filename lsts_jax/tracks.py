@@ -1,4 +1,4 @@
-"""Detections linked over time: which of them are one object, told by the package norfair-enough.
+"""Detections linked to tracks over time by the package norfair-enough.
 
 The fork of norfair that is kept up (BSD-3, NumPy 2): small, no torch, no second OpenCV; tells classes apart
 and can age tracks over missing frames. A track is a Kalman filter on the corners of its box, and takes the
@@ -21,7 +21,7 @@ UNTRACKED = -1  # as MOTChallenge writes it
 
 
 def link(results: Iterable[Result], *, score: float = 0.5) -> Iterator[Result]:
-    """The results of one video, each as it comes, with `track_ids`; nothing else of them changes.
+    """The results of one video with `track_ids`, one by one, otherwise unchanged.
 
     Ids count from 1 and never join two classes. A detection below `score` is not linked, opens no track and
     has the id -1. So has the first detection of an object: its track is numbered when it is found again, else

@@ -1,12 +1,12 @@
 """The detector in three events on an explicit memory, and their scan along a video.
 
     start(frame)                first keyframe of a video
-    on_keyframe(memory, frame)  a later keyframe renews the memory and is detected on what comes of it
+    on_keyframe(memory, frame)  a later keyframe updates the memory and is detected on the new memory
     on_frame(memory, frame)     a frame between keyframes borrows from the memory, which does not change
 
 (paper, section 3.1 and figure 2; what happens inside is the temporal method's, `models/temporal`.) All are
 pure functions of (detector, variables, ...) for one frame or one video; `vmap`, `jit`, `grad` and `scan` are
-the caller's. What a frame pays knows no memory, and frames between keyframes do not depend on each other:
+the caller's. Backbone features do not depend on the memory, nor frames between keyframes on each other:
 `detect_video` computes both in batches and scans over the keyframes alone.
 """
 
