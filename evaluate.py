@@ -94,12 +94,10 @@ def evaluate_checkpoint(options: Options, config: Config, folder: Path) -> None:
     if wants_report(options):
         from lsts_jax.evaluation.inside import look_inside
         from lsts_jax.evaluation.report import Run, write_report
-        from lsts_jax.training.state import initial_parameter
+        from lsts_jax.training.state import initial_offsets
 
-        learned = None
-        if "offsets" in variables["params"]:
-            initial = initial_parameter(detector, config, "offsets")
-            learned = look_inside(detector, variables, config, dataset, evaluated.truth, initial)
+        initial = initial_offsets(detector, config)
+        learned = look_inside(detector, variables, config, dataset, evaluated.truth, initial)
         write_report(
             folder / REPORT,
             title=options.workdir.resolve().name,

@@ -40,7 +40,7 @@ def run(arguments: Sequence[str]) -> None:
     from lsts_jax.data.open import open_dataset
     from lsts_jax.evaluation.runner import evaluate
     from lsts_jax.training.checkpoints import load_detector
-    from lsts_jax.training.state import initial_parameter
+    from lsts_jax.training.state import initial_offsets
 
     suite, device = find_suite(options.suite), machine()
     results = cli.make_folder(options.results or RESULTS / options.suite / OWN)
@@ -53,9 +53,9 @@ def run(arguments: Sequence[str]) -> None:
             config = replace(config, data=replace(config.data, root=str(options.data)))
         dataset = open_dataset(config.data, config.data.val_lists)
         detector, variables, _ = load_detector(config, folder)
-        learned = variables["params"]["offsets"]
+        learned = detector.temporal.learned_offsets(variables["params"])
         for name, offsets in {
-            INITIAL: initial_parameter(detector, config, "offsets"),
+            INITIAL: initial_offsets(detector, config),
             CENTRE: jnp.zeros_like(learned),
         }.items():
             file = results / f"{name}-seed{seed}.json"

@@ -41,7 +41,7 @@ def inside(folder: Path) -> dict:
 
     from lsts_jax.models.detector import build_detector
     from lsts_jax.training.checkpoints import LATEST, load_detector
-    from lsts_jax.training.state import init_variables, initial_parameter
+    from lsts_jax.training.state import init_variables, initial_offsets
 
     # the accelerator belongs to the processes that train
     jax.config.update("jax_platforms", "cpu")
@@ -49,14 +49,14 @@ def inside(folder: Path) -> dict:
     detector = build_detector(config.model, len(config.data.class_names))
     params = jax.eval_shape(lambda: init_variables(detector, config))["params"]
     found = {"parameters": sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))}
-    if "offsets" in params:
+    initial = initial_offsets(detector, config)
+    if initial is not None:
         steps = sorted(int(path.name) for path in (folder / LATEST).iterdir() if path.name.isdecimal())
-        offsets = {0: initial_parameter(detector, config, "offsets")} | {
-            step: load_detector(config, folder, str(step))[1]["params"]["offsets"] for step in steps
-        }
+        at_step = lambda step: load_detector(config, folder, str(step))[1]["params"]
+        learned = {step: detector.temporal.learned_offsets(at_step(step)) for step in steps}
         found["offsets"] = [
             {"step": step, "offsets": [[round(float(x), 4) for x in point] for point in values]}
-            for step, values in offsets.items()
+            for step, values in ({0: initial} | learned).items()
         ]
     return found
 

@@ -111,7 +111,6 @@ def validate(config: Config) -> Config:
             f"config.model.feature_channels is {config.model.feature_channels}; give a multiple of 4"
         )
     check_backbone(config.model.backbone)
-    check_offsets(config)
     check_frozen(config)
     return config
 
@@ -136,26 +135,6 @@ def check_frozen(config: Config) -> None:
         raise UserError(
             f"config.optimizer.freeze names {unknown[0]!r}, no part of the backbone; name conv1, norm1, res2 "
             "to res5, units of them such as res4_2, or feature_conv"
-        )
-
-
-def check_offsets(config: Config) -> None:
-    """Raises `UserError` where LSTS's grid is none, or reaches beyond the window."""
-    lsts = config.model.lsts
-    if config.model.temporal not in ("lsts", "srfu", "dfa") or lsts.offsets != "uniform":
-        return
-    side = math.isqrt(lsts.num_offsets)
-    if side**2 != lsts.num_offsets or side % 2 == 0:
-        raise UserError(
-            f"config.model.lsts.num_offsets is {lsts.num_offsets}, but a uniform grid has the square of an "
-            "odd number: 1, 9, 25, 49, 81, ...; give one of them, or other --config.model.lsts.offsets"
-        )
-    reach = side // 2 * lsts.initial_spread
-    if reach >= lsts.window:
-        raise UserError(
-            f"config.model.lsts.window is {lsts.window}, but the grid of {lsts.num_offsets} offsets "
-            f"reaches {reach:g}, and what lies beyond the window samples nothing; give "
-            f"{math.floor(reach) + 1} or more"
         )
 
 

@@ -95,8 +95,10 @@ def _move_fields(values: dict) -> dict:
     for name, value in flat.items():
         *parents, last = name.split(".")
         place = moved
-        for parent in parents:
+        for i, parent in enumerate(parents, 1):
             place = place.setdefault(parent, {})
+            if not isinstance(place, dict):
+                raise UserError(f"config.{'.'.join(parents[:i])} is {place!r}, but {name} belongs into it")
         place[last] = value
     return moved
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lsts_jax import cli
-from lsts_jax.config import BackboneConfig, Config, LSTSConfig, ModelConfig, OptimizerConfig
+from lsts_jax.config import BackboneConfig, Config, OptimizerConfig
 from lsts_jax.config_checks import RANGES, Range, leaves, numbers_in, validate
 from lsts_jax.config_io import load_saved_config, save_config
 from lsts_jax.errors import UserError
@@ -55,10 +55,6 @@ def test_no_range_is_of_a_field_that_is_gone():
 @pytest.mark.parametrize(
     "name, value, told",
     [
-        ("model.lsts", LSTSConfig(window=3), "grid of 81 offsets reaches 4, .*; give 5 or more"),
-        ("model.lsts", LSTSConfig(window=8, initial_spread=2.0), "reaches 8, .*; give 9 or more"),
-        ("model.lsts", LSTSConfig(num_offsets=40), "square of an odd number"),
-        ("model.lsts", LSTSConfig(num_offsets=16), "square of an odd number"),
         ("model.backbone", BackboneConfig(depth=18, split=4), "stage 4 of depth 18 has 2 units; give 1 to 2"),
         ("model.backbone.split", 0, r"split is 0; give a number from 1 on"),
         ("model.feature_channels", 18, "multiple of 4"),
@@ -79,9 +75,6 @@ def test_what_cannot_be_together(name, value, told):
 @pytest.mark.parametrize(
     "config",
     [
-        replace(Config(), model=ModelConfig(lsts=LSTSConfig(window=5))),
-        replace(Config(), model=ModelConfig(lsts=LSTSConfig(offsets="gaussian", num_offsets=40))),
-        replace(Config(), model=ModelConfig(temporal="none", lsts=LSTSConfig(num_offsets=2))),
         replace(Config(), optimizer=OptimizerConfig(freeze=("conv1", "res4_23", "res5", "feature_conv"))),
         tiny_config(),
     ],
@@ -106,6 +99,21 @@ def test_the_command_line_a_file_and_a_saved_config_are_checked(tmp_path):
         cli.load_config(file)
     save_config(changed("data.workers", -1), tmp_path / "config.json")
     with pytest.raises(UserError, match=r"config\.json: config\.data\.workers is -1; give a"):
+        load_saved_config(tmp_path / "config.json")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"model": 1, "data": {"schedule": "online"}}',
+        '{"model": {"lsts": 3}, "optimizer": {"offset_rate": 1.0}}',
+    ],
+)
+def test_a_saved_config_with_a_number_where_fields_belong(tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(
+        UserError, match=r"config\.json: config\.model.* is \d, but model\..* belongs into it"
+    ):
         load_saved_config(tmp_path / "config.json")
 
 

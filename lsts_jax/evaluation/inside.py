@@ -14,7 +14,7 @@ from lsts_jax.data.loader import read_frame
 from lsts_jax.errors import UserError
 from lsts_jax.evaluation.scoring import Truth
 from lsts_jax.models.detector import Detector
-from lsts_jax.structs import STRIDE, Alignment, Frame
+from lsts_jax.structs import STRIDE, Alignment, AnyArray, Frame
 from lsts_jax.video import keyframe_of
 
 EXAMPLES = 3
@@ -50,14 +50,18 @@ def look_inside(
     config: Config,
     dataset: VideoDataset,
     truth: Truth,
-    initial_offsets: Float[ndarray, "K 2"],
+    initial_offsets: Float[AnyArray, "K 2"] | None,
 ) -> Learned | None:
     """Learned sampling locations, with examples from the first, the middle and the last long enough video.
 
     An example is the last frame of a segment that has an object, and the point the middle of its largest one.
     The segment is the second, or a later one where there are few videos; the memory comes to it as in an
-    evaluation. None where the temporal method does not align the memory in keyframes and in frames between.
+    evaluation. None where the temporal method learns no offsets, or does not align the memory in keyframes
+    and in frames between.
     """
+    offsets = detector.temporal.learned_offsets(variables["params"])
+    if offsets is None:
+        return None
     interval, schedule = config.model.keyframe_interval, config.model.schedule
     start, renew, lend = (jax.jit(partial(event, detector)) for event in (_start, _renew, _lend))
     long = [frames for frames in truth.frames_by_video() if len(frames) > interval]
@@ -86,8 +90,7 @@ def look_inside(
             return None
         box = boxes[last][np.prod(boxes[last][:, 2:] - boxes[last][:, :2], axis=1).argmax()]
         examples.append(_example(video, last, keyframes[-1], box, frame, renewed, lent))
-    offsets = np.asarray(variables["params"]["offsets"])
-    return Learned(np.asarray(initial_offsets), offsets, examples, trouble)
+    return Learned(np.asarray(initial_offsets), np.asarray(offsets), examples, trouble)
 
 
 def _start(detector: Detector, variables: dict, frame: Frame) -> PyTree:

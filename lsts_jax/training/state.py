@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Int32, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, Int32, PRNGKeyArray, PyTree
 
 from lsts_jax.config import Config
 from lsts_jax.models.detector import Detector
@@ -35,10 +35,9 @@ def init_variables(detector: Detector, config: Config) -> dict:
     return jax.jit(detector.init)(key, frame)
 
 
-def initial_parameter(detector: Detector, config: Config, name: str) -> Array:
-    """A parameter at the top of the detector, such as LSTS's `offsets`, before training; XLA drops all
-    others."""
-    return jax.jit(lambda: init_variables(detector, config)["params"][name])()
+def initial_offsets(detector: Detector, config: Config) -> Float[Array, "K 2"] | None:
+    """`Temporal.learned_offsets` before training; XLA drops all other parameters."""
+    return jax.jit(lambda: detector.temporal.learned_offsets(init_variables(detector, config)["params"]))()
 
 
 def init_state(

@@ -10,6 +10,7 @@ class Copy(Temporal):
     """Frames between keyframes are detected on the keyframe's feature as it is; keyframes forget."""
 
     keyframes_use_memory = False
+    trained_keyframes = 1
 
     @classmethod
     def from_config(cls, config: ModelConfig) -> "Copy":

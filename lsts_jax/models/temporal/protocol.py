@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, PyTree
 from lsts_jax.config import ModelConfig
 from lsts_jax.models.resnet import ResNet
 from lsts_jax.ops.canvas import size_at_stride
-from lsts_jax.structs import STRIDE, Frame, Payment, Triplet
+from lsts_jax.structs import STRIDE, AnyArray, Frame, Payment, Triplet
 
 TRAINED, FROZEN = "trained", "frozen"
 
@@ -101,6 +101,11 @@ class Temporal(nn.Module):
         """The detector's parameters after an update of the optimizer, brought back to where the method allows
         them, and what one wants to log of them."""
         return params, {}
+
+    def learned_offsets(self, params: PyTree) -> Float[AnyArray, "K 2"] | None:
+        """Where the method has learned to sample the memory: offsets (x, y) in cells, for reports and
+        experiments to show. None where it learns no such places."""
+        return None
 
     def for_test(self, params: PyTree) -> "Temporal":
         """The same method as detection runs it with these parameters: equal results, less work."""

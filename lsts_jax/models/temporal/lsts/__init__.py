@@ -14,11 +14,11 @@ from lsts_jax.config import LSTSConfig, ModelConfig
 from lsts_jax.models.resnet import ResNet
 from lsts_jax.models.temporal.lsts.dfa import DFA, LowToHigh
 from lsts_jax.models.temporal.lsts.quality import Quality
-from lsts_jax.models.temporal.lsts.sampling import Sampling, initial_offsets
+from lsts_jax.models.temporal.lsts.sampling import Sampling, check_offsets, initial_offsets
 from lsts_jax.models.temporal.lsts.srfu import SRFU
 from lsts_jax.models.temporal.protocol import TRAINED, Temporal, cells, each, high_feature
 from lsts_jax.ops.affinity import smallest_window
-from lsts_jax.structs import Alignment, Frame, FrameFeature, Memory, Payment, Triplet
+from lsts_jax.structs import Alignment, AnyArray, Frame, FrameFeature, Memory, Payment, Triplet
 
 
 class LSTS(Temporal):
@@ -37,7 +37,7 @@ class LSTS(Temporal):
     @classmethod
     def from_config(cls, config: ModelConfig, *, has_srfu: bool = True, has_dfa: bool = True) -> "LSTS":
         return cls(
-            config.lsts,
+            check_offsets(config.lsts),
             has_srfu,
             has_dfa,
             config.feature_channels,
@@ -78,6 +78,10 @@ class LSTS(Temporal):
     def keyframes_use_memory(self) -> bool:
         return self.has_srfu
 
+    @property
+    def trained_keyframes(self) -> int:
+        return 2 if self.has_srfu else 1
+
     def key(self, backbone: ResNet, frame: Frame) -> Payment:
         return high_feature(backbone, frame)
 
@@ -101,18 +105,20 @@ class LSTS(Temporal):
         return self.dfa(memory.feature, other.feature, self.sampling_offsets(), other.size)
 
     def triplet_payments(self, backbone: ResNet, triplet: Triplet) -> tuple[PyTree, PyTree, PyTree]:
-        """As one batch: three passes of one picture are slower."""
-        frames = (triplet.old_key, triplet.new_key, triplet.current)
-        frames = frames if self.has_dfa else frames[:2]
+        """As one batch: passes of one picture each are slower."""
+        keys = [triplet.old_key, triplet.new_key] if self.has_srfu else [triplet.new_key]
+        frames = [*keys, triplet.current] if self.has_dfa else keys
+        # The frames of a video have one size, and a size that they share keeps the program what it was.
         size, cell_size = triplet.current.size, cells(triplet.current)
         low = each(
             lambda backbone, frame: backbone.low(frame),
             backbone,
             jax.tree.map(lambda *x: jnp.stack(x), *frames),
         )
-        high = each(lambda backbone, low: backbone.high(low, size), backbone, low[:2])
-        other = Payment(low[2], cell_size) if self.has_dfa else ()
-        return Payment(high[0], cell_size), Payment(high[1], cell_size), other
+        high = each(lambda backbone, low: backbone.high(low, size), backbone, low[: len(keys)])
+        paid = [Payment(high[i], cell_size) for i in range(len(keys))]
+        other = Payment(low[len(keys)], cell_size) if self.has_dfa else ()
+        return paid[0] if self.has_srfu else (), paid[-1], other
 
     def sampling_offsets(self) -> Float32[Array, "K 2"]:
         """The learned offsets (x, y), in cells; one set for keyframes and frames."""
@@ -141,6 +147,9 @@ class LSTS(Temporal):
             "offset_spread": jnp.mean(jnp.linalg.norm(params["offsets"], axis=-1)),
             "offsets_projected": projected,
         }
+
+    def learned_offsets(self, params: PyTree) -> Float32[AnyArray, "K 2"]:
+        return params["offsets"]
 
     def for_test(self, params: PyTree) -> "LSTS":
         """With the smallest window that holds the offsets."""

@@ -1,5 +1,6 @@
 """Learnable spatio-temporal sampling: align a source feature to a target (paper, section 3.2)."""
 
+import math
 from typing import Literal
 
 import flax.linen as nn
@@ -9,6 +10,8 @@ from jax import random
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32, Int32, PRNGKeyArray
 
+from lsts_jax.config import LSTSConfig
+from lsts_jax.errors import UserError
 from lsts_jax.models.layers import NEW_LAYER, Conv
 from lsts_jax.ops.affinity import Aggregation, aggregate
 from lsts_jax.ops.canvas import zero_outside
@@ -24,11 +27,36 @@ def initial_offsets(key: PRNGKeyArray, kind: str, count: int, spread: float = 1.
         return spread * random.normal(key, (count, 2))
     if kind == "random":
         return spread * random.uniform(key, (count, 2), minval=-2.0, maxval=2.0)
-    side = round(count**0.5)
-    if side**2 != count or side % 2 == 0:
-        raise ValueError(f"num_offsets: the uniform grid needs the square of an odd number, not {count}")
+    side = grid_side(count)
     reach = np.float32(spread) * (np.arange(side, dtype=np.float32) - side // 2)
     return jnp.asarray(np.stack(np.meshgrid(reach, reach, indexing="ij"), -1).reshape(-1, 2))
+
+
+def grid_side(count: int) -> int:
+    """Points along a side of the uniform grid of `count` offsets. Raises `UserError` where there is no such
+    grid."""
+    side = math.isqrt(count)
+    if side**2 != count or side % 2 == 0:
+        raise UserError(
+            f"config.model.lsts.num_offsets is {count}, but a uniform grid has the square of an odd number: "
+            "1, 9, 25, 49, 81, ...; give one of them, or other --config.model.lsts.offsets"
+        )
+    return side
+
+
+def check_offsets(settings: LSTSConfig) -> LSTSConfig:
+    """The settings themselves. Raises `UserError` where the uniform grid is none, or reaches beyond the
+    window."""
+    if settings.offsets != "uniform":
+        return settings
+    reach = grid_side(settings.num_offsets) // 2 * settings.initial_spread
+    if reach >= settings.window:
+        raise UserError(
+            f"config.model.lsts.window is {settings.window}, but the grid of {settings.num_offsets} offsets "
+            f"reaches {reach:g}, and what lies beyond the window samples nothing; give "
+            f"{math.floor(reach) + 1} or more"
+        )
+    return settings
 
 
 class Sampling(nn.Module):
