@@ -1,6 +1,7 @@
 """The temporal method of CONTRIBUTING.md outside the package: trained, loaded; and one that lags behind."""
 
 import re
+import sys
 from pathlib import Path
 
 import jax
@@ -16,7 +17,7 @@ from lsts_jax.config_io import load_saved_config
 from lsts_jax.data.synthvid import SynthVIDConfig, render_dataset
 from lsts_jax.errors import UserError
 from lsts_jax.export import plain_events
-from lsts_jax.models.temporal import build_temporal
+from lsts_jax.models.temporal import build_temporal, load_method
 from lsts_jax.streaming import LiveDetector, VideoDetector
 from lsts_jax.structs import FrameFeature, Memory
 from lsts_jax.video import events
@@ -140,3 +141,18 @@ def test_detections_of_a_method_that_lags_are_those_of_their_frames(tmp_path):
     for rows in (found, one_by_one[2:] + live.flush()):
         for row, wanted in zip(rows, expected, strict=True):
             np.testing.assert_allclose(row.scores, wanted.scores, atol=1e-5)
+
+
+def test_files_of_one_name_are_two_methods_and_a_file_is_run_once(tmp_path):
+    for folder, delay in (("a", 1), ("b", 2)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "own.py").write_text(LAGGING.replace("delay = 2", f"delay = {delay}"))
+    first, second, again = (load_method(tmp_path / folder / "own.py", "Lagging") for folder in "aba")
+    assert (first.delay, second.delay) == (1, 2) and again is first
+    assert sys.modules[first.__module__].Lagging is first
+
+
+def test_what_a_methods_file_raises_is_told_in_a_line(tmp_path):
+    (tmp_path / "broken.py").write_text("import lsts_jax.no_such_part\n")
+    with pytest.raises(UserError, match=r"broken\.py: ModuleNotFoundError: No module named"):
+        load_method(tmp_path / "broken.py", "Own")

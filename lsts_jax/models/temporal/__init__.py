@@ -1,11 +1,13 @@
 """The temporal methods by name. A new one is a file here, its config dataclass, and a line in METHODS; one
 that stands outside the package is named by its file and class (`load_method`)."""
 
+import hashlib
 import importlib.util
 import sys
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
+from types import ModuleType
 
 from lsts_jax.config import ModelConfig
 from lsts_jax.errors import UserError
@@ -46,10 +48,26 @@ def load_method(file: Path, class_name: str) -> type[Temporal]:
     """A method's class from a Python file. Raises `UserError` where the file has none of that name."""
     if not file.is_file():
         raise UserError(f"config.model.temporal: {file}: no such file")
-    spec = importlib.util.spec_from_file_location(f"lsts_jax_method_{file.stem}", file)
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    method = getattr(module, class_name, None)
+    method = getattr(_load_file(file.resolve(), file.stat().st_mtime_ns), class_name, None)
     if not (isinstance(method, type) and issubclass(method, Temporal)):
         raise UserError(f"config.model.temporal: {file} defines no Temporal named {class_name!r}")
     return method
+
+
+@lru_cache(maxsize=16)
+def _load_file(file: Path, changed: int) -> ModuleType:
+    """The module of a file that was changed last at a time; two files of one name are two modules.
+
+    Raises `UserError` naming the file and what its code raised.
+    """
+    name = f"lsts_jax_method_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except UserError:
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(f"config.model.temporal: {file}: {reason}") from error
+    return module
