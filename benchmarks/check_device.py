@@ -1,5 +1,8 @@
 """The accelerator's numbers against the CPU's: LSTS with its gradients, suppression, pooling, a detector.
 
+The dilated convolutions of the backbone are compared in bfloat16 as well, where kernels of libraries have
+had defects.
+
     python -m benchmarks.check_device
 
 Exits with 1 if any differs by more than rounding. In float32 without TF32.
@@ -12,12 +15,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from benchmarks.common import parser, print_table, write_json
 from benchmarks.detector import random_frames
 from benchmarks.lsts import gradients, jax_form, make_inputs
 from benchmarks.postprocess import crowded_boxes
 from benchmarks.train_step import random_triplets, step_of
+from lsts_jax.compiling import jit_inference
 from lsts_jax.config import BackboneConfig, Config, DataConfig, LSTSConfig, ModelConfig, OptimizerConfig
 from lsts_jax.models.detector import build_detector
 from lsts_jax.ops.nms import class_nms, nms
@@ -44,6 +49,27 @@ def features(detector: Any, variables: dict, frame: Any) -> tuple:
     return first, second, bound.on_frame(second, bound.other(frame)).feature
 
 
+def dilated(channels: int, filters: int, dilation: int) -> tuple[Callable, tuple]:
+    """A dilated 3x3 convolution in bfloat16 with its gradients, and inputs of res5's size at 600x1000."""
+    rng = np.random.default_rng(0)
+
+    def draw(*shape):
+        return jnp.asarray(rng.standard_normal(shape), jnp.bfloat16)
+
+    def convolve(x, kernel):
+        return lax.conv_general_dilated(
+            x,
+            kernel,
+            (1, 1),
+            [(dilation, dilation)] * 2,
+            rhs_dilation=(dilation, dilation),
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+
+    inputs = (draw(2, 38, 63, channels), draw(3, 3, channels, filters))
+    return partial(gradients, convolve), (inputs, draw(2, 38, 63, filters))
+
+
 def cases() -> dict[str, tuple[Callable, tuple, float]]:
     """Function, inputs, and largest difference allowed, as a part of the largest value."""
     inputs, grad = make_inputs((38, 63), 81, 1, "float32")
@@ -58,7 +84,11 @@ def cases() -> dict[str, tuple[Callable, tuple, float]]:
     frame = jax.tree.map(jnp.asarray, random_frames(SMALL))
     triplets = jax.tree.map(jnp.asarray, random_triplets(SMALL, 2))
     by_class = partial(class_nms, threshold=0.3, score_threshold=1e-4)
-    return {
+    convolutions = {
+        f"bfloat16, dilation {dilation}": (*dilated(channels, filters, dilation), 1e-2)
+        for channels, filters, dilation in ((512, 512, 2), (2048, 1024, 6))
+    }
+    return convolutions | {
         "LSTS and its gradients": (partial(gradients, jax_form("factorised", 5)), (inputs, grad), 1e-4),
         "nms": (partial(nms, threshold=0.7, max_kept=300), (boxes, scores), 0.0),
         "class_nms": (by_class, (boxes[:300], class_scores), 0.0),
@@ -84,7 +114,7 @@ def main() -> None:
     rows = []
     with jax.default_matmul_precision("highest"):
         for name, (function, inputs, allowed) in cases().items():
-            run = jax.jit(function)
+            run = jit_inference(function)
             found = jax.device_get(run(*inputs))
             wanted = jax.device_get(run(*jax.device_put(inputs, host)))
             worst = difference(found, wanted)

@@ -4,7 +4,9 @@ import argparse
 import json
 import platform
 import resource
+import shlex
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 
 import jax
 
+from lsts_jax.compiling import jit_inference
 from lsts_jax.config import BackboneConfig, Config, DataConfig, LSTSConfig, ModelConfig
 
 MIB = 2**20
@@ -85,7 +88,7 @@ def medians(
 
 def compiled(function: Callable, *args: Any) -> jax.stages.Compiled:
     """The program of a function for arguments like these."""
-    return jax.jit(function).lower(*args).compile()
+    return jit_inference(function).lower(*args).compile()
 
 
 def temp_bytes(program: jax.stages.Compiled) -> int:
@@ -142,8 +145,18 @@ def write_json(path: Path | None, content: dict) -> None:
         return
     device = jax.devices()[0]
     machine = {"platform": device.platform, "device": device.device_kind, "jax": jax.__version__}
+    machine["command"] = _command()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"machine": machine} | content, indent=2) + "\n")
+
+
+def _command() -> str:
+    """The command line of this benchmark, without the file that it writes."""
+    module, *given = sys.argv
+    if "--json" in given:
+        at = given.index("--json")
+        del given[at : at + 2]
+    return shlex.join(["python", "-m", f"benchmarks.{Path(module).stem}", *given])
 
 
 def _is_number(text: str) -> bool:

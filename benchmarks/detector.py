@@ -27,6 +27,7 @@ from benchmarks.common import (
     print_table,
     write_json,
 )
+from lsts_jax.compiling import jit_inference
 from lsts_jax.config import Config
 from lsts_jax.models.detector import Detector, build_detector
 from lsts_jax.ops.canvas import size_at_stride
@@ -55,7 +56,7 @@ def measure_segments(
     one = jax.tree.map(lambda x: x[0, 0, 0], frames)
     memory = empty_memory(detector, variables, one)
     memory = Memory(jnp.zeros((videos, *memory.feature.shape), memory.feature.dtype))
-    run = jax.jit(
+    run = jit_inference(
         jax.vmap(partial(detect_video, detector, frames_per_batch=frames_per_batch), (None, 0, 0, None, None))
     )
     later = np.array([False])
@@ -109,7 +110,7 @@ def measure_events(detector: Detector, variables: dict, config: Config, seconds:
     """Latency in seconds of the three events, one frame in, its detections out."""
     frame = random_frames(config)
     bound = events(detector)
-    start, on_keyframe, on_frame = (jax.jit(event) for event in bound)
+    start, on_keyframe, on_frame = (jit_inference(event) for event in bound)
     memory, _ = start(variables, frame)
     calls = {
         "first frame": lambda: jax.device_get(start(variables, frame)[1]),
@@ -218,6 +219,7 @@ def main() -> None:
     )
     print(f"peak resident {megabytes(content['peak_resident_bytes'])} MiB, compilation included")
     print(f"peak on the device {megabytes(content['peak_device_bytes'])} MiB")
+    write_json(options.json, content)  # after each part: a run that is cut short keeps what it measured
     if options.stream:
         content["stream"] = stream = measure_stream(
             detector,
@@ -228,6 +230,7 @@ def main() -> None:
             frames_per_batch=options.frames_per_batch,
         )
         print(f"streamed {stream['frames']} frames: {stream['frames_per_second']:.2f} frames a second")
+        write_json(options.json, content)
     if not options.segments_only:
         content["events"] = measure_events(detector, variables, config, options.seconds)
         print_table(
@@ -235,6 +238,7 @@ def main() -> None:
             ("event", "p50 ms", "p95 ms"),
             [(name, milliseconds(t["p50"]), milliseconds(t["p95"])) for name, t in content["events"].items()],
         )
+        write_json(options.json, content)
         content["parts"] = measure_parts(detector, variables, config, options.seconds)
         print_table(
             f"Parts: {title}",

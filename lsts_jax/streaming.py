@@ -12,7 +12,7 @@ the first detections are dropped: the n-th detections are those of the n-th fram
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial, wraps
-from itertools import islice, repeat
+from itertools import chain, islice, repeat
 from math import gcd
 from typing import NamedTuple, TypeVar
 
@@ -24,6 +24,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import PyTree
 
 from lsts_jax.ahead import Ahead
+from lsts_jax.compiling import jit_inference
 from lsts_jax.models.detector import Detector
 from lsts_jax.structs import Detections, Frame
 from lsts_jax.video import detect_video, empty_memory, events, keyframe_of
@@ -155,8 +156,10 @@ class VideoDetector:
             frames + [frames[key]] * (self.interval - len(frames))
             for frames, key in zip(segments, keyframes, strict=True)
         ]
-        stacked = [jax.tree.map(lambda *x: np.stack(x)[None], *frames) for frames in filled]
-        batch = jax.tree.map(lambda *x: np.stack(x), *stacked)  # [V 1 T ...]
+        shape = (len(segments), 1, self.interval)
+        batch = jax.tree.map(  # [V 1 T ...], which takes one copy
+            lambda *x: np.stack(x).reshape(*shape, *np.shape(x[0])), *chain.from_iterable(filled)
+        )
         if memory is None:
             one = empty_memory(self.detector, self.variables, segments[0][0])
             memory = jax.tree.map(lambda x: jnp.zeros((len(segments), *x.shape), x.dtype), one)
@@ -205,12 +208,12 @@ def _spread(detector: Detector, frames_per_batch: int, videos: int) -> tuple[Cal
         check_vma=False,
     )
     places = {"in_shardings": (whole, *4 * (by_video,)), "out_shardings": by_video}
-    return jax.jit(spread, donate_argnums=1, **places), whole
+    return jit_inference(spread, donate_argnums=1, **places), whole
 
 
 @_once
 def _jitted_events(detector: Detector) -> list[Callable]:
-    return [jax.jit(event) for event in events(detector)]
+    return [jit_inference(event) for event in events(detector)]
 
 
 def _fetch(owners: list[tuple[int, range] | None], found: Detections) -> Iterator[tuple[int, Detections]]:

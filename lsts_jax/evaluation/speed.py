@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from lsts_jax.compiling import jit_inference
 from lsts_jax.config import Config
 from lsts_jax.data.dataset import VideoDataset
 from lsts_jax.data.loader import read_frame
@@ -48,7 +49,7 @@ def measure_speed(
     found["host to device"] = _median(lambda: jax.device_put(frame))
 
     segment = jax.device_put(jax.tree.map(lambda *x: np.stack(x)[None], *frames))
-    run = jax.jit(partial(detect_video, detector, frames_per_batch=config.evaluation.frames_per_batch))
+    run = jit_inference(partial(detect_video, detector, frames_per_batch=config.evaluation.frames_per_batch))
     memory = empty_memory(detector, variables, frame)
     later = np.array([False])
     for schedule in ("online", "offline"):
@@ -85,14 +86,14 @@ def _post_processing(detector: Detector, variables: dict, frame: Frame) -> float
     feature = jax.eval_shape(keyframe_feature, frame)
     feature = jax.random.normal(jax.random.key(0), feature.shape, feature.dtype)
 
-    @jax.jit
+    @jit_inference
     def heads(feature):
         bound = detector.bind(variables)
         rpn, rfcn = bound.rpn, bound.rfcn
         rois = rpn.anchors(*feature.shape[:2])[: rpn.post_nms]
         return rpn(feature, frame.size), rfcn(feature, rois, frame.size)
 
-    whole = jax.jit(lambda feature: detector.bind(variables).detect(feature, frame))
+    whole = jit_inference(lambda feature: detector.bind(variables).detect(feature, frame))
     return max(0.0, _median(lambda: whole(feature)) - _median(lambda: heads(feature)))
 
 

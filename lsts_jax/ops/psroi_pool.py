@@ -1,19 +1,19 @@
 """Position-sensitive RoI pooling (Dai et al., R-FCN, 2016, section 3), with the rounding of its code.
 
 A region is cut into 7 x 7 bins and each bin averages the score map of its own. The regions are few and the
-maps small, so a bin of all regions is one product: a mask [R, h w] times a map [h w, C].
+maps small, so a row of bins of all regions is one product, a mask of rows [R, h] times the maps, whose result
+is then summed over the columns of each bin.
 """
 
 from functools import partial
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Float32, Int32
 
 from lsts_jax.ops.canvas import size_at_stride
 
-_matmul = partial(jnp.matmul, precision=lax.Precision.HIGHEST, preferred_element_type=jnp.float32)
+_einsum = partial(jnp.einsum, precision=lax.Precision.HIGHEST, preferred_element_type=jnp.float32)
 
 
 def psroi_pool(
@@ -49,49 +49,17 @@ def psroi_pool(
         cells = size_at_stride(size, stride)
         rows &= (jnp.arange(height, dtype=jnp.int32) < cells[0])[None, None]
         columns &= (jnp.arange(width, dtype=jnp.int32) < cells[1])[None, None]
-    flat_maps = jnp.transpose(score_maps.astype(jnp.float32), (2, 3, 0, 1, 4))  # [P P h w C]
-    flat_maps = flat_maps.reshape(pooled * pooled, height * width, -1)
-    averages = _average(flat_maps, rows, columns).reshape(pooled, pooled, len(rois), -1)
-    return jnp.transpose(averages, (2, 0, 1, 3))
+    rows, columns = rows.astype(jnp.float32), columns.astype(jnp.float32)
 
+    def sum_row(row_and_maps):
+        row, maps = row_and_maps  # [R h], [h w P C]
+        bands = _einsum("rh,hwpc->rwpc", row, maps)
+        return jnp.sum(jnp.transpose(columns, (1, 2, 0))[..., None] * bands, axis=1)
 
-@jax.custom_vjp
-def _average(
-    maps: Float32[Array, "bins cells C"], rows: Bool[Array, "P R h"], columns: Bool[Array, "P R w"]
-) -> Float32[Array, "bins R C"]:
-    """The average of each map over its bin of every region; the masks exist for one bin at a time."""
-
-    def one(index_and_map):
-        mask, area = _mask(rows, columns, index_and_map[0])
-        return _matmul(mask, index_and_map[1]) / area
-
-    return lax.map(one, (jnp.arange(len(maps), dtype=jnp.int32), maps))
-
-
-def _average_fwd(maps, rows, columns):
-    return _average(maps, rows, columns), (rows, columns)
-
-
-def _average_bwd(residuals, grad):
-    rows, columns = residuals
-
-    def one(index_and_grad):
-        mask, area = _mask(rows, columns, index_and_grad[0])
-        return _matmul(mask.T, index_and_grad[1] / area)
-
-    return lax.map(one, (jnp.arange(len(grad), dtype=jnp.int32), grad)), None, None
-
-
-_average.defvjp(_average_fwd, _average_bwd)
-
-
-def _mask(
-    rows: Bool[Array, "P R h"], columns: Bool[Array, "P R w"], index: Int32[Array, ""]
-) -> tuple[Float32[Array, "R cells"], Float32[Array, "R 1"]]:
-    """The cells of a bin (row * P + column) for every region, and their number (1 if there is none)."""
-    row, column = rows[index // len(rows)], columns[index % len(rows)]
-    mask = (row[:, :, None] & column[:, None, :]).reshape(len(row), -1).astype(jnp.float32)
-    return mask, jnp.maximum(jnp.sum(mask, axis=1, keepdims=True), 1)
+    # a row of bins at a time: memory for a band of every region and not for seven
+    sums = lax.map(sum_row, (rows, jnp.transpose(score_maps.astype(jnp.float32), (2, 0, 1, 3, 4))))
+    area = jnp.sum(rows, 2).T[:, :, None] * jnp.sum(columns, 2).T[:, None, :]
+    return jnp.transpose(sums, (1, 0, 2, 3)) / jnp.maximum(area, 1)[..., None]
 
 
 def _bins(
