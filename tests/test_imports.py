@@ -19,6 +19,7 @@ NAME = PACKAGE.name
 GROUND = {"structs", "config", "errors", "files"}
 BELOW = GROUND | {
     "ahead",
+    "compiling",
     "config_checks",
     "config_io",
     "data",
@@ -37,16 +38,28 @@ ALLOWED = {
     "errors": set(),
     "files": {"errors"},
     "ahead": set(),
+    "compiling": set(),
     "config_checks": {"config", "errors"},
     "config_io": GROUND | {"config_checks"},
     "ops": {"structs"},
     "data": GROUND,
     "models": {"ops", "structs", "config", "errors"},  # of the config only to build what it names
     "video": {"models", "ops", "structs"},
-    "streaming": {"models", "video", "structs", "ahead"},
+    "streaming": {"models", "video", "structs", "ahead", "compiling"},
     "parallel": {"errors"},
     "training": {"models", "video", "ops", "parallel", "config_checks", "config_io"} | GROUND,
-    "evaluation": {"ahead", "data", "models", "video", "streaming", "parallel", "viz", "config_io"} | GROUND,
+    "evaluation": {
+        "ahead",
+        "compiling",
+        "data",
+        "models",
+        "video",
+        "streaming",
+        "parallel",
+        "viz",
+        "config_io",
+    }
+    | GROUND,
     "viz": GROUND | {"data"},
     "plots": BELOW | {"viz"},
     "api": BELOW | {"viz"},
