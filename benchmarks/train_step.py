@@ -98,9 +98,7 @@ def main() -> None:
     step, state = step_of(config)
     triplets = jax.device_put(random_triplets(config, options.batch))
     plain = partial(step_of(model_config(options))[0]) if options.remat else step
-    # lowered for a CPU, since GPUs' products and convolutions are calls of libraries that XLA does not count
-    traced = jax.jit(plain).trace(state, triplets)
-    costs = traced.lower(lowering_platforms=("cpu",)).cost_analysis() or {}
+    costs = jax.jit(plain).lower(state, triplets).cost_analysis() or {}
     program = jax.jit(step).lower(state, triplets).compile()
 
     seconds = medians({"step": partial(program, state, triplets)}, seconds=options.seconds)["step"]
