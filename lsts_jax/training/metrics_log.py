@@ -1,15 +1,13 @@
 """WORKDIR/metrics.jsonl: what a run was like, step by step."""
 
 import json
-import logging
 import math
 from pathlib import Path
 
 from lsts_jax.errors import writing
 from lsts_jax.files import write_whole
 from lsts_jax.parallel import is_first
-
-logger = logging.getLogger(__name__)
+from lsts_jax.training.tensorboard import Board
 
 
 class MetricsLog:
@@ -25,12 +23,7 @@ class MetricsLog:
         if not is_first():
             return
         self.cut_back(first)
-        try:
-            from tensorboardX import SummaryWriter
-        except ImportError:
-            logger.info("no TensorBoard files: pip install tensorboardX to have them")
-        else:
-            self._board = SummaryWriter(str(Path(workdir) / "tensorboard"))
+        self._board = Board(Path(workdir) / "tensorboard")
 
     def __enter__(self):
         return self
@@ -61,9 +54,7 @@ class MetricsLog:
         with writing(self.path), self.path.open("a") as file:
             file.write(json.dumps(finite) + "\n")
         if self._board:
-            for name, value in values.items():
-                if name != "step":
-                    self._board.add_scalar(name, value, values["step"])
+            self._board.write(values)
 
     def _lines(self) -> list[str]:
         if not self.path.exists():

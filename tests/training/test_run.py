@@ -105,7 +105,9 @@ def go_on(workdir, **parts) -> TrainState:
         state = small_state(0)
         if checkpoints.latest_step() is not None:
             state = checkpoints.restore(state)
-        return build(workdir, checkpoints, int(state.step), interruption, **parts).to_the_end(state)
+        run = build(workdir, checkpoints, int(state.step), interruption, **parts)
+        with run.log:
+            return run.to_the_end(state)
 
 
 def lines(workdir) -> list[dict]:

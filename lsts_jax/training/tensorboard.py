@@ -1,0 +1,64 @@
+"""WORKDIR/tensorboard: the numbers of metrics.jsonl once more, for TensorBoard."""
+
+import logging
+import os
+import socket
+import time
+from contextlib import suppress
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+
+class Board:
+    """An event file; without tensorboardX, or once the disk refuses it, nothing is written and the run goes
+    on.
+
+    It is written at once: tensorboardX's SummaryWriter leaves that to a thread, and waits for ever for one
+    that a full disk has ended.
+    """
+
+    def __init__(self, folder: Path):
+        self._folder, self._file = folder, None
+        try:
+            from tensorboardX import record_writer
+        except ImportError:
+            logger.info("no TensorBoard files: pip install tensorboardX to have them")
+            return
+        name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = record_writer.RecordWriter(str(folder / name))
+        except OSError as error:
+            self._give_up(error)
+        else:
+            self._append({"file_version": "brain.Event:2"})
+
+    def write(self, values: dict) -> None:
+        """Args: values, numbers by name, and the `step` that they are of."""
+        if self._file:
+            from tensorboardX.summary import scalar
+
+            numbers = [(name, value) for name, value in values.items() if name != "step"]
+            self._append(*({"step": values["step"], "summary": scalar(*number)} for number in numbers))
+
+    def close(self) -> None:
+        """Nothing is written any more."""
+        if self._file:
+            with suppress(OSError):  # which has been told
+                self._file.close()
+        self._file = None
+
+    def _append(self, *events: dict) -> None:
+        from tensorboardX.proto.event_pb2 import Event
+
+        try:
+            for event in events:
+                self._file.write(Event(wall_time=time.time(), **event).SerializeToString())
+            self._file.flush()
+        except OSError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        logger.warning("%s: %s; TensorBoard gets nothing more of this run", self._folder, error.strerror)
+        self.close()
