@@ -1,75 +1,7 @@
 """Train a detector, or go on where an earlier run of the same command stopped."""
 
-import sys
-from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-
 from lsts_jax import cli
-from lsts_jax.config import Config
-
-
-@dataclass(frozen=True)
-class Options:
-    """Train LSTS. Writes checkpoints, metrics.jsonl and TensorBoard files into the workdir; the same command
-    goes on from its last checkpoint."""
-
-    config: Config
-    workdir: Path
-    """Folder of this run."""
-    debug_nans: bool = False
-    """From the last checkpoint on, stop at the operation that first gives a NaN, with its traceback. Slow."""
-    hosts: cli.Hosts = field(default_factory=cli.Hosts)
-
-
-def run(arguments: list[str]) -> None:
-    options = cli.parse(Options, arguments)
-    cli.prepare_jax(options.hosts)
-    import jax
-
-    from lsts_jax.parallel import is_first
-    from lsts_jax.training.interruption import only_process
-
-    jax.config.update("jax_debug_nans", options.debug_nans)
-    with only_process(options.workdir) if is_first() else nullcontext():  # before the data is read
-        train_in(options.workdir, options.config)
-    if is_first():
-        folder = options.workdir
-        print(f"trained: {folder}; next: python evaluate.py --workdir {folder}", file=sys.stderr)
-
-
-def train_in(workdir: Path, config: Config) -> None:
-    """Train in a folder that this process, or the first of several, holds."""
-    from lsts_jax.data.loader import TripletLoader
-    from lsts_jax.data.open import open_dataset, require_objects
-    from lsts_jax.data.triplets import key_ranges
-    from lsts_jax.evaluation.runner import evaluate
-    from lsts_jax.models.temporal import build_temporal
-    from lsts_jax.parallel import is_first, own_rows
-    from lsts_jax.training.interruption import only_process
-    from lsts_jax.training.loop import train
-
-    temporal = build_temporal(config.model)
-    training = open_dataset(config.data, config.data.train_lists)
-    config = replace(config, data=replace(config.data, class_names=training.class_names))
-    validation = open_dataset(config.data, config.data.val_lists)
-    require_objects(validation, config.data.val_lists)
-    loader = TripletLoader(
-        training,
-        config.data,
-        batch_size=config.train.batch_size,
-        seed=config.seed,
-        ranges=key_ranges(config.model.schedule, config.model.keyframe_interval, temporal.trained_keyframes),
-        rows=own_rows(config.train.batch_size),
-    )
-
-    def score(detector, variables, step):
-        folder = workdir / "eval"
-        with only_process(folder, wait=True) if is_first() else nullcontext():  # evaluate.py may be in it
-            return evaluate(detector, variables, config, validation, folder, step=step).metrics
-
-    train(config, workdir, loader, score)
-
+from lsts_jax.commands.train import run
 
 if __name__ == "__main__":
     cli.main(run)

@@ -224,7 +224,8 @@ def test_a_saved_config_comes_back_exactly(tmp_path_factory, seed, rate, canvase
         optimizer=OptimizerConfig(name="adamw", learning_rate=rate, drop_epochs=(rate, 2.0)),
         data=DataConfig(canvases=tuple(canvases), class_names=tuple(names), flip=flip, train_lists=()),
     )
-    path = tmp_path_factory.getbasetemp() / "config.json"
+    path = tmp_path_factory.getbasetemp() / "saved" / "config.json"  # a folder that no other test looks into
+    path.parent.mkdir(exist_ok=True)
     save_config(config, path)
     loaded = load_saved_config(path)
     assert loaded == config and repr(loaded) == repr(config)

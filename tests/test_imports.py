@@ -67,6 +67,8 @@ ALLOWED = {
     "outputs": BELOW | {"viz", "api", "tracks"},
     "export": BELOW | {"api", "__init__"},  # the version
     "cli": GROUND | {"config_checks", "config_io"},
+    "commands": BELOW | {"viz", "api", "tracks", "outputs", "export", "cli", "__init__"},  # the version
+    "__main__": {"commands"},
     "__init__": {"api"},
 }
 # `python -m` runs these and every __main__. They may import all else, and no other module imports them.

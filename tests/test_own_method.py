@@ -11,8 +11,8 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 import lsts_jax
-import train
 from lsts_jax.cli import load_config
+from lsts_jax.commands import train
 from lsts_jax.config_io import load_saved_config
 from lsts_jax.data.synthvid import SynthVIDConfig, render_dataset
 from lsts_jax.errors import UserError

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import lsts_jax
-import predict
 from lsts_jax.api import Result
+from lsts_jax.commands import predict
 from lsts_jax.data.video.video_io import open_source
 from lsts_jax.data.video.writer import VideoWriter
 from lsts_jax.errors import UserError

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import lsts_jax
-import predict
 from lsts_jax.api import Result
+from lsts_jax.commands import predict
 from lsts_jax.errors import UserError
 from lsts_jax.tracks import MAX_GAP, link
 from tests.data.trees import write_picture

@@ -1,8 +1,6 @@
 """`evaluate.py` on detections that are there already, as a user types it."""
 
-import importlib.util
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import numpy as np
 import pytest
 
 from lsts_jax.cli import load_config
+from lsts_jax.commands.evaluate import run
 from lsts_jax.config_io import save_config
 from lsts_jax.errors import UserError
 from lsts_jax.evaluation.detections import FrameDetections, join, jsonl_writer, write_text
@@ -19,14 +18,6 @@ from tests.data.trees import write_list, write_xml
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("disc", "star")
 LENGTHS = {"v0": 5, "v1": 4}
-
-
-@pytest.fixture(scope="module")
-def run():
-    spec = importlib.util.spec_from_file_location("evaluate_script", ROOT / "evaluate.py")
-    module = sys.modules["evaluate_script"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.run
 
 
 @pytest.fixture
@@ -61,7 +52,7 @@ def read(path):
     return json.loads(path.read_text())
 
 
-def test_detections_of_anybody_are_scored(run, arguments, tmp_path, capsys):
+def test_detections_of_anybody_are_scored(arguments, tmp_path, capsys):
     write_text(tmp_path / "theirs.txt", join(all_frames(shift=30.0)))
     run([*arguments, "--detections", str(tmp_path / "theirs.txt")])
     metrics = read(tmp_path / "work/scored/metrics.json")
@@ -74,7 +65,7 @@ def test_detections_of_anybody_are_scored(run, arguments, tmp_path, capsys):
     assert "mAP by motion" in capsys.readouterr().out
 
 
-def test_files_of_videos_are_scored_together(run, arguments, tmp_path):
+def test_files_of_videos_are_scored_together(arguments, tmp_path):
     for video, length in LENGTHS.items():
         folder = tmp_path / "out" / video
         folder.mkdir(parents=True)
@@ -85,7 +76,7 @@ def test_files_of_videos_are_scored_together(run, arguments, tmp_path):
     assert read(tmp_path / "work/scored/metrics.json")["mAP"] == 1.0
 
 
-def test_thresholds_by_class(run, arguments, tmp_path):
+def test_thresholds_by_class(arguments, tmp_path):
     write_text(tmp_path / "theirs.txt", join(all_frames(score=0.6)))
     command = [*arguments, "--detections", str(tmp_path / "theirs.txt")]
     run([*command, "--config.evaluation.score_thresholds", "0.5", "0.7"])
@@ -94,7 +85,7 @@ def test_thresholds_by_class(run, arguments, tmp_path):
         run([*command, "--config.evaluation.score_thresholds", "0.5", "0.7", "0.1"])
 
 
-def test_seq_nms_lends_scores_along_the_video(run, arguments, tmp_path):
+def test_seq_nms_lends_scores_along_the_video(arguments, tmp_path):
     """A box elsewhere outscores the objects of one frame, until these get the mean of their track."""
     frames = all_frames()
     low = frames[2]._replace(scores=np.array([0.1, 0.1], np.float32))
@@ -111,7 +102,7 @@ def test_seq_nms_lends_scores_along_the_video(run, arguments, tmp_path):
     assert after == 1.0
 
 
-def test_two_sets_are_compared(run, arguments, tmp_path, capsys):
+def test_two_sets_are_compared(arguments, tmp_path, capsys):
     write_text(tmp_path / "a.txt", join(all_frames(shift=30.0)))
     write_text(tmp_path / "b.txt", join(all_frames()))
     run([*arguments, "--compare", str(tmp_path / "a.txt"), str(tmp_path / "b.txt")])
@@ -127,7 +118,7 @@ def test_two_sets_are_compared(run, arguments, tmp_path, capsys):
     assert "B is better in 100.0 % of 1000 draws" in capsys.readouterr().out
 
 
-def test_one_of_both(run, arguments, tmp_path):
+def test_one_of_both(arguments, tmp_path):
     with pytest.raises(UserError, match="give one of them"):
         run([*arguments, "--detections", "a.txt", "--compare", "a.txt", "b.txt"])
 
@@ -147,7 +138,7 @@ def edited(arguments, **values):
 
 
 @pytest.fixture
-def trained(run, arguments, tmp_path):
+def trained(arguments, tmp_path):
     """A folder with the config of a run, whose data the arguments name."""
     config = load_config(ROOT / "configs/tiny.py")
     data = replace(config.data, root=str(tmp_path / "data"), class_names=NAMES)
@@ -156,7 +147,7 @@ def trained(run, arguments, tmp_path):
     return tmp_path / "run"
 
 
-def test_a_run_is_evaluated_by_its_own_config(run, trained, tmp_path):
+def test_a_run_is_evaluated_by_its_own_config(trained, tmp_path):
     write_text(tmp_path / "theirs.txt", join(all_frames(score=0.6)))
     command = ["--workdir", str(trained), "--detections", str(tmp_path / "theirs.txt"), "--report", "False"]
     run(command)
@@ -170,14 +161,14 @@ def test_a_run_is_evaluated_by_its_own_config(run, trained, tmp_path):
             run(line)
 
 
-def test_a_detector_is_not_scored_by_the_names_of_another_order(run, arguments, trained):
+def test_a_detector_is_not_scored_by_the_names_of_another_order(arguments, trained):
     (trained / "checkpoints/1").mkdir(parents=True)
     for names in (NAMES[::-1], ("disc", "moon")):
         with pytest.raises(UserError, match="run was trained on disc star, in this order"):
             run(edited(arguments, workdir=[trained], class_names=names))
 
 
-def test_results_go_where_output_says(run, arguments, tmp_path):
+def test_results_go_where_output_says(arguments, tmp_path):
     write_text(tmp_path / "theirs.txt", join(all_frames()))
     command = [*edited(arguments, workdir=[tmp_path / "data"]), "--output", str(tmp_path / "out")]
     run([*command, "--detections", str(tmp_path / "theirs.txt"), "--report", "False"])
@@ -189,7 +180,7 @@ def test_results_go_where_output_says(run, arguments, tmp_path):
         run([*command, "--detections", str(tmp_path / "theirs.txt")])
 
 
-def test_nothing_found_is_scored_and_compared(run, arguments, tmp_path):
+def test_nothing_found_is_scored_and_compared(arguments, tmp_path):
     write_text(tmp_path / "a.txt", join(all_frames()))
     write_text(tmp_path / "b.txt", join([]))
     for video in LENGTHS:
@@ -209,7 +200,7 @@ def test_nothing_found_is_scored_and_compared(run, arguments, tmp_path):
     assert read(tmp_path / "work/scored/metrics.json")["mAP"] == 0.0
 
 
-def test_an_old_report_does_not_stand_beside_new_scores(run, arguments, tmp_path):
+def test_an_old_report_does_not_stand_beside_new_scores(arguments, tmp_path):
     write_text(tmp_path / "a.txt", join(all_frames()))
     command = [*arguments, "--detections", str(tmp_path / "a.txt")]
     run(command)

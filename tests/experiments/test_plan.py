@@ -8,12 +8,12 @@ from experiments.plan import plan
 from experiments.run import as_arguments
 from experiments.suites import CENTRE, INITIAL, SUITES
 from lsts_jax import cli
+from lsts_jax.commands.train import Options as TrainOptions
 from lsts_jax.config import Config
 from lsts_jax.config_checks import validate
 from lsts_jax.config_io import check_fields
 from lsts_jax.errors import UserError
 from tests.experiments.suite import ALL, SUITE
-from train import Options as TrainOptions
 
 
 def test_a_suite_is_planned_seed_by_seed_and_what_a_run_needs_comes_before_it():

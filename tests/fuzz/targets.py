@@ -20,9 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-import evaluate
-import train
 from lsts_jax import cli
+from lsts_jax.commands import evaluate, train
 from lsts_jax.config import Config, DataConfig
 from lsts_jax.config_io import load_saved_config
 from lsts_jax.data.bad_samples import BadSamples

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-import train as script
+from lsts_jax.commands import train as script
 from lsts_jax.config import Config
 from lsts_jax.config_checks import leaves
 from lsts_jax.config_io import load_saved_config, save_config

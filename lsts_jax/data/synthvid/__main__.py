@@ -1,21 +1,20 @@
-"""Render a SynthVID data set: python -m lsts_jax.data.synthvid --out DIR [--benchmark s | --videos 64 ...]"""
+"""Render a SynthVID data set: lsts synthvid --out DIR [--benchmark s | --videos 64 ...]"""
 
-import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from lsts_jax import cli
 from lsts_jax.data.synthvid import BENCHMARKS, SynthVIDConfig, render_dataset
 from lsts_jax.data.synthvid.settings import Benchmark
 from lsts_jax.errors import UserError
 
-PROGRAM = "python -m lsts_jax.data.synthvid"
-
 
 @dataclass(frozen=True)
-class Arguments:
+class Options:
     """Render seeded videos of drawn objects in the layout of ILSVRC2015 VID and DET."""
 
     out: Path
@@ -27,32 +26,27 @@ class Arguments:
     """Processes; default: one a core. Their number changes no byte."""
 
 
-def parse() -> Arguments:
-    """The command line. Raises UserError for a setting that a benchmark has otherwise."""
-    arguments = tyro.cli(Arguments, prog=PROGRAM)
-    if arguments.benchmark is None:
-        return arguments
-    frozen = BENCHMARKS[arguments.benchmark]
-    # again, with other defaults: what differs from them was given
-    given = tyro.cli(Arguments, prog=PROGRAM, default=Arguments(arguments.out, settings=frozen)).settings
-    for name, value in asdict(given).items():
-        if value != getattr(frozen, name):
+def run(arguments: Sequence[str]) -> None:
+    options = cli.parse(Options, arguments)
+    settings = options.settings
+    if options.benchmark:
+        settings = BENCHMARKS[options.benchmark]
+        require_settings(options, arguments)
+    rendered = render_dataset(options.out, settings, workers=options.workers)
+    print(f"{options.out}: {'rendered' if rendered else 'already complete'}")
+
+
+def require_settings(options: Options, arguments: Sequence[str]) -> None:
+    """Raises `UserError` if the arguments name a setting that the benchmark has otherwise."""
+    given = {argument.split("=")[0].replace("-", "_").lstrip("_") for argument in arguments}
+    frozen = asdict(BENCHMARKS[options.benchmark])
+    for name, value in asdict(options.settings).items():
+        if name in given and value != frozen[name]:
             raise UserError(
-                f"--{name.replace('_', '-')} {value}: --benchmark {arguments.benchmark} has "
-                f"{getattr(frozen, name) or 'none'}; leave one of the two options out"
+                f"--{name} {value}: --benchmark {options.benchmark} has {frozen[name] or 'none'}; "
+                "leave one of the two options out"
             )
-    return Arguments(arguments.out, arguments.benchmark, frozen, arguments.workers)
-
-
-def main() -> None:
-    arguments = parse()
-    rendered = render_dataset(arguments.out, arguments.settings, workers=arguments.workers)
-    print(f"{arguments.out}: {'rendered' if rendered else 'already complete'}")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    cli.main(run)

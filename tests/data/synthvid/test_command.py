@@ -6,25 +6,18 @@ import sys
 
 import pytest
 
-from lsts_jax.data.synthvid import (
-    BENCHMARKS,
-    __main__,
-)
+from lsts_jax.data.synthvid import BENCHMARKS, __main__
 from lsts_jax.errors import UserError
-from tests.data.synthvid.common import (
-    BURSTS,
-    contents,
-)
+from tests.data.synthvid.common import BURSTS, contents
 
 
-def run_command(monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["synthvid", *map(str, arguments)])
-    __main__.main()
+def run_command(*arguments):
+    __main__.run([str(argument) for argument in arguments])
 
 
 def test_a_benchmark_is_rendered_and_named(marked, tmp_path, monkeypatch):
     monkeypatch.setitem(BENCHMARKS, "s", BURSTS)
-    run_command(monkeypatch, "--benchmark", "s", "--out", tmp_path / "s", "--workers", 2, "--frames", 30)
+    run_command("--benchmark", "s", "--out", tmp_path / "s", "--workers", 2, "--frames", 30)
     found, expected = contents(tmp_path / "s"), contents(marked)
     header = json.loads(found.pop("synthvid.json"))
     assert (header["benchmark"], header["version"]) == ("s", 1)
@@ -40,9 +33,9 @@ def test_a_benchmark_is_rendered_and_named(marked, tmp_path, monkeypatch):
         ("--backgrounds", "photos", "--backgrounds photos: --benchmark s has none"),
     ],
 )
-def test_a_benchmark_takes_no_other_setting(monkeypatch, tmp_path, option, value, message):
+def test_a_benchmark_takes_no_other_setting(tmp_path, option, value, message):
     with pytest.raises(UserError, match=message):
-        run_command(monkeypatch, "--benchmark", "s", "--out", tmp_path / "s", option, value)
+        run_command("--benchmark", "s", "--out", tmp_path / "s", option, value)
     assert not (tmp_path / "s").exists()
 
 

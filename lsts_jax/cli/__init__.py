@@ -1,0 +1,31 @@
+"""What the commands share: options, experiments, and one line for a user's mistake.
+
+A command declares a frozen dataclass of its options, whose field `config: Config` makes every field of the
+experiment an option, and a function `run`, which `main(run)` calls:
+
+    @dataclass(frozen=True)
+    class Options:
+        config: Config
+        workdir: str
+
+    def run(arguments): train(parse(Options, arguments))
+"""
+
+from pathlib import Path
+
+from lsts_jax.cli.exits import main
+from lsts_jax.cli.experiment import load_config
+from lsts_jax.cli.options import parse
+from lsts_jax.cli.processes import Hosts, cache_folder, prepare_jax
+from lsts_jax.errors import UserError
+
+__all__ = ["Hosts", "cache_folder", "load_config", "main", "make_folder", "parse", "prepare_jax"]
+
+
+def make_folder(path: Path) -> Path:
+    """Create a folder to write into, and give it back. Raises `UserError` where that cannot be done."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; name another folder") from error
+    return path

@@ -1,0 +1,52 @@
+"""How a command ends: a line on stderr and an exit status for whatever the user can mend."""
+
+import errno
+import logging
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+
+from lsts_jax.errors import Stopped, UserError
+
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
+
+
+def main(run: Callable[[Sequence[str]], None]) -> None:
+    """Runs a script on the command line's arguments and turns mistakes into an exit status.
+
+    `UserError`, and a disk that is full or read-only: a line on stderr, status 2. `Stopped`: a line, status
+    128 + signal. Ctrl-C elsewhere: a line, status 130. Others keep their traceback.
+    """
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("lsts_jax").setLevel(logging.INFO)
+    _hush_orbax()
+    try:
+        run(sys.argv[1:])
+    except UserError as error:
+        print("error:", " ".join(str(error).split()), file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        what = f"{error.filename}: " if error.filename else ""
+        print(f"error: {what}{error.strerror}; see to the disk, or name another folder", file=sys.stderr)
+        sys.exit(2)
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        sys.exit(128 + stopped.signal)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def _hush_orbax() -> None:
+    """When a checkpoint cannot be written Orbax raises, but tells of each of its files besides."""
+
+    def unraisable(event):
+        if str(event.exc_value) != "Event loop is closed":
+            sys.__unraisablehook__(event)
+
+    sys.unraisablehook = unraisable
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)

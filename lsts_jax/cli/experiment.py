@@ -1,0 +1,64 @@
+"""Experiments: Python files whose `get_config()` returns the `Config`."""
+
+import difflib
+import importlib.util
+import os
+import sys
+import traceback
+from dataclasses import asdict
+from pathlib import Path
+
+from lsts_jax.config import Config
+from lsts_jax.config_checks import validate
+from lsts_jax.config_io import check_fields
+from lsts_jax.errors import UserError
+
+
+def load_config(path: Path | str) -> Config:
+    """The experiment that `get_config()` of a Python file returns, its fields checked.
+
+    Raises `UserError` naming the file, and the line or the field.
+    """
+    path = Path(path)
+    if not os.path.isfile(path):  # unlike Path.is_file it bears names that no file can have
+        raise UserError(f"{path}: no such file; there is {experiments(near=path)}")
+    spec = importlib.util.spec_from_file_location(f"lsts_jax_experiment_{path.stem}", path)
+    if spec is None:
+        raise UserError(f"{path}: an experiment is a Python file, such as {experiments(near=path)}")
+    # named, since the classes of a method that it defines are looked up by their module
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        if not callable(getattr(module, "get_config", None)):
+            raise UserError(f"{path}: there is no function get_config() that returns the Config")
+        config = module.get_config()
+    except UserError:
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(f"{path}{_line_in(spec.origin, error)}: {reason}") from error
+    if not isinstance(config, Config):
+        raise UserError(f"{path}: get_config() returns {type(config).__name__}, not lsts_jax.config.Config")
+    try:
+        return validate(check_fields(Config, asdict(config), "config"))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def experiments(near: Path | None = None) -> str:
+    """The experiments that can be named, those spelled much like `near` only, if there are any."""
+    folders = {Path("configs")}
+    if near and near.parent != Path() and os.path.isdir(near.parent):
+        folders.add(near.parent)
+    found = {file.stem: file for folder in sorted(folders) for file in sorted(folder.glob("*.py"))}
+    alike = difflib.get_close_matches(near.stem, found) if near else []
+    return ", ".join(str(found[stem]) for stem in alike or found) or "configs/NAME.py"
+
+
+def _line_in(path: str, error: Exception) -> str:
+    """Where in the file `error` arose, as far as it did."""
+    if isinstance(error, SyntaxError) and error.filename == path:
+        return f", line {error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == path]
+    return f", line {lines[-1]}" if lines else ""

@@ -1,0 +1,128 @@
+"""Options of a command: a dataclass, read from the command line by tyro."""
+
+import contextlib
+import io
+import os
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import MISSING, fields
+from itertools import zip_longest
+from pathlib import Path
+from typing import TypeVar
+
+from lsts_jax.cli.experiment import experiments, load_config
+from lsts_jax.config import Config
+from lsts_jax.config_checks import validate
+from lsts_jax.config_io import load_saved_config
+from lsts_jax.errors import UserError
+
+T = TypeVar("T")
+
+
+def parse(options: type[T], arguments: Sequence[str], *, run_option: str = "") -> T:
+    """Reads a script's arguments into its dataclass.
+
+    Where that has a field `config`, `--config PATH` names the experiment, and `--config.model.lsts.window 8`
+    sets a field of it. Every option takes a value, bools included (`--config.data.flip False`). `--help`
+    prints all of them, with the values of the experiment if one is named, and exits.
+
+    Args:
+      run_option: the option that names the folder of a run, such as "--workdir". Without `--config` the
+        experiment is then the run's own.
+
+    Raises `UserError` naming the option and what it takes.
+    """
+    import tyro  # here: `lsts --help` should not wait for it
+
+    # not by its constructor, which may check types
+    default = object.__new__(options)
+    for field in fields(options):
+        value = field.default if field.default_factory is MISSING else field.default_factory()
+        object.__setattr__(default, field.name, tyro.MISSING if value is MISSING else value)
+    description = options.__doc__ or ""
+    if any(field.name == "config" for field in fields(options)):
+        path, arguments = _take_config_path(arguments)
+        run = _value_of(run_option, arguments) if run_option else None
+        description += "\n\n--config PATH names the experiment, a file of configs/"
+        description += f", by default that of {run_option}" if run_option else ""
+        description += "; the options below override it."
+        if path is not None:
+            config = load_config(path)
+        elif run and os.path.isfile(Path(run) / "config.json"):
+            config = load_saved_config(Path(run) / "config.json")
+        elif {"-h", "--help"} & set(arguments) or (run_option and not run):  # which is then what is missing
+            config = Config()
+        elif run:
+            raise UserError(
+                f"{run}: no config.json there; name the folder of a run, or give --config PATH, such as "
+                f"{experiments()}"
+            )
+        else:
+            raise UserError(f"--config is missing: give --config PATH, such as {experiments()}")
+        object.__setattr__(default, "config", config)
+    problem = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(problem):
+            parsed = tyro.cli(
+                options,
+                args=arguments,
+                default=default,
+                description=description,
+                prog=Path(sys.argv[0]).name,
+                use_underscores=True,
+                config=(tyro.conf.FlagConversionOff,),
+            )
+    except SystemExit as error:
+        if error.code != 2:
+            raise
+        raise UserError(_condense(problem.getvalue())) from None
+    if isinstance(config := getattr(parsed, "config", None), Config):
+        validate(config)
+    return parsed
+
+
+def _take_config_path(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The value of --config, and the arguments without it."""
+    path, rest = None, []
+    remaining = iter(arguments)
+    for argument in remaining:
+        if argument == "--config":
+            path = next(remaining, "")
+        elif argument.startswith("--config="):
+            path = argument.removeprefix("--config=")
+        else:
+            rest.append(argument)
+            continue
+        if not path or path.startswith("-"):
+            raise UserError(f"--config needs a file: --config PATH, such as {experiments()}")
+    return path, rest
+
+
+def _value_of(option: str, arguments: Sequence[str]) -> str | None:
+    """The last value that the arguments give to an option."""
+    value = None
+    for argument, after in zip_longest(arguments, arguments[1:], fillvalue=""):
+        if argument == option:
+            value = after
+        elif argument.startswith(f"{option}="):
+            value = argument.removeprefix(f"{option}=")
+    return value
+
+
+def _condense(box: str) -> str:
+    """tyro's framed report as one line: the problem, then the options it names, without their help."""
+    lines = [re.sub(r"\x1b\[[\d;]*m", "", line).strip("│| ") for line in box.splitlines()]
+    sections = [[]]
+    for line in lines:
+        if re.fullmatch(r"─+|-{20,}", line):  # a ruler; few dashes are what somebody typed
+            sections.append([])
+        elif line and line[0] not in "╭╰+":
+            sections[-1].append(line)
+    told = [lines for lines in sections if lines and not lines[0].startswith("For full helptext")]
+    problem, *hints = told or [["the options cannot be read"]]
+    report = [" ".join(problem).removeprefix("Error parsing ")]
+    for title, *details in hints:
+        title = "expected" if title == "Argument helptext:" else title[0].lower() + title[1:]
+        report.append(f"{title} {', '.join(line for line in details if line.startswith('-'))}")
+    return "; ".join(report) + " (--help lists all options)"

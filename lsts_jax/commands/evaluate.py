@@ -1,0 +1,210 @@
+"""Evaluate a trained detector by the official ImageNet VID metric."""
+
+import errno
+import os
+import sys
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
+from pathlib import Path
+
+from lsts_jax import cli
+from lsts_jax.config import Config
+from lsts_jax.config_io import load_saved_config
+from lsts_jax.errors import UserError
+
+
+@dataclass(frozen=True)
+class Options:
+    """Detect on every frame of the val lists and score it, or score detections that are there already.
+    Writes metrics.json, detections.txt and report.html into WORKDIR/eval."""
+
+    config: Config
+    workdir: Path
+    """Folder of the training run; with --detections or --compare any folder to write into."""
+    checkpoint: str = "latest"
+    """latest, best (by mAP during training), or a step."""
+    output: Path | None = None
+    """Folder to write into instead, as where nothing may be written into the run."""
+    detections: tuple[Path, ...] = ()
+    """Score these instead, of any detector: official text, JSON lines of predict.py or COCO's results,
+    several files together, or folders of them. No picture is opened. Goes into WORKDIR/scored."""
+    compare: tuple[Path, Path] | None = None
+    """Two such files or folders, A and B: what B gains by class and video, with a bootstrap over videos. Goes
+    into WORKDIR/compared."""
+    motion_iou: Path | None = None
+    """FGFA's imagenet_vid_groundtruth_motion_iou.mat; by default motion is computed from the tracks."""
+    speed: bool = True
+    """Also measure where the time of a frame goes, into eval/speed.json."""
+    report: bool = True
+    """Also write report.html, if its libraries are installed."""
+    hosts: cli.Hosts = field(default_factory=cli.Hosts)
+
+    def folder(self, name: str) -> Path:
+        """Where results go."""
+        return self.output or self.workdir / name
+
+
+def run(arguments: list[str]) -> None:
+    options = cli.parse(Options, arguments, run_option="--workdir")
+    if options.detections and options.compare:
+        raise UserError("--detections and --compare: give one of them")
+    if options.detections or options.compare:
+        score_files(options)
+    else:
+        evaluate_detector(options)
+
+
+def evaluate_detector(options: Options) -> None:
+    cli.prepare_jax(options.hosts)
+    from lsts_jax.parallel import is_first
+    from lsts_jax.training.checkpoints import require_checkpoints
+    from lsts_jax.training.interruption import only_process
+
+    require_checkpoints(options.workdir)  # so that nothing is made in a folder that is named by mistake
+    config, folder = with_class_names(options), options.folder("eval")
+    if is_first():
+        make_folder(folder)
+    with only_process(folder) if is_first() else nullcontext():
+        evaluate_checkpoint(options, config, folder)
+
+
+def evaluate_checkpoint(options: Options, config: Config, folder: Path) -> None:
+    from lsts_jax.data.open import open_dataset
+    from lsts_jax.evaluation.results import REPORT, SPEED, write_json
+    from lsts_jax.evaluation.runner import evaluate, table
+    from lsts_jax.evaluation.speed import measure_speed, speed_table
+    from lsts_jax.parallel import is_first
+    from lsts_jax.training.checkpoints import load_detector
+
+    dataset = open_dataset(config.data, config.data.val_lists)
+    detector, variables, step = load_detector(config, options.workdir, options.checkpoint)
+    about = {"step": step, "checkpoint": options.checkpoint, "motion_file": options.motion_iou}
+    evaluated = evaluate(detector, variables, config, dataset, folder, **about)
+    if not is_first():
+        return
+    metrics = evaluated.metrics
+    print(table(metrics))
+    if metrics["fps"]:
+        print(f"{metrics['fps']:.1f} frames a second: reading, detecting and post-processing, side by side")
+    if options.speed:
+        speed = measure_speed(detector, variables, config, dataset)
+        write_json(folder / SPEED, speed)
+        print(speed_table(speed))
+    if wants_report(options):
+        from lsts_jax.evaluation.inside import look_inside
+        from lsts_jax.evaluation.report import Run, write_report
+        from lsts_jax.training.state import initial_offsets
+
+        initial = initial_offsets(detector, config)
+        learned = look_inside(detector, variables, config, dataset, evaluated.truth, initial)
+        write_report(
+            folder / REPORT,
+            title=options.workdir.resolve().name,
+            dataset=dataset,
+            truth=evaluated.truth,
+            run=Run(options.workdir.resolve().name, evaluated.detections, metrics),
+            learned=learned,
+        )
+    print(f"step {step}, {metrics['frames']} frames: {folder}", file=sys.stderr)
+
+
+def score_files(options: Options) -> None:
+    from lsts_jax.data.open import open_dataset
+    from lsts_jax.evaluation.results import METRICS, REPORT, remove_results, write_json
+    from lsts_jax.evaluation.runner import refine, table
+    from lsts_jax.evaluation.scoring import read_truth, score_all
+    from lsts_jax.evaluation.submissions import read_detections
+
+    config = options.config
+    if not config.data.class_names and (options.workdir / "config.json").exists():
+        config = with_class_names(options)
+    dataset = open_dataset(config.data, config.data.val_lists)
+    truth, names = read_truth(dataset, options.motion_iou), dataset.class_names
+
+    def read(paths):
+        return refine(read_detections(paths, dataset), truth, config, len(names))
+
+    if options.compare:
+        compare_files(options, dataset, truth, *(read([path]) for path in options.compare))
+        return
+    found, folder = read(options.detections), make_folder(options.folder("scored"))
+    metrics = score_all(truth, found, names)
+    metrics |= {"frames": len(set(dataset.samples)), "detections": len(found.frame)}
+    remove_results(folder, options.detections)
+    write_json(folder / METRICS, metrics)
+    print(table(metrics))
+    if wants_report(options):
+        from lsts_jax.evaluation.report import Run, write_report
+
+        name = options.detections[0].name
+        run = Run(name, found, metrics)
+        about = {"title": name, "dataset": dataset, "truth": truth, "run": run}
+        write_report(folder / REPORT, **about, pictures=False)
+    print(f"{metrics['detections']} detections in {metrics['frames']} frames: {folder}", file=sys.stderr)
+
+
+def compare_files(options: Options, dataset, truth, a, b) -> None:
+    """Is B better than A?"""
+    from lsts_jax.evaluation.compare import compare, table
+    from lsts_jax.evaluation.results import COMPARISON, REPORT, remove_results, write_json
+    from lsts_jax.evaluation.scoring import score_all
+
+    names, sides = dataset.class_names, short_names(*options.compare)
+    videos, folder = tuple(video.name for video in dataset.videos), make_folder(options.folder("compared"))
+    found = compare(truth.annotations, a, b, names, truth.video_of_frame, videos)
+    remove_results(folder, options.compare)
+    write_json(folder / COMPARISON, found.as_dict(sides))
+    print(table(found, sides))
+    if wants_report(options):
+        from lsts_jax.evaluation.report import Run, write_report
+
+        baseline, run = (
+            Run(name, side, score_all(truth, side, names)) for name, side in zip(sides, (a, b), strict=True)
+        )
+        about = {"title": f"{sides[1]} against {sides[0]}", "dataset": dataset, "truth": truth, "run": run}
+        write_report(folder / REPORT, **about, baseline=baseline, compared=found)
+    print(folder, file=sys.stderr)
+
+
+def make_folder(path: Path) -> Path:
+    """Create a folder to write into, and give it back. Raises `UserError` where that cannot be done."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; name another folder, --output FOLDER") from error
+    return path
+
+
+def short_names(a: Path, b: Path) -> tuple[str, str]:
+    """What tells two paths apart, nearest to the file: one, two of runs/one/eval/x, runs/two/eval/x."""
+    for pair in zip(reversed(a.resolve().parts), reversed(b.resolve().parts), strict=False):
+        if pair[0] != pair[1]:
+            return pair
+    return "A", "B"
+
+
+def wants_report(options: Options) -> bool:
+    if options.report and not find_spec("jinja2"):
+        print('no report.html without its library: pip install -e ".[report]"', file=sys.stderr)
+        return False
+    return options.report
+
+
+def with_class_names(options: Options) -> Config:
+    """The config with the class names of the detector, which numbers its classes in their order.
+
+    Raises `UserError` where the config has others, or the same in another order.
+    """
+    config, saved = options.config, options.workdir / "config.json"
+    if not saved.exists() and config.data.class_names:
+        return config
+    names = load_saved_config(saved).data.class_names
+    if config.data.class_names and config.data.class_names != names:
+        raise UserError(
+            f"config.data.class_names: {options.workdir} was trained on {' '.join(names)}, in this order; "
+            "give the same, or none"
+        )
+    return replace(config, data=replace(config.data, class_names=names))
