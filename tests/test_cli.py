@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import jax
 import pytest
@@ -27,7 +27,7 @@ def get_config():
 class Options:
     """Trains a detector."""
 
-    config: Config
+    config: cli.Experiment
     workdir: str
     """Folder of the run."""
     checkpoint: str = "best"
@@ -114,6 +114,36 @@ def test_missing_options_are_named():
     assert "configs/demo.py, configs/tiny.py" in mistake(parse, "--workdir w")
     for line in ("--workdir w --config", "--config --workdir w", "--config= --workdir w"):
         assert "--config needs a file" in mistake(parse, line)
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Has flags, one of a part."""
+
+    draw_tracks: bool = False
+    report: bool = True
+    hosts: cli.Hosts = field(default_factory=cli.Hosts)
+
+
+@pytest.mark.parametrize(
+    ("line", "changed"),
+    [
+        ("", {}),
+        ("--draw_tracks --no_report", {"draw_tracks": True, "report": False}),
+        ("--draw-tracks --no-report", {"draw_tracks": True, "report": False}),
+        ("--draw-tracks True --report False", {"draw_tracks": True, "report": False}),
+        ("--draw_tracks False --report True", {}),
+        ("--hosts.detect", {"hosts": cli.Hosts(detect=True)}),
+        ("--hosts.detect True", {"hosts": cli.Hosts(detect=True)}),
+        ("--hosts.detect False", {}),
+    ],
+)
+def test_bools_are_flags_that_may_have_a_value(line, changed):
+    assert cli.parse(Flags, line.split()) == replace(Flags(), **changed)
+
+
+def test_a_flag_takes_no_other_value():
+    assert "maybe" in mistake(cli.parse, Flags, ["--report", "maybe"])
 
 
 def test_options_without_an_experiment():

@@ -85,7 +85,7 @@ def test_what_can_be(config):
 
 @dataclass(frozen=True)
 class Options:
-    config: Config
+    config: cli.Experiment
 
 
 def test_the_command_line_a_file_and_a_saved_config_are_checked(tmp_path):

@@ -165,11 +165,11 @@ def test_the_package_is_missing(monkeypatch, tmp_path):
     with pytest.raises(UserError, match="pip install norfair-enough"):
         link(())
     # Told before anything is opened: there is neither a run nor a video.
-    words = ["--workdir", str(tmp_path), "--source", "no.mp4", "--output", str(tmp_path), "--tracks", "True"]
+    words = ["--workdir", str(tmp_path), "--source", "no.mp4", "--output", str(tmp_path), "--tracks"]
     with pytest.raises(UserError, match="pip install norfair-enough"):
         predict.run(words)
     with pytest.raises(UserError, match=r"no\.mp4"):
-        predict.run(words[:-2])
+        predict.run(words[:-1])
 
 
 @pytest.mark.parametrize("tracks", [True, False])
@@ -188,7 +188,7 @@ def test_predict(tmp_path, tracks, monkeypatch):
     words = ["--workdir", "run", "--source", str(tmp_path / "a"), str(tmp_path / "b"), "--output"]
     words += [str(tmp_path / "out"), "--save", "video", "jsonl", "csv", "mot", "--score", "0.7"]
     words += ["--classes", "cat"]
-    predict.run(words + ["--tracks", "True"] * tracks)
+    predict.run(words + ["--tracks"] * tracks)
     for name in ("a", "b"):
         folder = tmp_path / "out" / name
         lines = [json.loads(line) for line in (folder / "detections.jsonl").read_text().splitlines()]

@@ -1,11 +1,11 @@
 """What the commands share: options, experiments, and one line for a user's mistake.
 
-A command declares a frozen dataclass of its options, whose field `config: Config` makes every field of the
-experiment an option, and a function `run`, which `main(run)` calls:
+A command declares a frozen dataclass of its options, whose field `config: Experiment` makes every field of
+the experiment an option, and a function `run`, which `main(run)` calls:
 
     @dataclass(frozen=True)
     class Options:
-        config: Config
+        config: Experiment
         workdir: str
 
     def run(arguments): train(parse(Options, arguments))
@@ -15,11 +15,20 @@ from pathlib import Path
 
 from lsts_jax.cli.exits import main
 from lsts_jax.cli.experiment import load_config
-from lsts_jax.cli.options import parse
+from lsts_jax.cli.options import Experiment, parse
 from lsts_jax.cli.processes import Hosts, cache_folder, prepare_jax
 from lsts_jax.errors import UserError
 
-__all__ = ["Hosts", "cache_folder", "load_config", "main", "make_folder", "parse", "prepare_jax"]
+__all__ = [
+    "Experiment",
+    "Hosts",
+    "cache_folder",
+    "load_config",
+    "main",
+    "make_folder",
+    "parse",
+    "prepare_jax",
+]
 
 
 def make_folder(path: Path) -> Path:

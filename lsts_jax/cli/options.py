@@ -5,11 +5,13 @@ import io
 import os
 import re
 import sys
-from collections.abc import Sequence
-from dataclasses import MISSING, fields
+from collections.abc import Collection, Sequence
+from dataclasses import MISSING, fields, is_dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import TypeVar
+
+import tyro
 
 from lsts_jax.cli.experiment import experiments, load_config
 from lsts_jax.config import Config
@@ -19,13 +21,17 @@ from lsts_jax.errors import UserError
 
 T = TypeVar("T")
 
+Experiment = tyro.conf.FlagConversionOff[Config]
+"""Type of a field `config`, whose bool fields take a value: `--config.data.flip False`."""
+
 
 def parse(options: type[T], arguments: Sequence[str], *, run_option: str = "") -> T:
     """Reads a script's arguments into its dataclass.
 
-    Where that has a field `config`, `--config PATH` names the experiment, and `--config.model.lsts.window 8`
-    sets a field of it. Every option takes a value, bools included (`--config.data.flip False`). `--help`
-    prints all of them, with the values of the experiment if one is named, and exits.
+    Where that has a field `config: Experiment`, `--config PATH` names the experiment, and
+    `--config.model.lsts.window 8` sets a field of it. Bools are flags (`--tracks`, `--no_report`), except
+    the fields of an experiment. `--help` prints all options, with the values of the experiment if one is
+    named, and exits.
 
     Args:
       run_option: the option that names the folder of a run, such as "--workdir". Without `--config` the
@@ -33,8 +39,6 @@ def parse(options: type[T], arguments: Sequence[str], *, run_option: str = "") -
 
     Raises `UserError` naming the option and what it takes.
     """
-    import tyro  # here: `lsts --help` should not wait for it
-
     # not by its constructor, which may check types
     default = object.__new__(options)
     for field in fields(options):
@@ -66,12 +70,11 @@ def parse(options: type[T], arguments: Sequence[str], *, run_option: str = "") -
         with contextlib.redirect_stderr(problem):
             parsed = tyro.cli(
                 options,
-                args=arguments,
+                args=_as_flags(arguments, _bools(options)),
                 default=default,
                 description=description,
                 prog=Path(sys.argv[0]).name,
                 use_underscores=True,
-                config=(tyro.conf.FlagConversionOff,),
             )
     except SystemExit as error:
         if error.code != 2:
@@ -80,6 +83,32 @@ def parse(options: type[T], arguments: Sequence[str], *, run_option: str = "") -
     if isinstance(config := getattr(parsed, "config", None), Config):
         validate(config)
     return parsed
+
+
+def _bools(options: type, start: str = "") -> set[str]:
+    """Names of the options that are flags."""
+    names = set()
+    for field in fields(options):
+        if field.type is bool:
+            names.add(start + field.name)
+        elif is_dataclass(field.type):
+            names |= _bools(field.type, f"{start}{field.name}.")
+    return names
+
+
+def _as_flags(arguments: Sequence[str], flags: Collection[str]) -> list[str]:
+    """The arguments with `--tracks True` and `--report False`, an earlier spelling, as flags."""
+    result: list[str] = []
+    for word in arguments:
+        if word not in ("True", "False") or not result or _name(result[-1]) not in flags:
+            result.append(word)
+        elif word == "False":
+            result[-1] = re.sub(r"([^.-][^.]*)$", r"no_\1", result[-1])
+    return result
+
+
+def _name(option: str) -> str:
+    return option.removeprefix("--").replace("-", "_")
 
 
 def _take_config_path(arguments: Sequence[str]) -> tuple[str | None, list[str]]:

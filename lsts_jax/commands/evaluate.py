@@ -19,7 +19,7 @@ class Options:
     """Detect on every frame of the val lists and score it, or score detections that are there already.
     Writes metrics.json, detections.txt and report.html into WORKDIR/eval."""
 
-    config: Config
+    config: cli.Experiment
     workdir: Path
     """Folder of the training run; with --detections or --compare any folder to write into."""
     checkpoint: str = "latest"

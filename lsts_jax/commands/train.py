@@ -14,7 +14,7 @@ class Options:
     """Train LSTS. Writes checkpoints, metrics.jsonl and TensorBoard files into the workdir; the same command
     goes on from its last checkpoint."""
 
-    config: Config
+    config: cli.Experiment
     workdir: Path
     """Folder of this run."""
     debug_nans: bool = False

@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 
 from lsts_jax import cli, viz
-from lsts_jax.config import Config, DataConfig, ModelConfig
+from lsts_jax.config import DataConfig, ModelConfig
 from lsts_jax.data.dataset import Objects, Sample, VideoDataset
 from lsts_jax.data.doctor.findings import Finding, Kind
 from lsts_jax.data.doctor.looking import Look, look_at_all
@@ -42,7 +42,7 @@ class Options:
 
     out: Path
     """Folder for check.json and contact_sheet.png."""
-    config: Config
+    config: cli.Experiment
     """The experiment, whose data is checked."""
 
 

@@ -66,5 +66,5 @@ class SkippedSteps:
         return (
             f"{about}, and was {self._in_a_row} times in a row; it was on "
             f"{', '.join(self._batches.names(step - 1))}, the batch is in {file}; lower "
-            "--config.optimizer.learning_rate, or find the operation with --debug_nans True"
+            "--config.optimizer.learning_rate, or find the operation with --debug_nans"
         )

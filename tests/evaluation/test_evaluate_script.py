@@ -149,7 +149,7 @@ def trained(arguments, tmp_path):
 
 def test_a_run_is_evaluated_by_its_own_config(trained, tmp_path):
     write_text(tmp_path / "theirs.txt", join(all_frames(score=0.6)))
-    command = ["--workdir", str(trained), "--detections", str(tmp_path / "theirs.txt"), "--report", "False"]
+    command = ["--workdir", str(trained), "--detections", str(tmp_path / "theirs.txt"), "--no_report"]
     run(command)
     assert read(trained / "scored/metrics.json")["mAP"] == 1.0
     run([*command, "--config.evaluation.score_thresholds", "0.7"])
@@ -171,7 +171,7 @@ def test_a_detector_is_not_scored_by_the_names_of_another_order(arguments, train
 def test_results_go_where_output_says(arguments, tmp_path):
     write_text(tmp_path / "theirs.txt", join(all_frames()))
     command = [*edited(arguments, workdir=[tmp_path / "data"]), "--output", str(tmp_path / "out")]
-    run([*command, "--detections", str(tmp_path / "theirs.txt"), "--report", "False"])
+    run([*command, "--detections", str(tmp_path / "theirs.txt"), "--no_report"])
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"metrics.json", MARK}
     assert {path.name for path in (tmp_path / "data").iterdir()} == {"Annotations", "ImageSets"}
     (tmp_path / "file").write_text("no folder")
@@ -205,5 +205,5 @@ def test_an_old_report_does_not_stand_beside_new_scores(arguments, tmp_path):
     command = [*arguments, "--detections", str(tmp_path / "a.txt")]
     run(command)
     assert (tmp_path / "work/scored/report.html").exists()
-    run([*command, "--report", "False"])
+    run([*command, "--no_report"])
     assert {path.name for path in (tmp_path / "work/scored").iterdir()} == {"metrics.json"}

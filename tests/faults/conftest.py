@@ -24,7 +24,7 @@ class Scripts:
         return self._command("train.py", workdir, "--config.train.log_every", "1", *more)
 
     def evaluate(self, workdir: Path, *more: str) -> list[str]:
-        return self._command("evaluate.py", workdir, "--speed", "False", "--report", "False", *more)
+        return self._command("evaluate.py", workdir, "--no_speed", "--no_report", *more)
 
     def start(self, command: list[str], log: Path) -> subprocess.Popen:
         with log.open("a") as file:

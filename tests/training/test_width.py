@@ -177,7 +177,7 @@ def test_two_processes_do_as_one(data, tmp_path):
     assert "going on from step 5" in launch("train.py", two, data, *EPOCHS, devices=4)[0][1]
     assert len(losses(one)) == len(losses(two)) > 5
     np.testing.assert_allclose(losses(one)[:5], losses(two)[:5], atol=TOLERANCE)
-    quick = ("--speed", "False", "--report", "False")
+    quick = ("--no_speed", "--no_report")
     found = []
     for processes in (1, 2):
         said = launch("evaluate.py", one, data, *EPOCHS, *quick, processes=processes)

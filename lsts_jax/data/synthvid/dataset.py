@@ -2,9 +2,11 @@
 
 import json
 import os
+import signal
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from multiprocessing import get_context, parent_process
@@ -103,7 +105,22 @@ def _run(task: Any, todo: list[Clip], workers: int) -> Iterable[dict]:
         return
     # "spawn", because forking a process that runs JAX's or OpenCV's threads may hang
     with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker) as pool:
-        yield from pool.map(task, todo)
+        with _ignoring_interrupts():  # Ctrl-C reaches every process of the terminal; this one ends the others
+            results = pool.map(task, todo)
+        yield from results
+
+
+@contextmanager
+def _ignoring_interrupts() -> Iterator[None]:
+    """Processes started meanwhile ignore Ctrl-C. Has no effect outside the main thread, which alone may."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def _start_worker() -> None:

@@ -10,7 +10,6 @@ from typing import Literal
 import tyro
 
 from lsts_jax import cli
-from lsts_jax.config import Config
 from lsts_jax.errors import UserError
 from lsts_jax.training.pretrained import import_weights, open_weights
 from lsts_jax.training.pretrained.files import READERS
@@ -41,7 +40,7 @@ class Conversion:
 @dataclass(frozen=True, kw_only=True)
 class ConversionTo(Conversion):
     __doc__ = Conversion.__doc__
-    config: Config
+    config: cli.Experiment
 
 
 def run(arguments: Sequence[str]) -> None:

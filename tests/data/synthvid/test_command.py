@@ -1,8 +1,11 @@
 """The command: benchmarks by name, options, and what it says."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -52,3 +55,21 @@ def test_command_line(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "set").rglob("*.JPEG"))) == 2
+
+
+def test_ctrl_c_ends_all_processes_with_one_line(tmp_path):
+    """As in a terminal, every process of the command is interrupted: as workers start, and as they render."""
+    command = [sys.executable, "-m", "lsts_jax", "synthvid", "--out", str(tmp_path / "set"), "--workers", "2"]
+    started = subprocess.Popen(
+        [*command, "--frames", "2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not list((tmp_path / "set").rglob("*.JPEG")):
+        time.sleep(0.01)
+    os.killpg(started.pid, signal.SIGINT)
+    _, said = started.communicate(timeout=60)
+    assert started.returncode == 130, said
+    assert said.splitlines()[-1] == "interrupted" and "Traceback" not in said
