@@ -191,9 +191,26 @@ def test_near_misses_are_offered(folder):
         mistake(cli.load_config, "configs/dmeo.py")
         == "configs/dmeo.py: no such file; there is configs/demo.py"
     )
-    assert mistake(cli.load_config, "tiny").endswith("there is configs/tiny.py")
+    assert mistake(cli.load_config, "tinny").endswith("there is configs/tiny.py")
     (folder / "configs" / "demo.json").write_text("{}")
     assert mistake(cli.load_config, "configs/demo.json").endswith("a Python file, such as configs/demo.py")
+
+
+@pytest.mark.parametrize(
+    ("name", "depth"), [("lsts_r101_vid", 101), ("configs/lsts_r101_vid.py", 101), ("variants/paper", 18)]
+)
+def test_experiments_of_the_package_are_found_by_name_from_any_folder(name, depth):
+    assert cli.load_config(name).model.backbone.depth == depth
+
+
+def test_a_file_goes_before_an_experiment_of_the_package():
+    assert cli.load_config("configs/demo.py").seed == 7
+
+
+def test_without_files_the_experiments_of_the_package_are_named(folder, monkeypatch):
+    monkeypatch.chdir(folder / "configs")
+    assert mistake(cli.load_config, "synthvid").endswith("there is synthvid_s")
+    assert "demo, dff_r101_vid, lsts_r101_vid" in mistake(cli.load_config, "nothing/like/it")
 
 
 def test_fields_of_an_experiment_are_checked(folder):

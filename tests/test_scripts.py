@@ -84,28 +84,6 @@ def test_help_tells_all_without_jax(script):
     assert done.stderr.strip() == "light"
 
 
-def test_train_evaluate_predict(place):
-    """The whole way of a user, on a few frames."""
-    workdir = place / "whole"
-    data = ["--config.data.root", place / "data", "--config.data.train_lists", "VID_train_15frames"]
-    assert run("train.py", TINY, "--workdir", workdir, *data, "--config.train.epochs", "0.5").returncode == 0
-    done = run("evaluate.py", TINY, "--workdir", workdir, *data, "--checkpoint", "best")
-    assert done.returncode == 0
-    assert "mAP" in done.stdout
-    source = place / "data/Data/VID/val/ILSVRC2015_val_00000000"
-    done = run("predict.py", "--workdir", workdir, "--source", source, "--output", workdir / "watch")
-    assert done.returncode == 0, done.stderr
-    assert len((workdir / "watch" / "detections.jsonl").read_text().splitlines()) == 4
-    assert (workdir / "watch" / f"{source.name}.mp4").stat().st_size > 0
-    for name in ("config.json", "metrics.jsonl", "eval/metrics.json", "eval/detections.txt"):
-        assert (workdir / name).stat().st_size > 0, name
-    mismatch = ["--config.model.feature_channels", "48"]
-    done = run("evaluate.py", TINY, "--workdir", workdir, *data, *mismatch)
-    assert done.returncode == 2
-    assert "does not fit the model" in done.stderr
-    assert done.stderr.count("\n") == 1
-
-
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(place):
     workdir = place / "diverged"
     data = ["--config.data.root", place / "data", "--config.data.train_lists", "VID_train_15frames"]

@@ -17,11 +17,12 @@ from lsts_jax.errors import UserError
 def load_config(path: Path | str) -> Config:
     """The experiment that `get_config()` of a Python file returns, its fields checked.
 
+    Args:
+      path: a file, or the name of an experiment of the package, such as `demo` or `variants/paper`.
+
     Raises `UserError` naming the file, and the line or the field.
     """
-    path = Path(path)
-    if not os.path.isfile(path):  # unlike Path.is_file it bears names that no file can have
-        raise UserError(f"{path}: no such file; there is {experiments(near=path)}")
+    path = find_experiment(Path(path))
     spec = importlib.util.spec_from_file_location(f"lsts_jax_experiment_{path.stem}", path)
     if spec is None:
         raise UserError(f"{path}: an experiment is a Python file, such as {experiments(near=path)}")
@@ -45,14 +46,35 @@ def load_config(path: Path | str) -> Config:
         raise UserError(f"{path}: {error}") from error
 
 
+def shipped() -> Path:
+    """Folder of the package's experiments: inside an installed package, beside it in a checkout."""
+    package = Path(__file__).parents[1]
+    return next(folder for folder in (package / "configs", package.parent / "configs") if folder.is_dir())
+
+
+def find_experiment(path: Path) -> Path:
+    """The file itself if it exists, else the package's experiment of that name: `demo`, `configs/demo.py`.
+
+    Raises `UserError` with the experiments that exist.
+    """
+    if os.path.isfile(path):  # Path.is_file raises for names that no file can have
+        return path
+    name = Path(*path.parts[1:]) if path.parts[:1] == ("configs",) else path
+    file = shipped() / (name if name.suffix else f"{name}.py")
+    if path.is_absolute() or not os.path.isfile(file):
+        raise UserError(f"{path}: no such file; there is {experiments(near=path)}")
+    return file
+
+
 def experiments(near: Path | None = None) -> str:
-    """The experiments that can be named, those spelled much like `near` only, if there are any."""
+    """Names of the experiments in `configs`, or of the package's: only those spelled like `near`, if any."""
     folders = {Path("configs")}
     if near and near.parent != Path() and os.path.isdir(near.parent):
         folders.add(near.parent)
-    found = {file.stem: file for folder in sorted(folders) for file in sorted(folder.glob("*.py"))}
+    found = {file.stem: str(file) for folder in sorted(folders) for file in sorted(folder.glob("*.py"))}
+    found = found or {file.stem: file.stem for file in sorted(shipped().glob("*.py"))}
     alike = difflib.get_close_matches(near.stem, found) if near else []
-    return ", ".join(str(found[stem]) for stem in alike or found) or "configs/NAME.py"
+    return ", ".join(found[stem] for stem in alike or found)
 
 
 def _line_in(path: str, error: Exception) -> str:
