@@ -66,6 +66,8 @@ def test_ctrl_c_ends_all_processes_with_one_line(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # a job in the background of a shell ignores Ctrl-C, and hands that on
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     while not list((tmp_path / "set").rglob("*.JPEG")):
         time.sleep(0.01)
