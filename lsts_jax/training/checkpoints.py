@@ -165,7 +165,7 @@ def _listing(workdir: Path) -> list[tuple[str, int]]:
 
 
 def _is_there(checkpoint: Path, inode: int | None) -> bool:
-    """True if the folder still belongs to this step."""
+    """True if the folder still has this inode: nothing has taken its place."""
     try:
         return checkpoint.stat().st_ino == inode
     except FileNotFoundError:
