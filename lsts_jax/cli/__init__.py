@@ -11,6 +11,8 @@ the experiment an option, and a function `run`, which `main(run)` calls:
     def run(arguments): train(parse(Options, arguments))
 """
 
+import errno
+import os
 from pathlib import Path
 
 from lsts_jax.cli.exits import main
@@ -31,10 +33,14 @@ __all__ = [
 ]
 
 
-def make_folder(path: Path) -> Path:
-    """Create a folder to write into, and give it back. Raises `UserError` where that cannot be done."""
+def make_folder(path: Path, *, option: str = "") -> Path:
+    """Create a folder to write into, and give it back. Raises `UserError` where that cannot be done, naming
+    the option that would choose another folder, if given."""
     try:
         path.mkdir(parents=True, exist_ok=True)
+        if not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; name another folder") from error
+        mend = f"name another folder, {option}" if option else "name another folder"
+        raise UserError(f"{path}: {error.strerror}; {mend}") from error
     return path

@@ -1,7 +1,5 @@
 """Evaluate a trained detector by the official ImageNet VID metric."""
 
-import errno
-import os
 import sys
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -64,7 +62,7 @@ def evaluate_detector(options: Options) -> None:
     require_checkpoints(options.workdir)  # so that nothing is made in a folder that is named by mistake
     config, folder = with_class_names(options), options.folder("eval")
     if is_first():
-        make_folder(folder)
+        _make_folder(folder)
     with only_process(folder) if is_first() else nullcontext():
         evaluate_checkpoint(options, config, folder)
 
@@ -128,7 +126,7 @@ def score_files(options: Options) -> None:
     if options.compare:
         compare_files(options, dataset, truth, *(read([path]) for path in options.compare))
         return
-    found, folder = read(options.detections), make_folder(options.folder("scored"))
+    found, folder = read(options.detections), _make_folder(options.folder("scored"))
     metrics = score_all(truth, found, names)
     metrics |= {"frames": len(set(dataset.samples)), "detections": len(found.frame)}
     remove_results(folder, options.detections)
@@ -151,7 +149,10 @@ def compare_files(options: Options, dataset, truth, a, b) -> None:
     from lsts_jax.evaluation.scoring import score_all
 
     names, sides = dataset.class_names, short_names(*options.compare)
-    videos, folder = tuple(video.name for video in dataset.videos), make_folder(options.folder("compared"))
+    videos, folder = (
+        tuple(video.name for video in dataset.videos),
+        _make_folder(options.folder("compared")),
+    )
     found = compare(truth.annotations, a, b, names, truth.video_of_frame, videos)
     remove_results(folder, options.compare)
     write_json(folder / COMPARISON, found.as_dict(sides))
@@ -167,15 +168,8 @@ def compare_files(options: Options, dataset, truth, a, b) -> None:
     print(folder, file=sys.stderr)
 
 
-def make_folder(path: Path) -> Path:
-    """Create a folder to write into, and give it back. Raises `UserError` where that cannot be done."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        if not os.access(path, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; name another folder, --output FOLDER") from error
-    return path
+def _make_folder(path: Path) -> Path:
+    return cli.make_folder(path, option="--output FOLDER")
 
 
 def short_names(a: Path, b: Path) -> tuple[str, str]:

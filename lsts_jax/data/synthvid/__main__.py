@@ -32,7 +32,7 @@ def run(arguments: Sequence[str]) -> None:
     if options.benchmark:
         settings = BENCHMARKS[options.benchmark]
         require_settings(options, arguments)
-    rendered = render_dataset(options.out, settings, workers=options.workers)
+    rendered = render_dataset(cli.make_folder(options.out), settings, workers=options.workers)
     print(f"{options.out}: {'rendered' if rendered else 'already complete'}")
 
 

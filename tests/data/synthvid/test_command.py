@@ -57,6 +57,12 @@ def test_command_line(tmp_path):
     assert len(list((tmp_path / "set").rglob("*.JPEG"))) == 2
 
 
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="file/set: Not a directory; name another folder"):
+        run_command("--out", tmp_path / "file" / "set")
+
+
 def test_ctrl_c_ends_all_processes_with_one_line(tmp_path):
     """As in a terminal, every process of the command is interrupted: as workers start, and as they render."""
     command = [sys.executable, "-m", "lsts_jax", "synthvid", "--out", str(tmp_path / "set"), "--workers", "2"]
