@@ -65,15 +65,18 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
 
 def test_ctrl_c_ends_all_processes_with_one_line(tmp_path):
     """As in a terminal, every process of the command is interrupted: as workers start, and as they render."""
-    command = [sys.executable, "-m", "lsts_jax", "synthvid", "--out", str(tmp_path / "set"), "--workers", "2"]
+    # A job in the background of a shell ignores Ctrl-C and hands that on; an exec keeps the default set here.
+    heeding = (
+        "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
+        "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    )
+    options = ["--out", str(tmp_path / "set"), "--workers", "2", "--frames", "2"]
     started = subprocess.Popen(
-        [*command, "--frames", "2"],
+        [sys.executable, "-c", heeding, "-m", "lsts_jax", "synthvid", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # a job in the background of a shell ignores Ctrl-C, and hands that on
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     while not list((tmp_path / "set").rglob("*.JPEG")):
         time.sleep(0.01)
