@@ -40,6 +40,12 @@ def read_method(file: Path) -> str:
         raise UserError(f"config.model.temporal: {file}: {error}") from error
 
 
+def method_identity(temporal: str) -> str:
+    """What `config.model.temporal` means: the name of a built-in method, or class and source of one's own."""
+    file, _, class_name = temporal.rpartition(":")
+    return f"{class_name} of {read_method(Path(file))}" if file else temporal
+
+
 def _with_method(config: Config, temporal: str) -> Config:
     return replace(config, model=replace(config.model, temporal=temporal))
 

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from lsts_jax.config import Config
+from lsts_jax.config_io import method_identity
 from lsts_jax.data.dataset import VideoDataset
 from lsts_jax.evaluation.matching import DetectionArrays
 from lsts_jax.files import write_whole
@@ -19,8 +20,8 @@ KEY = "key.json"
 
 
 def store_key(variables: dict, config: Config, dataset: VideoDataset) -> dict:
-    """Everything that detections depend on: the weights themselves, the config, and the videos with the
-    names, times and ids of their frames."""
+    """Everything that detections depend on: the weights themselves, the config, the source of a temporal
+    method of one's own, and the videos with the names, times and ids of their frames."""
     leaves = jax.tree_util.tree_leaves_with_path(variables)
     weights = (part for path, leaf in leaves for part in (repr(path), str(leaf.dtype), np.asarray(leaf)))
     names = [video.name for video in dataset.videos]
@@ -28,7 +29,8 @@ def store_key(variables: dict, config: Config, dataset: VideoDataset) -> dict:
         repr((names[video], video, t, dataset.frame_name(video, t), dataset.global_id(video, t)))
         for video, t in dataset.samples
     )
-    key = {"weights": _digest(weights), "frames": _digest(frames), "config": asdict(config)}
+    method = _digest([method_identity(config.model.temporal)])
+    key = {"weights": _digest(weights), "method": method, "frames": _digest(frames), "config": asdict(config)}
     return json.loads(json.dumps(key))  # as it is read again: lists instead of tuples
 
 

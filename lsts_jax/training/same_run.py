@@ -5,7 +5,7 @@ from typing import Any
 
 from lsts_jax.config import Config
 from lsts_jax.config_checks import leaves
-from lsts_jax.config_io import load_saved_config, read_method
+from lsts_jax.config_io import load_saved_config, method_identity
 from lsts_jax.errors import UserError
 from lsts_jax.training.checkpoints import LATEST, steps_in
 
@@ -56,19 +56,13 @@ def require_same_run(config: Config, workdir: Path) -> None:
     for name in wanted:
         if stored.get(name) == wanted[name] or _is_of(name, MAY_CHANGE):
             continue
-        if name == "model.temporal" and _method(stored[name]) == _method(wanted[name]):
+        if name == "model.temporal" and method_identity(stored[name]) == method_identity(wanted[name]):
             continue
         if steps[-1] or _is_of(name, OF_THE_WEIGHTS):
             raise UserError(
                 f"{file}: the run has {_difference(name, stored.get(name), wanted[name])}; go on with its "
                 f"value, or name another --workdir, with --config.train.pretrained {workdir} for its weights"
             )
-
-
-def _method(temporal: str) -> str:
-    """Identity of a temporal method: its name, or class and source of a method from a file."""
-    file, _, class_name = temporal.rpartition(":")
-    return f"{class_name} of {read_method(Path(file))}" if file else temporal
 
 
 def _is_of(name: str, groups: tuple[str, ...]) -> bool:

@@ -119,6 +119,16 @@ def test_stored_videos_are_those_of_the_weights_and_the_frames(setting):
         key = keys[0]
 
 
+def test_stored_videos_are_those_of_a_methods_own_source(setting, tmp_path):
+    _, variables, config, dataset = setting
+    config = replace(config, model=replace(config.model, temporal=f"{tmp_path / 'mine.py'}:Mine"))
+    keys = []
+    for source in ("a = 1", "a = 2"):
+        (tmp_path / "mine.py").write_text(source)
+        keys.append(store_key(variables, config, dataset))
+    assert keys[0] != keys[1]
+
+
 def test_results_of_an_earlier_evaluation_do_not_stand_beside_new_ones(setting, tmp_path, monkeypatch):
     detector, variables, config, dataset = setting
     monkeypatch.setattr(runner, "_detect_missing", lambda *args: (0, 0.0))
