@@ -3,7 +3,7 @@
 import signal
 import time
 from collections.abc import Callable, Generator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -157,7 +157,9 @@ class Run:
         step = int(state.step)
         self.checkpoints.save(state)
         self.checkpoints.wait()
-        with self.interruption.at_once(lambda number: self._stopped(step, number)):
+        # one of several processes that leaves would keep the others waiting for its share of the videos
+        stops = self.interruption.at_once(lambda number: self._stopped(step, number))
+        with stops if jax.process_count() == 1 else nullcontext():
             score = self.evaluate(state)
         self.checkpoints.save_best(state, score)
         self.log.write({"step": step, "mAP": score})

@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from lsts_jax.config import TrainConfig
 from lsts_jax.data.bad_samples import BadSamples
 from lsts_jax.errors import Stopped, UserError
-from lsts_jax.training import saving
+from lsts_jax.training import run, saving
 from lsts_jax.training.bad_log import BadSampleLog
 from lsts_jax.training.checkpoints import BEST, LATEST, best_step, score_of, steps_in
 from lsts_jax.training.interruption import Interruption
@@ -105,9 +106,9 @@ def go_on(workdir, **parts) -> TrainState:
         state = small_state(0)
         if checkpoints.latest_step() is not None:
             state = checkpoints.restore(state)
-        run = build(workdir, checkpoints, int(state.step), interruption, **parts)
-        with run.log:
-            return run.to_the_end(state)
+        built = build(workdir, checkpoints, int(state.step), interruption, **parts)
+        with built.log:
+            return built.to_the_end(state)
 
 
 def lines(workdir) -> list[dict]:
@@ -205,6 +206,21 @@ def test_a_signal_during_an_evaluation_ends_the_run_at_once(tmp_path):
         go_on(tmp_path, evaluate=waits)
     assert caught.value.signal == signal.SIGTERM
     assert steps_in(tmp_path / LATEST) == [2]
+
+
+def test_one_of_several_processes_ends_its_evaluation_before_a_signal_ends_it(tmp_path, monkeypatch):
+    """The others wait for its share; all stop together at the next step that is logged."""
+    monkeypatch.setattr(run, "jax", SimpleNamespace(process_count=lambda: 2))
+    monkeypatch.setattr(run, "largest_of_all", lambda number: number)
+    scored = []
+
+    def interrupted(state):
+        signal.raise_signal(signal.SIGTERM)
+        return scored.append(int(state.step)) or 0.1
+
+    with pytest.raises(Stopped, match="SIGTERM: saved step 3 of 6"):
+        go_on(tmp_path, evaluate=interrupted)
+    assert scored == [2]
 
 
 def test_the_log_of_skipped_updates(tmp_path):
