@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from lsts_jax.data.video.address import ADDRESSES
+from lsts_jax.data.video.address import is_address, name_of, split_account
 from lsts_jax.data.video.picture_files import open_pictures
 from lsts_jax.data.video.pictures import SUFFIXES, natural_order, pictures_in
 from lsts_jax.data.video.source import VideoSource
@@ -51,8 +51,8 @@ def _source(text: str, raw_size: tuple[int, int] | None) -> Source:
     path, opens = Path(text), partial(open_source, text)
     if text == "-":
         return Source(text, Origin(("stdin",)), (), partial(_open_stdin, raw_size))
-    if text.startswith(ADDRESSES):
-        return Source(text, _origin_of_address(text), (), opens)
+    if is_address(text):
+        return Source(name_of(text), _origin_of_address(text), (), opens)
     if path.is_dir():
         return Source(text, Origin(_parts(path)), tuple(pictures_in(path)), opens)
     if path.is_file():
@@ -78,13 +78,12 @@ def _sequence(text: str, files: Sequence[Path]) -> Source:
 
 
 def _origin_of_address(address: str) -> Origin:
-    """A file's name, or that of the host and all for a stream; without user, password and query."""
-    about = urlsplit(address)
-    host = re.sub(r"\W+", "_", about.netloc.rpartition("@")[2])
-    path = Path(about.path)
+    """A file's name, or that of the host and all for a stream; without account, passwords and query."""
+    about = urlsplit(split_account(name_of(address))[1])
+    host, path = re.sub(r"\W+", "_", about.netloc), Path(about.path)
     if path.suffix.lower() in VIDEO_SUFFIXES:
         return Origin((host, *path.parts[1:-1], path.stem), path.suffix.removeprefix("."))
-    return Origin((re.sub(r"\W+", "_", f"{host}{about.path}").strip("_"),))
+    return Origin((re.sub(r"\W+", "_", f"{host}{path}").strip("_"),))
 
 
 def _is_picture(text: str) -> bool:

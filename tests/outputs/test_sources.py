@@ -18,11 +18,14 @@ def origins(*texts):
         ("/dev/video3", Origin(("camera3",))),
         ("-", Origin(("stdin",))),
         ("rtsp://me:secret@cam.local:554/live/1?key=2", Origin(("cam_local_554_live_1",))),
-        ("https://host/a/clip.mp4?token=1", Origin(("host", "a", "clip"), "mp4")),
+        ("https://host/a/clip.mp4?token=1#t=2", Origin(("host", "a", "clip"), "mp4")),
+        ("RTSP://me:sec/ret#@cam/1", Origin(("cam_1",))),
+        ("rtsp://cam/user=me_password=secret_channel=1", Origin(("cam_user_me_password__channel_1",))),
     ],
 )
 def test_sources_that_are_no_files(text, origin):
     assert origins(text) == [origin]
+    assert "secret" not in sources_of([text], (2, 2))[0].text
 
 
 def test_folders_keep_their_dots_and_files_lose_their_endings(tmp_path):

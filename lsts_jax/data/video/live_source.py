@@ -11,6 +11,7 @@ import cv2
 from jaxtyping import UInt8
 from numpy import ndarray
 
+from lsts_jax.data.video.address import name_of
 from lsts_jax.data.video.opencv import FASTEST, TIMEOUT, frame_rate, open_capture
 from lsts_jax.data.video.source import SourceFrame
 from lsts_jax.errors import UserError
@@ -38,12 +39,11 @@ class LiveFrames:
     def __post_init__(self, capture: cv2.VideoCapture):
         self._frames: deque[SourceFrame] = deque()  # BGR
         self._news, self._stop = threading.Condition(), threading.Event()
-        self._received = 0
+        self._received, self.name = 0, name_of(self.target)
         found, image = capture.read()
         if not found:
             capture.release()
-            name = f"camera {self.target}" if isinstance(self.target, int) else self.target
-            raise UserError(f"{name}: no frame can be read; is the camera or the stream there?")
+            raise UserError(f"{self.name}: no frame can be read; is the camera or the stream there?")
         self.size, fps = image.shape[:2], frame_rate(capture)
         self.fps = fps if fps and fps <= FASTEST else None  # rtsp:// often tells that of its clock, 90000
         self._begin = time.monotonic()
@@ -67,7 +67,7 @@ class LiveFrames:
         if self.dropped or self.reconnections:
             logger.info(
                 "%s: %d of %d frames were dropped, since they came faster than they were detected; %d "
-                "reconnections", self.target, self.dropped, self._received, self.reconnections
+                "reconnections", self.name, self.dropped, self._received, self.reconnections
             )  # fmt: skip
 
     def _put(self, image: UInt8[ndarray, "H W 3"]) -> None:
@@ -88,7 +88,7 @@ class LiveFrames:
                 wait = FIRST_WAIT
                 continue
             capture.release()
-            logger.warning("%s: the stream is interrupted; trying again in %.1f seconds", self.target, wait)
+            logger.warning("%s: the stream is interrupted; trying again in %.1f seconds", self.name, wait)
             self._stop.wait(wait)
             wait = min(2 * wait, LONGEST_WAIT)
             if not self._stop.is_set():

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
+from lsts_jax.data.video.address import name_of
 from lsts_jax.data.video.clock import Tick, next_tick
 from lsts_jax.data.video.opencv import (
     FASTEST,
@@ -51,11 +52,11 @@ def open_video(target: Path | str, capture: cv2.VideoCapture | None = None) -> V
         fps, promised = frame_rate(video), frame_count(video)
         first = next(_frames(target, video), None)
         if first is None:
-            raise UserError(f"{target}: not one frame can be decoded; {_advice(target)}")
+            raise UserError(f"{name_of(target)}: not one frame can be decoded; {_advice(target)}")
     if fps and (isinstance(target, Path) or fps > FASTEST):
         fps = typical_rate(sorted(islice(packet_times(target), PACKETS)), fps)
     size = first.picture.shape[:2]
-    return VideoSource(str(target), size, fps, promised or None, partial(_read, target, promised))
+    return VideoSource(name_of(target), size, fps, promised or None, partial(_read, target, promised))
 
 
 def typical_rate(times: Sequence[float], mean: float) -> float:
@@ -70,7 +71,7 @@ def typical_rate(times: Sequence[float], mean: float) -> float:
 
 def _read(target: Path | str, promised: int) -> Iterator[SourceFrame]:
     """Frames, with a warning at the end that counts those left out."""
-    reached, lost, listed, is_whole = 0, 0, [], False
+    name, reached, lost, listed, is_whole = name_of(target), 0, 0, [], False
     try:
         with _closing(open_capture(target)) as video:
             for frame in _frames(target, video):
@@ -88,9 +89,9 @@ def _read(target: Path | str, promised: int) -> Iterator[SourceFrame]:
         if lost:
             numbers = ", ".join(map(str, listed)) + (", …" if lost > LISTED else "")
             message = "%s: frames that cannot be decoded are left out: %s (%d of %d)"
-            logger.warning(message, target, numbers, lost, reached)
+            logger.warning(message, name, numbers, lost, reached)
         if is_whole and reached < 0.98 * promised - 1:  # some headers only estimate
-            logger.warning("%s: ends after %d frames; its header promises %d", target, reached, promised)
+            logger.warning("%s: ends after %d frames; its header promises %d", name, reached, promised)
 
 
 def _frames(target: Path | str, video: cv2.VideoCapture) -> Iterator[SourceFrame]:
@@ -123,7 +124,7 @@ def _advice(target: Path | str) -> str:
     code = codec_of(target)
     if not code:
         return "is it a video, and is it complete?"
-    command = f"ffmpeg -i {shlex.quote(str(target))} -c:v libx264 converted.mp4"
+    command = f"ffmpeg -i {shlex.quote(name_of(target))} -c:v libx264 converted.mp4"
     codec = CODECS.get(code.lower(), code)
     return f"this build of OpenCV lacks its codec, {codec}, or the file is damaged; try {command}"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from lsts_jax.data.video.address import ADDRESSES, is_finite
+from lsts_jax.data.video.address import SCHEMES, has_scheme, is_address, is_finite, name_of
 from lsts_jax.data.video.live_source import LiveFrames
 from lsts_jax.data.video.opencv import open_capture
 from lsts_jax.data.video.picture_files import open_pictures
@@ -36,7 +36,7 @@ def sources_in(text: str) -> list[str]:
     """The sources that a text names: the videos of a folder or a pattern one by one, after its pictures,
     which are one source. Anything else, also what does not exist, is one source."""
     path = Path(text)
-    if _is_camera(text) or text.startswith(ADDRESSES) or path.is_file():
+    if _is_camera(text) or is_address(text) or path.is_file():
         return [text]
     if path.is_dir():
         videos = files_in(path, VIDEO_SUFFIXES + ANIMATIONS)
@@ -59,8 +59,8 @@ def open_source(path: Path | str) -> VideoSource:
     text, path = str(path), Path(path)
     if _is_camera(text):
         index = int(re.sub(r"\D", "", text))
-        return _open_live(f"camera{index}", index, open_capture(index))
-    if text.startswith(ADDRESSES):
+        return _open_live(index, open_capture(index))
+    if is_address(text):
         return _open_address(text)
     if path.is_dir():
         if not (files := pictures_in(path)):
@@ -98,16 +98,20 @@ def _is_camera(text: str) -> bool:
 
 
 def _open_address(address: str) -> VideoSource:
+    if not has_scheme(address):
+        known = ", ".join(f"{scheme}://" for scheme in SCHEMES)
+        raise UserError(f"{name_of(address)}: addresses of {known} are read; name a file by its path")
+    scheme, colon, rest = address.partition(":")
+    address = scheme.lower() + colon + rest
     capture = open_capture(address)
     if is_finite(address, capture):
         return open_video(address, capture)
-    name = re.sub(r"\W+", "_", address.partition("://")[2]).strip("_")
-    return _open_live(name, address, capture)
+    return _open_live(address, capture)
 
 
-def _open_live(name: str, target: int | str, capture: cv2.VideoCapture) -> VideoSource:
+def _open_live(target: int | str, capture: cv2.VideoCapture) -> VideoSource:
     frames = LiveFrames(target, capture)
-    return VideoSource(name, frames.size, frames.fps, None, partial(iter, frames), is_live=True)
+    return VideoSource(frames.name, frames.size, frames.fps, None, partial(iter, frames), is_live=True)
 
 
 def _instead_of(folder: Path) -> str:
