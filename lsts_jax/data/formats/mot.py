@@ -29,6 +29,7 @@ from numpy import ndarray
 from lsts_jax.config import DataConfig
 from lsts_jax.data.counts import Counts
 from lsts_jax.data.dataset import Objects, Sample, Video, number_samples
+from lsts_jax.data.formats.jpeg_store import JpegStore
 from lsts_jax.data.formats.mot_frames import PictureFrames, VideoFrames, open_frames, pair
 from lsts_jax.data.formats.mot_rows import PEDESTRIAN, Rows, read_labels, read_rows
 from lsts_jax.errors import UserError
@@ -43,10 +44,10 @@ class MOTChallenge:
         ranges = [find_sequence(Path(config.root), name) for name in lists]
         labels = {folder: read_labels(folder / "gt" / "labels.txt") for folder, _, _ in ranges}
         self.class_names = choose_classes(config, labels)
-        self.counts = Counts()
+        self.counts, store = Counts(), JpegStore()
         sequences: dict[Path, tuple[PictureFrames | VideoFrames, list[Objects]]] = {}
         for folder, names in labels.items():
-            frames, file = open_frames(folder, of_cvat=bool(names)), folder / "gt" / "gt.txt"
+            frames, file = open_frames(folder, store, of_cvat=bool(names)), folder / "gt" / "gt.txt"
             sequences[folder] = frames, read_objects(file, frames, names, self.class_names, self.counts)
         self.videos: list[Video] = []
         self._frames: list[PictureFrames | VideoFrames] = []

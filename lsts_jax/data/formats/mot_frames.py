@@ -5,20 +5,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 
-import cv2
 import numpy as np
 from jaxtyping import Int64, UInt8
 from numpy import ndarray
 
+from lsts_jax.data.formats.jpeg_store import JpegStore, Place
 from lsts_jax.data.formats.mot_rows import Rows
 from lsts_jax.data.formats.text import split_number
 from lsts_jax.data.video.opencv import packet_times
-from lsts_jax.data.video.pictures import decode_picture, files_in, natural_order, pictures_in, read_picture
+from lsts_jax.data.video.pictures import files_in, natural_order, pictures_in, read_picture
 from lsts_jax.data.video.source import select
 from lsts_jax.data.video.video_io import VIDEO_SUFFIXES, open_source
 from lsts_jax.errors import UserError
-
-JPEG_QUALITY = 95
 
 
 class PictureFrames:
@@ -44,51 +42,47 @@ class VideoFrames:
     """Frames start..stop - 1 of a video file, in any order; their numbers count from 1.
 
     Seeking in a video is slow where keyframes are far apart, and not exact in every container. The file is
-    therefore decoded once, at the first use in a process, and its frames are kept as JPEG of quality 95 in
-    memory: a fifth of the bytes of PNG, encoded in a twentieth of the time, and what img1 would hold.
+    therefore decoded once, at the first use in a process, and its frames are stored as JPEG of quality 95: a
+    fifth of the bytes of PNG, encoded in a twentieth of the time, and what img1 would hold.
     """
 
-    def __init__(self, file: Path, start: int, stop: int, size: tuple[int, int]):
-        self.file, self.start, self.stop, self.size = file, start, stop, size
+    def __init__(self, file: Path, start: int, stop: int, size: tuple[int, int], store: JpegStore):
+        self.file, self.start, self.stop, self.size, self._store = file, start, stop, size, store
         self.numbers = range(start + 1, stop + 1)
-        self._encoded: dict[int, bytes] | None = None
+        self._places: dict[int, Place] | None = None
         self._lock = Lock()
 
     def __reduce__(self):
-        return VideoFrames, (self.file, self.start, self.stop, self.size)
+        return VideoFrames, (self.file, self.start, self.stop, self.size, self._store)
 
     def __len__(self) -> int:
         return self.stop - self.start
 
     def read(self, t: int) -> UInt8[ndarray, "H W 3"]:
         with self._lock:
-            if self._encoded is None:
-                self._encoded = self._encode()
-        if t not in self._encoded:
+            if self._places is None:
+                self._places = self._decode()
+        if t not in self._places:
             raise UserError(
                 f"{self.name(t)}: cannot be decoded, or the video ends before it; restore the file or name "
                 "a range without it in the list"
             )
-        return decode_picture(self._encoded[t], self.name(t))
+        return self._store.get(self._places[t], self.name(t))
 
     def name(self, t: int) -> str:
         return f"{self.file}, frame {self.start + t}"
 
     def cut(self, start: int, stop: int) -> "VideoFrames":
-        return VideoFrames(self.file, self.start + start, self.start + stop, self.size)
+        return VideoFrames(self.file, self.start + start, self.start + stop, self.size, self._store)
 
-    def _encode(self) -> dict[int, bytes]:
-        """JPEG files by frame; those that cannot be decoded are left out."""
-        encoded = {}
-        for frame in select(open_source(self.file), start=self.start, end=self.stop, stride=1):
-            bgr = cv2.cvtColor(frame.picture, cv2.COLOR_RGB2BGR)
-            data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
-            encoded[frame.number - self.start] = data.tobytes()
-        return encoded
+    def _decode(self) -> dict[int, Place]:
+        """Stores the frames; gives their places. Frames that cannot be decoded are left out."""
+        chosen = select(open_source(self.file), start=self.start, end=self.stop, stride=1)
+        return {frame.number - self.start: self._store.put(frame.picture) for frame in chosen}
 
 
-def open_frames(folder: Path, *, of_cvat: bool) -> PictureFrames | VideoFrames:
-    """All frames of a sequence. CVAT takes the number from a name that is nothing but one, and otherwise
+def open_frames(folder: Path, store: JpegStore, *, of_cvat: bool) -> PictureFrames | VideoFrames:
+    """All frames of a sequence; those of a video file will be in the store. CVAT takes the number from a name that is nothing but one, and otherwise
     counts the pictures from 1.
 
     Raises `UserError` if there are none, or if it is not clear which number each picture carries.
@@ -111,7 +105,7 @@ def open_frames(folder: Path, *, of_cvat: bool) -> PictureFrames | VideoFrames:
     source = open_source(files[0])
     # Headers may promise more or fewer frames than the file has; counting codes decodes none of them.
     count = sum(1 for _ in packet_times(files[0])) or source.num_frames or 1
-    return VideoFrames(files[0], 0, count, source.size)
+    return VideoFrames(files[0], 0, count, source.size, store)
 
 
 def number_pictures(files: Sequence[Path]) -> dict[int, Path]:

@@ -1,7 +1,11 @@
 """The MOTChallenge reader: both kinds of gt.txt, pictures and video files, ranges, and real sequences."""
 
+import errno
+import os
 import pickle
+import tracemalloc
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -81,6 +85,40 @@ def test_a_video_file_serves_any_frame_in_any_order(config, tmp_path):
     again = pickle.loads(pickle.dumps(dataset))
     assert len(pickle.dumps(dataset)) < 20_000  # without the pictures
     np.testing.assert_array_equal(again.frame(1, 0), dataset.frame(0, 5))
+
+
+def test_memory_does_not_grow_with_a_video(config, tmp_path):
+    """Of a frame its place is kept, not its 700 bytes of JPEG; two ranges share one temporary file."""
+    (tmp_path / "V/gt").mkdir(parents=True)
+    (tmp_path / "V/gt/gt.txt").touch()
+    write_clip(tmp_path / "V" / "clip.avi", 256, codec="MJPG")
+    dataset = open_dataset(config, ("V:0-128", "V:128-256"))
+    open_files = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").is_dir() else None
+    tracemalloc.start()
+    try:
+        pictures = [dataset.frame(video, t)[0, 0, 0] for video in (0, 1) for t in (0, 15)]
+        kept, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 100_000, (kept, most)
+    assert np.abs(np.subtract(pictures, [6, 231, 6, 231], dtype=float)).max() < 20
+    if open_files:
+        assert len(os.listdir("/proc/self/fd")) == open_files + 1
+
+
+def test_no_room_for_the_frames_of_a_video_is_told(config, tmp_path, monkeypatch):
+    (tmp_path / "V/gt").mkdir(parents=True)
+    (tmp_path / "V/gt/gt.txt").touch()
+    write_clip(tmp_path / "V" / "clip.avi", 2, codec="MJPG")
+    dataset = open_dataset(config, ("V",))
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched, pytest.raises(UserError, match="No space left.* TMPDIR to a"):
+        patched.setattr(os, "pwrite", full)
+        dataset.frame(0, 0)
+    assert dataset.frame(0, 1).shape == (48, 64, 3)
 
 
 @pytest.mark.parametrize("promised", [4, 9])

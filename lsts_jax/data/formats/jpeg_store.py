@@ -1,0 +1,57 @@
+"""Decoded pictures outside memory: as JPEG in a temporary file, which the system removes with the process."""
+
+import os
+import tempfile
+import weakref
+from threading import Lock
+from typing import NamedTuple
+
+import cv2
+from jaxtyping import UInt8
+from numpy import ndarray
+
+from lsts_jax.data.video.pictures import decode_picture
+from lsts_jax.errors import UserError
+
+QUALITY = 95
+
+
+class Place(NamedTuple):
+    """Where a picture begins in the file, and its bytes."""
+
+    begin: int
+    length: int
+
+
+class JpegStore:
+    """Pictures that can be put in and taken out from any thread. A copy in another process begins empty."""
+
+    def __init__(self):
+        self._file, self._end, self._lock = None, 0, Lock()
+
+    def __reduce__(self):
+        return JpegStore, ()
+
+    def put(self, picture: UInt8[ndarray, "H W 3"]) -> Place:
+        """Stores an RGB picture. Raises `UserError` if the folder of temporary files has no room."""
+        bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+        data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
+        try:
+            with self._lock:
+                if self._file is None:
+                    self._file = tempfile.TemporaryFile(buffering=0)
+                    weakref.finalize(self, self._file.close)
+                place = Place(self._end, len(data))
+                while data:  # a disk that is nearly full takes a part
+                    data = data[os.pwrite(self._file.fileno(), data, self._end) :]
+                    self._end = place.begin + place.length - len(data)
+        except OSError as error:
+            raise UserError(
+                f"{tempfile.tempdir or 'TMPDIR'}: {error.strerror or error}; the frames of videos are kept "
+                "there once they are decoded; set the variable TMPDIR to a folder with room for them"
+            ) from error
+        return place
+
+    def get(self, place: Place, name: str) -> UInt8[ndarray, "H W 3"]:
+        """The picture at a place, as `decode_picture` has it."""
+        return decode_picture(os.pread(self._file.fileno(), place.length, place.begin), name)
