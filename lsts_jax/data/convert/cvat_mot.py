@@ -4,22 +4,19 @@
     gt/gt.txt        frame, track, x, y, width, height, not ignored, class, visibility
     gt/labels.txt    a class a line, counted from 1
 
-Frames count from 1. CVAT takes the number from the name of a picture that is nothing but a number, and counts
-the pictures where names are others. Corners count from 0, unlike MOTChallenge's. Visibility is not used.
+The rows and the numbers of the pictures are read as of MOTChallenge: `formats/mot_rows.py`, `mot_frames.py`.
 """
 
 from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
-from lsts_jax.data.convert.converted import Converted, whole
-from lsts_jax.data.convert.sequences import add_sequence, check_numbers
+from lsts_jax.data.convert.converted import Converted
 from lsts_jax.data.convert.tree import Tree
-from lsts_jax.data.video.pictures import natural_order
-from lsts_jax.errors import UserError
+from lsts_jax.data.formats.mot_frames import number_pictures, pair
+from lsts_jax.data.formats.mot_rows import read_labels, read_rows
 
 LOOKED_FOR = "gt/gt.txt with gt/labels.txt"
-COLUMNS = (9, 10)
 
 
 def find(tree: Tree) -> list[str]:
@@ -34,33 +31,24 @@ def find(tree: Tree) -> list[str]:
 def read(tree: Tree) -> Converted:
     converted = Converted()
     for file in tqdm(find(tree), desc="sequences", delay=2.0, dynamic_ncols=True):
-        folder = PurePosixPath(file).parents[1]
-        names = [line.strip() for line in tree.text(f"{folder}/gt/labels.txt").splitlines() if line.strip()]
+        folder, path = PurePosixPath(file).parents[1], tree.folder / file
+        names = read_labels(path.with_name("labels.txt"))
         converted.categories |= dict.fromkeys(names)
-        files = tree.by_folder.get(str(folder / "img1"), [])
-        pictures = _add_pictures(converted, files, tree.name_of(str(folder)))
-        frames = {_add_row(converted, pictures, names, row, where) for where, row in tree.rows(file, ",")}
-        check_numbers(frames, pictures, str(tree.folder / file))
+        files = [Path(picture) for picture in tree.by_folder.get(str(folder / "img1"), ())]
+        numbered, video = number_pictures(files, of_cvat=True), tree.name_of(str(folder))
+        positions = [converted.add_picture(one.as_posix(), video, n) for n, one in numbered.items()]
+        rows = read_rows(path, names)
+        places = pair(rows, list(numbered), path)
+        columns = (places, rows.classes, rows.tracks, rows.boxes, rows.is_ignored, rows.lines)
+        for place, number, track, (x1, y1, x2, y2), ignored, line in zip(
+            *(column.tolist() for column in columns), strict=True
+        ):
+            converted.add_box(
+                positions[place] if place >= 0 else None,
+                names[number - 1],
+                (x1, y1, x2 - x1 + 1, y2 - y1 + 1),
+                f"{path}, line {line}",
+                track=track,
+                ignored="not ignored = 0" if ignored else "",
+            )
     return converted
-
-
-def _add_pictures(converted: Converted, files: list[str], video: str) -> dict[int, int]:
-    """Positions by CVAT's frame number."""
-    if all(PurePosixPath(file).stem.isdecimal() for file in files):
-        return add_sequence(converted, files, video)
-    ordered = natural_order(map(Path, files))
-    return {n: converted.add_picture(path.as_posix(), video, n) for n, path in enumerate(ordered, start=1)}
-
-
-def _add_row(
-    converted: Converted, pictures: dict[int, int], names: list[str], row: list[str], where: str
-) -> int:
-    """Adds the box of a row; gives its frame."""
-    if len(row) not in COLUMNS:
-        raise UserError(f"{where}: has {len(row)} columns, not the 9 of CVAT's MOT; repair it")
-    frame, number = whole(row[0], where, "frame"), whole(row[7], where, "class")
-    if not 0 < number <= len(names):
-        raise UserError(f"{where}: class {number} is not in labels.txt, which has {len(names)}; repair it")
-    ignored = "" if whole(row[6], where, "column 'not ignored'") else "not ignored = 0"
-    converted.add_box(pictures.get(frame), names[number - 1], row[2:6], where, track=row[1], ignored=ignored)
-    return frame

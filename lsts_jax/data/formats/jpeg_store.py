@@ -39,7 +39,7 @@ class JpegStore:
         try:
             with self._lock:
                 if self._file is None:
-                    self._file = tempfile.TemporaryFile(buffering=0)
+                    self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
                     weakref.finalize(self, self._file.close)
                 place = Place(self._end, len(data))
                 while data:  # a disk that is nearly full takes a part

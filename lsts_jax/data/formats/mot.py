@@ -166,7 +166,7 @@ def _classify(
 
 def _objects(rows: Rows, classes: Int64[ndarray, "n"], chosen: ndarray, size: tuple[int, int]) -> Objects:
     return Objects(
-        rows.boxes[chosen],
+        rows.boxes[chosen].astype(np.float32),
         classes[chosen].astype(np.int32),
         rows.tracks[chosen].astype(np.int32),
         classes[chosen] == 0,

@@ -82,8 +82,7 @@ class VideoFrames:
 
 
 def open_frames(folder: Path, store: JpegStore, *, of_cvat: bool) -> PictureFrames | VideoFrames:
-    """All frames of a sequence; those of a video file will be in the store. CVAT takes the number from a name that is nothing but one, and otherwise
-    counts the pictures from 1.
+    """All frames of a sequence; those of a video file are decoded into the store when one is asked for.
 
     Raises `UserError` if there are none, or if it is not clear which number each picture carries.
     """
@@ -91,10 +90,7 @@ def open_frames(folder: Path, store: JpegStore, *, of_cvat: bool) -> PictureFram
         files = pictures_in(folder / "img1")
         if not files:
             raise UserError(f"{folder / 'img1'}: there are no pictures; put them there")
-        if of_cvat and not all(re.fullmatch("[0-9]+", file.stem) for file in files):
-            numbered = dict(enumerate(natural_order(files), start=1))
-        else:
-            numbered = number_pictures(files)
+        numbered = number_pictures(files, of_cvat=of_cvat)
         return PictureFrames(list(numbered.values()), list(numbered), _size(list(numbered.values())))
     files = files_in(folder, VIDEO_SUFFIXES)
     if len(files) != 1:
@@ -108,9 +104,14 @@ def open_frames(folder: Path, store: JpegStore, *, of_cvat: bool) -> PictureFram
     return VideoFrames(files[0], 0, count, source.size, store)
 
 
-def number_pictures(files: Sequence[Path]) -> dict[int, Path]:
-    """Pictures by the last number in their names, in its order. Raises `UserError` where two carry the same,
-    or one none."""
+def number_pictures(files: Sequence[Path], *, of_cvat: bool) -> dict[int, Path]:
+    """Pictures by the last number in their names, in its order. CVAT takes the number from a name that is
+    nothing but a number, and otherwise counts the pictures from 1.
+
+    Raises `UserError` where two carry the same number, or one none.
+    """
+    if of_cvat and not all(re.fullmatch("[0-9]+", file.stem) for file in files):
+        return dict(enumerate(natural_order(files), start=1))
     numbered: dict[int, Path] = {}
     for file in files:
         split = split_number(file.stem)
@@ -136,6 +137,8 @@ def pair(rows: Rows, numbers: Sequence[int], file: Path) -> Int64[ndarray, "n"]:
     counted from one more or less.
     """
     known = np.array(numbers, np.int64)
+    if not len(known):
+        return np.full(len(rows.frames), -1)
     found = np.isin(rows.frames, known)
     off_by_one = any(np.isin(rows.frames + shift, known).all() for shift in (-1, 1))
     if not found.all() and (off_by_one or not found.any()):

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Float64, Int64
 from numpy import ndarray
 
 from lsts_jax.data.formats.text import read_text
@@ -22,7 +22,7 @@ class Rows(NamedTuple):
 
     frames: Int64[ndarray, "n"]  # as the file counts them
     tracks: Int64[ndarray, "n"]
-    boxes: Float32[ndarray, "n 4"]  # counted from 0, corners included
+    boxes: Float64[ndarray, "n 4"]  # counted from 0, corners included
     is_ignored: ndarray  # [n] conf is 0
     classes: Int64[ndarray, "n"]  # PEDESTRIAN where the file has no such column
     lines: Int64[ndarray, "n"]  # of the file, from 1
@@ -49,7 +49,7 @@ def read_rows(file: Path, labels: tuple[str, ...]) -> Rows:
     return Rows(
         table[:, FRAME].astype(np.int64),
         table[:, TRACK].astype(np.int64),
-        np.concatenate([corners, corners + table[:, 4:6] - 1], axis=1).astype(np.float32),
+        np.concatenate([corners, corners + table[:, 4:6] - 1], axis=1),
         table[:, CONF] == 0,
         np.where(has_class, table[:, CLASS], PEDESTRIAN).astype(np.int64),
         np.array([number for number, _ in lines], np.int64),
@@ -59,11 +59,14 @@ def read_rows(file: Path, labels: tuple[str, ...]) -> Rows:
 def read_labels(file: Path) -> tuple[str, ...]:
     """The classes of labels.txt, one a line; none where there is no such file. Raises `UserError`."""
     try:
-        return tuple(line.strip() for line in read_text(file).splitlines() if line.strip())
+        names = tuple(line.strip() for line in read_text(file).splitlines() if line.strip())
     except FileNotFoundError:
         return ()
     except (OSError, ValueError) as error:
         raise UserError(f"{file}: {error}; restore it, one class a line") from error
+    if not names:
+        raise UserError(f"{file}: names no class; write the classes into it, one a line, or remove it")
+    return names
 
 
 def _parse(line: str, where: str, labels: tuple[str, ...]) -> list[float]:

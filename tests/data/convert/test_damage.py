@@ -1,13 +1,17 @@
 """What is wrong in a file of annotations is told in a line that names the file and the line or the field."""
 
 import re
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from lsts_jax.config import DataConfig
 from lsts_jax.data.convert.__main__ import run
 from lsts_jax.data.convert.yolo import parse_row
+from lsts_jax.data.open import open_dataset
 from lsts_jax.errors import UserError
-from tests.data.convert.trees import TREES
+from tests.data.convert.trees import TREES, pictures, text
 
 COCO = "annotations/instances_default.json"
 VISDRONE = "annotations/uav0000013_00000_v.txt"
@@ -25,9 +29,11 @@ WRONG = [
     ("cvat_coco", COCO, '"id": 1', '"id": 2', r": images\[1\] has the id or the file_name of another"),
     ("cvat_coco", COCO, '"track_id": 4', '"track_id": 4.5', r": annotations\[0\]: the track id is '4.5'"),
     ("cvat_coco", COCO, '"name": "bus"', '"name": ""', r": categories\[0\] has no name"),
-    ("cvat_mot", "gt/gt.txt", "1,1,0.0", "1.5,1,0.0", ", line 1: the frame '1.5' is no whole number"),
-    ("cvat_mot", "gt/gt.txt", "1,2,1.0", "1,3,1.0", ", line 1: class 3 is not in labels.txt, which has 2"),
-    ("cvat_mot", "gt/gt.txt", ",1.0", "", ", line 1: has 8 columns"),
+    ("cvat_mot", "gt/gt.txt", "1,1,0.0", "1.5,1,0.0", ", line 1: '1.5,.* has a frame or an id that is no"),
+    ("cvat_mot", "gt/gt.txt", "1,2,1.0", "1,3,1.0", ", line 1: class 3 is not in labels.txt, whose 2"),
+    ("cvat_mot", "gt/gt.txt", ",1.0", "", ", line 1: '1,1,0.0,3,10,20,1,2' is not frame, id, x"),
+    ("cvat_mot", "gt/labels.txt", "person\ncar\n", "\n", ": names no class; write"),
+    ("cvat_mot", "gt/gt.txt", "4,3,60,40,0,8,1,1,1.0\n", "\0", ", line 6: "),
     (
         "youtube_vis",
         VIS,
@@ -79,7 +85,7 @@ def test_frames_that_are_counted_otherwise_than_the_pictures_are_told(name, file
     rows = [row.split(",", 1) for row in (tmp_path / file).read_text().splitlines()]
     moved = [f"{int(frame) - 1},{rest}\n" for frame, rest in rows if frame in "12"]
     (tmp_path / file).write_text("".join(moved))
-    with pytest.raises(UserError, match=rf"{file}: is of frames 0 to 1, but .* 1 to [24]; number"):
+    with pytest.raises(UserError, match=rf"{file}(, line 1)?: .*frames 0 to 1, .* 1 to [24][;:] number"):
         run([str(tmp_path), str(tmp_path / "train.json")])
 
 
@@ -102,3 +108,30 @@ def test_lines_of_yolo(row, box, track):
 def test_points_of_yolo_are_left_out():
     row = ["0", "0.5", "0.5", "0.5", "0.25", "0.1", "0.2", "2", "0.3", "0.4", "1"]
     assert parse_row(row, ("cat",), True, (200, 100), "x") == ("cat", (25, 75, 50, 50), None)
+
+
+@pytest.mark.parametrize("labels", [("car", "bus"), ("bus",)])
+@pytest.mark.parametrize("name", ["{:06d}.jpg", "take_{}.jpg"])
+def test_one_export_of_cvat_is_the_same_read_and_converted(tmp_path, labels, name):
+    """Names that are nothing but numbers are the frames; pictures of other names are counted from 1."""
+    pictures(tmp_path / "a/img1", *(name.format(t) for t in (3, 10, 11)))
+    frames = (3, 10, 11) if name.startswith("{") else (1, 2, 3)
+    rows = [f"{t},{t},{1000.123 * t},2,10.5,20,{t % 2},{len(labels)},1" for t in frames]
+    text(tmp_path / "a/gt/gt.txt", *rows, f"{frames[0]},9,1,1,0,5,1,1,1", "99,9,1,1,5,5,1,1,1")
+    text(tmp_path / "a/gt/labels.txt", *labels)
+    run([str(tmp_path), str(tmp_path / "all.json")])
+    config = DataConfig(root=str(tmp_path), format="mot", class_names=())
+    mot = open_dataset(config, ("a",))
+    coco = open_dataset(replace(config, format="coco_vid"), ("all",))
+    assert (mot.class_names, mot.videos) == (coco.class_names, coco.videos)
+    for t in range(3):
+        assert mot.frame_name(0, t) == coco.frame_name(0, t)
+        for one, other in zip(mot.objects(0, t), coco.objects(0, t), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_two_pictures_of_one_number_are_refused(tmp_path):
+    TREES["cvat_mot"](tmp_path)
+    pictures(tmp_path / "img1", "1.jpg")
+    with pytest.raises(UserError, match=r"000001\.jpg and 1\.jpg carry|1\.jpg and 000001\.jpg carry"):
+        run([str(tmp_path), str(tmp_path / "train.json")])

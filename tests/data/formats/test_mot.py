@@ -115,7 +115,7 @@ def test_no_room_for_the_frames_of_a_video_is_told(config, tmp_path, monkeypatch
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with monkeypatch.context() as patched, pytest.raises(UserError, match="No space left.* TMPDIR to a"):
+    with monkeypatch.context() as patched, pytest.raises(UserError, match=r"No space left.* TMPDIR to a"):
         patched.setattr(os, "pwrite", full)
         dataset.frame(0, 0)
     assert dataset.frame(0, 1).shape == (48, 64, 3)
