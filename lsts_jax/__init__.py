@@ -1,6 +1,10 @@
 """Learning where to focus for efficient video object detection, in JAX."""
 
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lsts_jax.api import LoadedDetector, Result, load
 
 __version__ = "0.1.0"
 __all__ = ["LoadedDetector", "Result", "load"]

@@ -4,9 +4,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from threading import Condition, Thread
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-T, U = TypeVar("T"), TypeVar("U")
+T = TypeVar("T")
 
 # Frames of a video that may be read before they are asked for.
 READ_AHEAD = 32
@@ -66,8 +66,8 @@ class Ahead(Generic[T]):
         except BaseException as error:
             self._error = error
         finally:
-            if hasattr(iterator, "close"):
-                iterator.close()
+            if close := getattr(iterator, "close", None):
+                close()
             with self._change:
                 self._has_ended = True
                 self._change.notify_all()
@@ -78,7 +78,7 @@ class _Results(Ahead[Future]):
         return super().__next__().result()
 
 
-def read_ahead(pool: Executor, read: Callable[[T], U], items: Iterable[T]) -> Ahead[U]:
+def read_ahead(pool: Executor, read: Callable[[T], Any], items: Iterable[T]) -> Ahead[Any]:
     """`map(read, items)` by a pool that keeps at most READ_AHEAD results ready; the items, which may only be
     had one after the other, are taken by a thread."""
     return _Results((pool.submit(read, item) for item in items), READ_AHEAD)

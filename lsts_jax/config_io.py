@@ -123,7 +123,7 @@ def check_fields(kind: Any, value: Any, name: str) -> Any:
     a list a tuple; nothing else is converted, and no field may be unknown. One that is absent takes its
     default: the run is older than the field. Raises `UserError` naming the field, which at the top is `name`.
     """
-    if is_dataclass(kind) and isinstance(value, dict):
+    if isinstance(kind, type) and is_dataclass(kind) and isinstance(value, dict):
         names = [field.name for field in fields(kind)]
         for unknown in value.keys() - set(names):
             raise UserError(f"{name} has no field {unknown!r}")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Literal, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
@@ -56,7 +57,7 @@ def place(tree: T, mesh: Mesh, layout: Layout) -> T:
     """Arrays that every process has, on the devices of a mesh (see `layout_of`)."""
 
     def put(array, sharding: NamedSharding) -> jax.Array:
-        if jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key):
+        if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
             return jax.random.wrap_key_data(put(jax.random.key_data(array), sharding))
         if sharding.is_fully_addressable:
             return jax.device_put(array, sharding)

@@ -10,11 +10,11 @@ the first detections are dropped: the n-th detections are those of the n-th fram
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import lru_cache, partial, wraps
 from itertools import chain, islice, repeat
 from math import gcd
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -76,7 +76,7 @@ class VideoDetector:
         self._frames_per_batch = frames_per_batch
         self._places: NamedSharding | None = None
 
-    def stream(self, frames: Iterable[Frame]) -> Iterator[Detections]:
+    def stream(self, frames: Iterable[Frame]) -> Generator[Detections, None, None]:
         """Detections (NumPy arrays) of each frame of one video; all frames share one canvas."""
         return (found for _, found in self.stream_many([frames], videos_per_batch=1))
 
@@ -119,13 +119,13 @@ class VideoDetector:
                 segment = next(lane.segments, None) if lane else None
                 first.append(segment is None)
                 while segment is None and (opened := next(waiting, None)):
-                    lanes[place] = _Lane(opened[0], Ahead(self._cut(opened[1]), 1))
-                    yield from _meanwhile(lanes[place].segments, under_way)
-                    segment = next(lanes[place].segments, None)
-                lanes[place] = lanes[place] if segment else None
+                    lanes[place] = lane = _Lane(opened[0], Ahead(self._cut(opened[1]), 1))
+                    yield from _meanwhile(lane.segments, under_way)
+                    segment = next(lane.segments, None)
+                lanes[place] = lane = lane if segment else None
                 segments.append(segment and segment.frames)
                 shown = segment and range(segment.skipped, len(segment.frames))
-                owners.append((lanes[place].video, shown) if segment else None)
+                owners.append((lane.video, shown) if lane else None)
             if not any(segments):
                 return
             # an idle place computes what another does, and nobody asks for it
@@ -163,8 +163,9 @@ class VideoDetector:
         if memory is None:
             one = empty_memory(self.detector, self.variables, segments[0][0])
             memory = jax.tree.map(lambda x: jnp.zeros((len(segments), *x.shape), x.dtype), one)
-        keyframes, first = np.array(keyframes, np.int32)[:, None], np.array(first)[:, None]
-        memory, found = self._program(len(segments))(self.variables, memory, batch, keyframes, first)
+        program = self._program(len(segments))
+        schedule = np.array(keyframes, np.int32)[:, None], np.array(first)[:, None]
+        memory, found = program(self.variables, memory, batch, *schedule)
         jax.tree.map(lambda x: x.copy_to_host_async(), found)
         return memory, found
 
@@ -179,7 +180,7 @@ class VideoDetector:
 def _once(build: Callable[..., T]) -> Callable[..., T]:
     """`build(detector, ...)`, whose result equal detectors share: their programs are compiled once in a
     process, also for each evaluation during a training. A detector without a hash has its own."""
-    shared = lru_cache(maxsize=16)(build)
+    shared: Any = lru_cache(maxsize=16)(build)
 
     @wraps(build)
     def choose(detector: Detector, *arguments: int) -> T:
@@ -219,8 +220,9 @@ def _jitted_events(detector: Detector) -> list[Callable]:
 def _fetch(owners: list[tuple[int, range] | None], found: Detections) -> Iterator[tuple[int, Detections]]:
     found = jax.device_get(found)
     for place, owner in enumerate(owners):
-        for t in owner[1] if owner else ():
-            yield owner[0], jax.tree.map(lambda x, place=place, t=t: x[place, 0, t], found)
+        video, times = owner or (0, ())
+        for t in times:
+            yield video, jax.tree.map(lambda x, place=place, t=t: x[place, 0, t], found)
 
 
 def _meanwhile(segments: Ahead[_Segment], under_way: deque[_UnderWay]) -> Iterator[tuple[int, Detections]]:
@@ -280,6 +282,6 @@ class LiveDetector:
     def flush(self) -> list[Detections]:
         """Detections of the last `delay` frames of the video, which ends here."""
         last = self._last
-        found = [self.detect(last) for _ in range(self.delay if self._seen else 0)]
+        found = [self.detect(last) for _ in range(self.delay)] if last is not None else []
         self.restart()
         return [each for each in found if each is not None]

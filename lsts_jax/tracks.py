@@ -59,6 +59,7 @@ def link(results: Iterable[Result], *, score: float = 0.5) -> Iterator[Result]:
             ]
             ids = np.full(len(result.scores), UNTRACKED, np.int32)
             for track in tracker.update(found, period=period):
+                assert track.id is not None
                 if track.last_detection.age == track.age:  # found in this frame
                     ids[track.last_detection.data] = track.id
             yield result._replace(track_ids=ids)

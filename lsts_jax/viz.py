@@ -47,7 +47,7 @@ def draw_detections(
     line = max(1, round(resolution / 350))
     certain = np.ones(len(boxes)) if scores is None else scores
     corners = np.rint(boxes).clip(-line - 1, [width + line, height + line] * 2).astype(int)
-    visible = (boxes[:, :2] < [width, height]).all(axis=1) & (boxes[:, 2:] >= 0).all(axis=1)
+    visible = np.all((boxes[:, :2] < [width, height]) & (boxes[:, 2:] >= 0), axis=1)
     order = [i for i in np.argsort(certain, kind="stable") if visible[i] and certain[i] >= score_threshold]
     outside, inside = line // 2, line - line // 2
     # Darkened beneath the boxes and a pixel beside them, so that any colour stands out on any ground.
@@ -61,7 +61,7 @@ def draw_detections(
     # The most certain one chooses its place first, and is drawn last where labels cannot but overlap.
     labels = []
     for i in reversed(order):
-        name = class_names[classes[i] - 1]
+        name = class_names[int(classes[i]) - 1]
         text = name if track_ids is None or track_ids[i] < 1 else f"{name} {track_ids[i]}"
         text = text if scores is None else f"{text} {scores[i]:.2f}"
         scale, thickness = _letters(text, 7 + resolution / 85, width)
@@ -202,7 +202,7 @@ def _free_place(
     wide, high = size
     x1, y1, x2, y2 = box
     outside, inside = line // 2, line - line // 2
-    best, least = None, None
+    places: list[tuple[int, Rectangle]] = []
     for x, y in (
         (x1 - outside, y1 - outside - high),
         (x2 + outside - wide + 1, y1 - outside - high),
@@ -214,9 +214,8 @@ def _free_place(
         inner_x, inner_y = max(0, min(x, picture[0] - wide)), max(0, min(y, picture[1] - high))
         place = inner_x, inner_y, inner_x + wide - 1, inner_y + high - 1
         hidden = sum(_common_area(place, other) for other in taken) + high * abs(inner_y - y)
-        if least is None or hidden < least:
-            best, least = place, hidden
-    return best
+        places.append((hidden, place))
+    return min(places, key=lambda hidden_and_place: hidden_and_place[0])[1]
 
 
 def _common_area(one: Rectangle, other: Rectangle) -> int:

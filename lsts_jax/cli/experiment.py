@@ -24,7 +24,7 @@ def load_config(path: Path | str) -> Config:
     """
     path = find_experiment(Path(path))
     spec = importlib.util.spec_from_file_location(f"lsts_jax_experiment_{path.stem}", path)
-    if spec is None:
+    if spec is None or spec.loader is None:
         raise UserError(f"{path}: an experiment is a Python file, such as {experiments(near=path)}")
     # named, since the classes of a method that it defines are looked up by their module
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
@@ -37,7 +37,7 @@ def load_config(path: Path | str) -> Config:
         raise
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise UserError(f"{path}{_line_in(spec.origin, error)}: {reason}") from error
+        raise UserError(f"{path}{_line_in(spec.origin or '', error)}: {reason}") from error
     if not isinstance(config, Config):
         raise UserError(f"{path}: get_config() returns {type(config).__name__}, not lsts_jax.config.Config")
     try:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import tyro
 
@@ -40,6 +40,7 @@ def parse(options: type[T], arguments: Sequence[str], *, run_option: str = "") -
     Raises `UserError` naming the option and what it takes.
     """
     # not by its constructor, which may check types
+    assert is_dataclass(options)
     default = object.__new__(options)
     for field in fields(options):
         value = field.default if field.default_factory is MISSING else field.default_factory()
@@ -85,7 +86,7 @@ def parse(options: type[T], arguments: Sequence[str], *, run_option: str = "") -
     return parsed
 
 
-def _bools(options: type, start: str = "") -> set[str]:
+def _bools(options: Any, start: str = "") -> set[str]:
     """Names of the options that are flags."""
     names = set()
     for field in fields(options):

@@ -33,7 +33,9 @@ def prepare_jax(hosts: Hosts = Hosts()) -> None:
     """
     import jax  # here: --help and mistakes should not wait for it
 
-    if not jax.config.jax_compilation_cache_dir and (folder := cache_folder()):
+    # JAX makes the attributes of its config while it runs
+    stored = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
+    if not stored and (folder := cache_folder()):
         jax.config.update("jax_compilation_cache_dir", str(folder))
     given = (hosts.coordinator, hosts.count, hosts.index)
     if given.count(None) not in (0, 3):
@@ -63,4 +65,5 @@ def _be_quiet() -> None:
     from tqdm import tqdm
 
     logging.getLogger("lsts_jax").setLevel(logging.ERROR)
-    tqdm.__init__ = partialmethod(tqdm.__init__, disable=True)
+    # tqdm has no switch for all of its bars
+    tqdm.__init__ = partialmethod(tqdm.__init__, disable=True)  # pyright: ignore[reportAttributeAccessIssue]

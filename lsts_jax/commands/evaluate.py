@@ -124,7 +124,7 @@ def score_files(options: Options) -> None:
         return refine(read_detections(paths, dataset), truth, config, len(names))
 
     if options.compare:
-        compare_files(options, dataset, truth, *(read([path]) for path in options.compare))
+        compare_files(options, options.compare, dataset, truth, *(read([path]) for path in options.compare))
         return
     found, folder = read(options.detections), _make_folder(options.folder("scored"))
     metrics = score_all(truth, found, names)
@@ -142,19 +142,19 @@ def score_files(options: Options) -> None:
     print(f"{metrics['detections']} detections in {metrics['frames']} frames: {folder}", file=sys.stderr)
 
 
-def compare_files(options: Options, dataset, truth, a, b) -> None:
+def compare_files(options: Options, files: tuple[Path, Path], dataset, truth, a, b) -> None:
     """Is B better than A?"""
     from lsts_jax.evaluation.compare import compare, table
     from lsts_jax.evaluation.results import COMPARISON, REPORT, remove_results, write_json
     from lsts_jax.evaluation.scoring import score_all
 
-    names, sides = dataset.class_names, short_names(*options.compare)
+    names, sides = dataset.class_names, short_names(*files)
     videos, folder = (
         tuple(video.name for video in dataset.videos),
         _make_folder(options.folder("compared")),
     )
     found = compare(truth.annotations, a, b, names, truth.video_of_frame, videos)
-    remove_results(folder, options.compare)
+    remove_results(folder, files)
     write_json(folder / COMPARISON, found.as_dict(sides))
     print(table(found, sides))
     if wants_report(options):

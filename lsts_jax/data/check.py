@@ -133,7 +133,7 @@ def check(config: DataConfig, sheet: Path | None = None, *, model: ModelConfig =
         step = max(1, len(pictures) // PICTURES)
         image = viz.contact_sheet([picture() for picture in pictures[::step][:PICTURES]], columns=4)
         with write_whole(sheet) as part:
-            part.write_bytes(cv2.imencode(".png", image[..., ::-1])[1])
+            part.write_bytes(cv2.imencode(".png", image[..., ::-1])[1].tobytes())
     return reports
 
 

@@ -50,16 +50,20 @@ class VideoDataset(Protocol):
 
     def frame(self, video: int, t: int) -> UInt8[ndarray, "H W 3"]:
         """The picture, RGB."""
+        ...
 
     def objects(self, video: int, t: int) -> Objects:
         """What is annotated in the frame."""
+        ...
 
     def frame_name(self, video: int, t: int) -> str:
         """The file, as messages name the frame."""
+        ...
 
     def global_id(self, video: int, t: int) -> int:
         """Number of a sample in the official text format: that of the list, or else its position in
         `samples` counted from 1. Raises KeyError for a frame that is no sample."""
+        ...
 
 
 @runtime_checkable
@@ -75,6 +79,7 @@ class ReadByFrame(Protocol):
 
     def unknown_names(self, video: int, t: int) -> Counter[str]:
         """Names in the annotation of a frame that are no class, and how often each stands there."""
+        ...
 
 
 def leads_out(path: str) -> bool:

@@ -53,7 +53,9 @@ class Examples:
         absent = [(None, None)] * (2 - len(keyframes))
         (old, old_key), (new, new_key) = *absent, *keyframes
         return Triplet(
-            *(each and each._replace(pixels=None) for each in (old_key, new_key, frame)),
+            old_key and old_key._replace(pixels=None),
+            new_key and new_key._replace(pixels=None),
+            frame._replace(pixels=None),
             to_slots(boxes * frame.scale, objects.classes, objects.ignored, self.config.max_objects),
             new_is_old=np.array(new == old),
             current_is_new=np.array(t == new),

@@ -7,8 +7,8 @@ be read another one is drawn. No frame that failed is tried again.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple, TypeVar
+from collections.abc import Generator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int64, UInt8
@@ -31,7 +31,6 @@ from lsts_jax.structs import Frame, Triplet
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
 
 # First words of the random streams of an epoch; `examples` has 1.
 ORDER, SUBSTITUTES = 0, 2
@@ -83,10 +82,10 @@ class TripletLoader:
         for sample, shape in enumerate(shapes):
             if isinstance(shape, str):
                 self.bad.add(sample, shape)
-        shapes = [shape if isinstance(shape, Shape) else None for shape in shapes]
-        kept = [i for i, shape in enumerate(shapes) if shape and shape.num_objects > 0]
-        self._canvases = [shape and shape.canvas for shape in shapes]
-        report_crowds([shapes[i].num_regions for i in kept], config.max_objects)
+        whole = {i: shape for i, shape in enumerate(shapes) if isinstance(shape, Shape)}
+        kept = {i: shape for i, shape in whole.items() if shape.num_objects > 0}
+        self._canvases = {i: shape.canvas for i, shape in kept.items()}
+        report_crowds([shape.num_regions for shape in kept.values()], config.max_objects)
         views = 2 if config.flip else 1
         self._groups: dict[Size, Int64[ndarray, "n"]] = {}  # items of a canvas; item = 2 * sample + mirrored
         for canvas in dict.fromkeys(config.canvases):
@@ -99,7 +98,7 @@ class TripletLoader:
                 )  # fmt: skip
             if len(items) >= batch_size:
                 self._groups[canvas] = np.array(items, np.int64)
-                padding = 1 - np.mean([shapes[i].filled for i in chosen]) / (canvas[0] * canvas[1])
+                padding = 1 - np.mean([kept[i].filled for i in chosen]) / (canvas[0] * canvas[1])
                 logger.info("canvas %dx%d: %d frames, %.1f %% padding", *canvas, len(chosen), 100 * padding)
         self.steps_per_epoch = sum(len(group) // batch_size for group in self._groups.values())
         if not self.steps_per_epoch:
@@ -155,7 +154,7 @@ class TripletLoader:
         frames = (frame and frame._replace(pixels=next(drawn)) for frame in batch[:3])
         return _Batch(Triplet(*frames, *batch[3:]), frozenset(read), tuple(damaged))
 
-    def iterate(self, start_step: int, num_steps: int) -> Iterator[Triplet]:
+    def iterate(self, start_step: int, num_steps: int) -> Generator[Triplet, None, None]:
         """The batches of `num_steps` steps from `start_step` on, made ahead by `config.workers` threads, or
         when they are asked for if there are none.
 
@@ -219,7 +218,7 @@ def read_frame(dataset: VideoDataset, video: int, t: int, config: DataConfig) ->
     return to_frame(image, config, canvas)
 
 
-def _stack(examples: Sequence[T]) -> T:
+def _stack(examples: Sequence[Any]) -> Any:
     """Arrays, or NamedTuples of them, as one with a new first axis; None stays None."""
     first = examples[0]
     if first is None:

@@ -6,12 +6,13 @@ scipy's reader ends the process at a number whose type is damaged, and allocates
 import math
 import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy import ndarray
 
-HEADER, ORDERS = 128, {b"IM": "<", b"MI": ">"}
+HEADER = 128
+ORDERS: dict[bytes, Literal["<", ">"]] = {b"IM": "<", b"MI": ">"}
 NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 MATRIX, COMPRESSED = 14, 15
 CELL, NUMERIC, COMPLEX = 1, range(6, 16), 0x800  # classes of arrays, and a flag beside them
@@ -27,8 +28,9 @@ class _Element(NamedTuple):
 class _Reader:
     """Elements one after the other. Raises ValueError at the first that is not whole."""
 
-    def __init__(self, data: memoryview, order: str):
-        self.data, self.order = data, order
+    def __init__(self, data: memoryview, order: Literal["<", ">"]):
+        self.data = data
+        self.order: Literal["<", ">"] = order
 
     def next(self) -> _Element:
         kind, size = self._words(8)

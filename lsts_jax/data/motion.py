@@ -71,7 +71,7 @@ def read_motion_iou(path: str | Path, objects_per_frame: Int[ndarray, "f"]) -> F
             )
         for entry in entries:
             value = entry[0] if len(entry) else 0.0
-            if not (isinstance(value, Real) and 0 <= value <= 1):
+            if not (isinstance(value, Real) and 0 <= float(value) <= 1):
                 shown = str(value).split("\n")[0][:40]
                 raise UserError(f"{path}: {shown} in frame {frame} of the list is no motion IoU")
             values.append(float(value))

@@ -42,6 +42,7 @@ def coco_ap(annotations: Annotations, detections: DetectionArrays, num_classes: 
     evaluation = COCOeval(truth, truth.load_res(np.column_stack(columns)), "bbox")
     evaluation.evaluate()
     evaluation.accumulate()
+    assert evaluation.eval is not None
     precision = evaluation.eval["precision"][..., -1]  # [IoU, recall, class, size]; -1 without objects
     parts = {"AP": precision[..., 0], "AP50": precision[0, ..., 0], "AP75": precision[5, ..., 0]}
     parts |= {f"AP {size}": precision[..., 1 + i] for i, size in enumerate(("small", "medium", "large"))}

@@ -96,9 +96,10 @@ def compare(
         drawn[i] = found[1] - found[0]
         means[i] = np.nanmean(drawn[i])
     names = [class_names[c] for c in present]
+    mean_a, mean_b = whole.mean(axis=1)
     return Comparison(
-        _difference(*whole.mean(axis=1), means),
-        {name: _difference(*whole[:, i], drawn[:, i]) for i, name in enumerate(names)},
+        _difference(mean_a, mean_b, means),
+        {name: _difference(whole[0, i], whole[1, i], drawn[:, i]) for i, name in enumerate(names)},
         {name: (videos[0][name], videos[1][name]) for name in videos[0]},
         unit,
     )

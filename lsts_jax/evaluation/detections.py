@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import Literal, NamedTuple, TextIO
 
 import numpy as np
 from jaxtyping import Bool, Float, Int32
@@ -30,6 +30,7 @@ LINES_AT_ONCE = 1 << 16
 ROUNDING = 0.02  # pixels: text has corners of 2 decimals
 TEXT_EXPECTED = "expected `frame_id class score x1 y1 x2 y2`, ids counted from 1 and finite numbers"
 TEXT_ROW = np.dtype([("frame", "i4"), ("class", "i4"), ("score", "f8"), ("box", "f8", 4)])
+TEXT_COLUMNS = TEXT_ROW.names or ()
 
 
 class FrameDetections(NamedTuple):
@@ -113,7 +114,7 @@ def read_text(path: Path | str, num_classes: int) -> DetectionArrays:
                 raise UserError(f"{path}, line {first_line + number}: {reason}, found {text!r}") from error
             first_line += len(lines)
     columns = []
-    for name in TEXT_ROW.names:  # one after the other: files can have 50 million lines
+    for name in TEXT_COLUMNS:  # one after the other: files can have 50 million lines
         columns.append(np.concatenate([block.pop(name) for block in blocks]))
     frame, *rest = columns
     return DetectionArrays(frame - np.int32(1), *rest)
@@ -166,7 +167,7 @@ def are_backwards(boxes: Float[ndarray, "n 4"]) -> Bool[ndarray, "n"]:
 
 
 def _columns(rows: ndarray) -> dict[str, ndarray]:
-    return {name: rows[name].copy() for name in TEXT_ROW.names}
+    return {name: rows[name].copy() for name in TEXT_COLUMNS}
 
 
 def _first_fault(lines: list[str], num_classes: int) -> tuple[int, str]:
@@ -202,7 +203,7 @@ def _parse_json(line: str, class_ids: dict[str, int]) -> FrameDetections:
     return FrameDetections(int(frame["frame"]), classes, scores, boxes, float(frame["time"]), track_ids)
 
 
-def _open(path: Path | str, mode: str) -> TextIO:
+def _open(path: Path | str, mode: Literal["r", "w"]) -> TextIO:
     try:
         if mode == "w":
             return open(path, mode, encoding="utf-8")

@@ -79,7 +79,7 @@ def look_inside(
             continue
         read = lambda t, video=video: read_frame(dataset, video, t, config.data)
         try:
-            memory, frame = start(variables, read(keyframes[0])), read(last)
+            memory, frame, renewed = start(variables, read(keyframes[0])), read(last), None
             for t in keyframes[1:]:
                 memory, renewed = renew(variables, memory, read(t))
         except UserError as error:

@@ -199,7 +199,7 @@ def check(annotations: Annotations, detections: DetectionArrays, num_classes: in
     unknown = (detections.classes < 1) | (detections.classes > num_classes)
     _reject(detections, unknown, "class", detections.classes)
     _reject(detections, ~np.isfinite(detections.scores), "score", detections.scores)
-    _reject(detections, ~np.isfinite(detections.boxes).all(axis=1), "box", detections.boxes)
+    _reject(detections, ~np.all(np.isfinite(detections.boxes), axis=1), "box", detections.boxes)
 
 
 def _reject(detections: DetectionArrays, wrong: Bool[ndarray, "m"], what: str, values: ndarray) -> None:

@@ -48,7 +48,9 @@ def read_truth(dataset: VideoDataset, motion_file: Path | None = None) -> Truth:
     objects = [dataset.objects(video, t) for video, t in bar]
     counts = [len(found.boxes) for found in objects]
     of_object = lambda values: np.repeat(np.asarray(values, np.int32), counts)
-    joined = Objects(*(np.concatenate(x) for x in zip(*(found[:4] for found in objects), strict=True)), None)
+    columns = zip(*(found[:4] for found in objects), strict=True)
+    boxes, classes, track_ids, ignored = (np.concatenate(column) for column in columns)
+    joined = Objects(boxes, classes, track_ids, ignored, None)
     marks = [np.zeros(len(o.boxes), bool) if o.degraded is None else o.degraded for o in objects]
     marked = any(o.degraded is not None for o in objects)
     videos, times = of_object([video for video, _ in samples]), of_object([t for _, t in samples])

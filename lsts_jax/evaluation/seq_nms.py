@@ -85,7 +85,8 @@ def _rescore(
     rival = _lists(rivals, count)
     # of the best path that ends at a box: the sum of its scores, and the box before
     total, source = [0.0] * count, [-1] * count
-    gone, result = [False] * count, [None] * count
+    gone = [False] * count
+    result: list[float | None] = [None] * count
     ends: list[tuple[float, int]] = []  # a heap of (-total, box), outdated ones among them
 
     def connect(box: int) -> None:

@@ -202,7 +202,7 @@ def _parse_results(file: Path, ids: Ids | None) -> ndarray:
     def shrink(item: dict[str, Any]) -> None:
         if {"image_id", "category_id", "score", "bbox"} <= set(item):
             x, y, width, height = item["bbox"]
-            own = (ids(item[key]) if ids else item[key] for key in ("image_id", "category_id"))
+            own: Any = (ids(item[key]) if ids else item[key] for key in ("image_id", "category_id"))
             numbers.extend((*own, item["score"], x, y, width, height))
 
     try:

@@ -54,7 +54,7 @@ def write_export(folder: Path, loaded: LoadedDetector, canvases: tuple[Size, ...
     weights = {name: np.asarray(array) for name, array in flatten_dict(loaded.variables, sep="/").items()}
     files = {LOADER: Path(__file__).with_name("loader.py").read_bytes(), WEIGHTS: _npz(weights)}
     functions = plain_events(loaded.detector)
-    described = []
+    described, version = [], None
     with tqdm(total=len(canvases) * len(functions), unit="program", desc="export") as bar:
         for height, width in canvases:
             programs = {}
@@ -74,11 +74,11 @@ def write_export(folder: Path, loaded: LoadedDetector, canvases: tuple[Size, ...
                     ),
                     "outputs": _describe(outputs),
                 }
-                files[file] = bytes(exported.serialize())
+                files[file], version = bytes(exported.serialize()), exported.calling_convention_version
                 bar.update()
             described.append({"height": height, "width": width, "programs": programs})
     about = describe(loaded) | {
-        "calling_convention_version": exported.calling_convention_version,
+        "calling_convention_version": version,
         "weights": WEIGHTS,
         "canvases": described,
         "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
@@ -104,7 +104,7 @@ def plain_events(detector: Detector) -> dict[str, Callable]:
         memory = _memory(detector, weights, memory, pixels)
         return tuple(on_frame_(_nested(weights), memory, Frame(pixels, size, scale)))
 
-    found = {"start": start}
+    found: dict[str, Callable] = {"start": start}
     if detector.temporal.keyframes_use_memory:
         found["on_keyframe"] = on_keyframe
     if detector.temporal.frames_use_memory:
@@ -188,7 +188,7 @@ def _plain(memory: PyTree) -> PyTree:
 
 def _memory(detector: Detector, weights: dict, plain: PyTree, pixels: Array) -> PyTree:
     """The memory that `_plain` was made of."""
-    shapes = _memory_shapes(detector, _nested(weights), pixels.shape[:2])
+    shapes = _memory_shapes(detector, _nested(weights), (pixels.shape[0], pixels.shape[1]))
     leaves, structure = jax.tree_util.tree_flatten_with_path(shapes)
     if len(leaves) == 1:
         return structure.unflatten([plain])
@@ -215,7 +215,7 @@ def _nested(weights: dict) -> dict:
     return unflatten_dict(weights, sep="/")
 
 
-def _npz(arrays: dict[str, np.ndarray]) -> bytes:
+def _npz(arrays: dict[str, Any]) -> bytes:
     file = io.BytesIO()
     np.savez(file, **arrays)
     return file.getvalue()

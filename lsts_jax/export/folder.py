@@ -22,7 +22,7 @@ def earlier_export(folder: Path) -> dict[str, str]:
         sums = {Path(name).name: digest for name, digest in about["sha256"].items()}
         ours = about["format"] == FORMAT
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        ours = False
+        sums, ours = {}, False
     if not ours:
         raise UserError(f"{folder}: exists but is not an export; name another folder or remove it")
     for name, digest in sums.items():

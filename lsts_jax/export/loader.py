@@ -18,6 +18,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice, repeat
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.export
@@ -143,14 +144,19 @@ def _pictures(folder: Path) -> Iterator[tuple[int, float, np.ndarray | None]]:
     files = [x for x in folder.iterdir() if x.suffix.lower() in SUFFIXES and not x.name.startswith(".")]
     files.sort(key=lambda file: [int(x) if x.isdecimal() else x for x in re.split("([0-9]+)", file.name)])
     for number, file in enumerate(files):
-        yield number, number / 25, cv2.imread(os.fsencode(file), cv2.IMREAD_COLOR)
+        yield number, number / 25, cv2.imread(_spell(file), cv2.IMREAD_COLOR)
+
+
+def _spell(file: Path) -> Any:
+    """A path as bytes, which also holds names that are no UTF-8; OpenCV's stubs know no bytes."""
+    return os.fsencode(file)
 
 
 def _frames(file: Path) -> Iterator[tuple[int, float, np.ndarray]]:
     """Frames at the times of the file; a read that fails is a damaged frame, a run of them the end."""
     import cv2
 
-    video = cv2.VideoCapture(os.fsencode(file.absolute()), cv2.CAP_FFMPEG)
+    video = cv2.VideoCapture(_spell(file.absolute()), cv2.CAP_FFMPEG)
     period = 1 / video.get(cv2.CAP_PROP_FPS) if video.get(cv2.CAP_PROP_FPS) > 0 else 1 / 25
     number, seconds, begin, failed = -1, -period, 0.0, 0
     while failed < 256 + min(max(0, video.get(cv2.CAP_PROP_FRAME_COUNT) - number), 10_000):
@@ -166,7 +172,7 @@ def _frames(file: Path) -> Iterator[tuple[int, float, np.ndarray]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("source", type=Path, help="a video file, or a folder of pictures")
     parser.add_argument("--online", action="store_true", help="no frame waits for a later one")
     options = parser.parse_args()

@@ -71,7 +71,7 @@ class Detector(nn.Module):
     def detect(self, feature: Float[Array, "h w C"], frame: Frame) -> Detections:
         """RPN, R-FCN and per-class NMS on a feature; boxes in the pixels of the original picture."""
         logits, deltas = self.rpn(feature, frame.size)
-        proposals = self.rpn.propose(logits, deltas, feature.shape[:2], frame.size)
+        proposals = self.rpn.propose(logits, deltas, (feature.shape[0], feature.shape[1]), frame.size)
         return self.rfcn.detect(feature, proposals.boxes, frame)
 
     def __call__(self, frame: Frame) -> Detections:

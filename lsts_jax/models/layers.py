@@ -11,13 +11,16 @@ from jaxtyping import Array, Float, Int32
 
 from lsts_jax.ops.canvas import inside, zero_outside
 
+NormKind = Literal["frozen_batch", "group"]
+LayerInit = Literal["normal", "he"]
+
 # Initial weights of all layers above the backbone (authors). Embeddings and quality networks need them this
 # small whatever else is trained from nothing: with larger ones both softmaxes start saturated, and the
 # aggregated feature is a random shuffle of the memory that no gradient mends.
 NEW_LAYER = nn.initializers.normal(0.01)
 
 
-def deep_layer_init(init: Literal["normal", "he"]) -> Callable:
+def deep_layer_init(init: LayerInit) -> Callable:
     """Initial weights of the layers between backbone and heads: as above, or He's, without which a network
     that is trained from nothing starts with vanishing features."""
     return NEW_LAYER if init == "normal" else nn.initializers.he_normal()
@@ -69,7 +72,7 @@ def _product(x: Array, kernel: Array, strides: Sequence[int], *_, precision=None
 class Norm(nn.Module):
     """Batch normalisation with stored statistics (authors), or GroupNorm over the cells of the picture."""
 
-    kind: Literal["frozen_batch", "group"]
+    kind: NormKind
     initial_scale: float = 1.0
     dtype: DTypeLike = jnp.float32
 

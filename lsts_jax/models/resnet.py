@@ -4,6 +4,8 @@ Deviations from torchvision: the stride sits on the first 1x1 convolution of a s
 `stride_on` covers both), stage 5 keeps stride 16 and is dilated instead, statistics are never updated.
 """
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -11,7 +13,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int32
 
 from lsts_jax.config import RESNET_UNITS, BackboneConfig
-from lsts_jax.models.layers import Conv, Norm, deep_layer_init
+from lsts_jax.models.layers import Conv, LayerInit, Norm, NormKind, deep_layer_init
 from lsts_jax.ops.canvas import size_at_stride, zero_outside
 from lsts_jax.structs import STRIDE, Frame
 
@@ -24,7 +26,7 @@ class Unit(nn.Module):
     stride: int
     dilation: int
     shortcut: bool
-    norm: str
+    norm: NormKind
     stride_on: str
     dtype: DTypeLike
 
@@ -101,7 +103,8 @@ class LowLevel(_Stages):
         size = size_at_stride(size, 2)
         x = nn.relu(Norm(config.norm, dtype=self.dtype, name="norm1")(x, size))
         # After a ReLU the zeros outside the picture cannot win: they act as the -inf of max pooling.
-        x = nn.max_pool(zero_outside(x, size), (3, 3), (2, 2), padding=((1, 1), (1, 1)))
+        padding: Any = ((1, 1), (1, 1))  # Flax's annotation allows text only
+        x = nn.max_pool(zero_outside(x, size), (3, 3), (2, 2), padding=padding)
         size = size_at_stride(size, 2)
         counts = RESNET_UNITS[config.depth]
         x, size = self.units(x, size, 2, 0, counts[0])
@@ -115,7 +118,7 @@ class HighLevel(_Stages):
     of dilation 6 with a ReLU."""
 
     feature_channels: int
-    layer_init: str
+    layer_init: LayerInit
 
     @nn.compact
     def __call__(self, low: Float[Array, "h w L"], size: Int32[Array, "2"]) -> Float[Array, "h w C"]:
@@ -139,7 +142,7 @@ class ResNet(nn.Module):
 
     config: BackboneConfig
     feature_channels: int
-    layer_init: str
+    layer_init: LayerInit
     dtype: DTypeLike
 
     def setup(self):

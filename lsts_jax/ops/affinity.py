@@ -119,7 +119,8 @@ def _gather(query, keys, values, offsets, normalization: Normalization) -> Aggre
 def _factorised(query, keys, values, offsets, normalization: Normalization, window: int) -> Aggregation:
     taps = tap_matrix(offsets, window).reshape(len(offsets), -1)
     tiles = _cut(values.shape[:2], window, dense=jax.default_backend() != "cpu")
-    return Aggregation(*_by_tiles(query, keys, values, taps, tiles, normalization))
+    # `custom_vjp` hides the type of the result
+    return Aggregation(*_by_tiles(query, keys, values, taps, tiles, normalization))  # pyright: ignore[reportGeneralTypeIssues]
 
 
 def smallest_window(offsets: Float[Array | ndarray, "K 2"]) -> int:
@@ -161,13 +162,14 @@ class _Place(NamedTuple):
 
 def _cut(size: Size, window: int, *, dense: bool) -> _Tiles:
     """Tiles for the memory and the caches of a CPU; `dense`: the map as one, as accelerators like it."""
+
     # where the patch is all of a side anyway, cutting it saves nothing
-    count = tuple(
-        1 if dense or side <= most + 2 * window else -(-side // most)
-        for side, most in zip(size, TILE, strict=True)
-    )
-    tile = tuple(-(-side // n) for side, n in zip(size, count, strict=True))
-    patch = tuple(min(side, extent + 2 * window) for side, extent in zip(size, tile, strict=True))
+    def cut(side: int, most: int) -> tuple[int, int, int]:
+        count = 1 if dense or side <= most + 2 * window else -(-side // most)
+        tile = -(-side // count)
+        return count, tile, min(side, tile + 2 * window)
+
+    count, tile, patch = zip(cut(size[0], TILE[0]), cut(size[1], TILE[1]), strict=True)
     return _Tiles(size, window, count, tile, patch)
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Array, Float32, Int32
 
 # The networks regress deltas divided by these (authors: BBOX_STDS of R-FCN, and of the RPN's normalisation).
-ANCHOR_DEVIATIONS = np.float32([0.1, 0.1, 0.4, 0.4])
-ROI_DEVIATIONS = np.float32([0.1, 0.1, 0.2, 0.2])
+ANCHOR_DEVIATIONS = np.array([0.1, 0.1, 0.4, 0.4], np.float32)
+ROI_DEVIATIONS = np.array([0.1, 0.1, 0.2, 0.2], np.float32)
 
 
 def area(boxes: Float32[Array, "*n 4"]) -> Float32[Array, "*n"]:

@@ -132,7 +132,7 @@ def crops(job: Job) -> Iterator[Write]:
             cut = cv2.cvtColor(result.image[top:bottom, left:right], cv2.COLOR_RGB2BGR)
             with writing(file):
                 file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(cv2.imencode(".jpg", cut)[1])
+                file.write_bytes(cv2.imencode(".jpg", cut)[1].tobytes())
 
     yield write
 

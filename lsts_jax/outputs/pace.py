@@ -37,7 +37,7 @@ class PacedVideo:
 
     def __exit__(self, *_: object) -> None:
         if self._held is not None:
-            self._show(1 / self._fps)
+            self._show(self._held, 1 / self._fps)
         if self._video is not None:
             self._video.__exit__()
 
@@ -47,17 +47,17 @@ class PacedVideo:
         Raises `UserError` if the file cannot be written.
         """
         if self._held is not None:
-            self._show(time - self._time)
+            self._show(self._held, time - self._time)
         self._held, self._time = picture, time
 
-    def _show(self, seconds: float | int) -> None:
+    def _show(self, held: UInt8[ndarray, "H W 3"], seconds: float | int) -> None:
         """Writes the picture that is held as often as its time needs."""
         if self._video is None:
             period = 1 / self._fps
             if 0 < seconds < min((1 - TOLERANCE) * period, period - ROUNDING) and not self._is_live:
                 self._fps = max(self._fps, VARIABLE_FPS, min(1 / seconds, MOST_FPS))
-            self._video = VideoWriter(self._path, self._fps, self._held.shape[:2])
-        picture = fit(self._held, self._video.size)
+            self._video = VideoWriter(self._path, self._fps, held.shape[:2])
+        picture = fit(held, self._video.size)
         self._due += min(max(seconds, 0.0), LONGEST_PAUSE) * self._fps
         while self._written < round(self._due):
             self._video.write(picture)

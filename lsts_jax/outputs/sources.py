@@ -49,7 +49,7 @@ def sources_of(texts: Sequence[str], raw_size: tuple[int, int] | None = None) ->
 
 def _source(text: str, raw_size: tuple[int, int] | None) -> Source:
     path, opens = Path(text), partial(open_source, text)
-    if text == "-":
+    if text == "-" and raw_size:
         return Source(text, Origin(("stdin",)), (), partial(_open_stdin, raw_size))
     if is_address(text):
         return Source(name_of(text), _origin_of_address(text), (), opens)

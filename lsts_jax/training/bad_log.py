@@ -20,6 +20,8 @@ class BadSamples(Protocol):
     total: int  # samples, good and bad
     samples: set[int]  # the bad ones
 
+    def __len__(self) -> int: ...
+
     def merge(self, samples: Iterable[int]) -> None: ...
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -94,7 +95,8 @@ def restore_item(checkpoint: Path, name: str, wanted: PyTree) -> PyTree:
     reader = ocp.StandardCheckpointHandler()
     # Compared beforehand: a restoration that fails half-way leaves reads under way that write to memory which
     # others have been given since.
-    there, needed = _shapes(reader.metadata(checkpoint / name).tree), _shapes(wanted)
+    folder: Any = checkpoint / name  # Orbax's stubs know etils' paths only
+    there, needed = _shapes(reader.metadata(folder).tree), _shapes(wanted)
     for key in sorted(needed.keys() | there.keys()):
         if needed.get(key) != there.get(key):
             raise UserError(
@@ -102,7 +104,7 @@ def restore_item(checkpoint: Path, name: str, wanted: PyTree) -> PyTree:
                 f"{there.get(key)} there, {needed.get(key)} in the model); use the config that it was "
                 "trained with, or another --workdir"
             )
-    found = reader.restore(checkpoint / name, args=ocp.args.StandardRestore(wanted))
+    found = reader.restore(folder, args=ocp.args.StandardRestore(wanted))
     return jax.tree.map(jnp.copy, found)
 
 

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -35,7 +36,7 @@ class Interruption:
 
     def __init__(self):
         self.signal: int | None = None
-        self._before: dict[int, object] = {}
+        self._before: dict[int, Any] = {}
         self._stopped: Callable[[int], Stopped] | None = None
 
     def __enter__(self):

@@ -110,7 +110,8 @@ def compiled_step(
     """`train_step` on this process's rows of a batch; the new state lies where `state` does, and takes the
     memory of the old one."""
     # with jax_debug_nans a step is done again, operation by operation, from the same arguments
-    donated = () if jax.config.jax_debug_nans else (0,)
+    # JAX makes the attributes of its config while it runs
+    donated = () if jax.config.jax_debug_nans else (0,)  # pyright: ignore[reportAttributeAccessIssue]
     step = jax.jit(
         partial(train_step, detector, optimizer, config, mesh=mesh),
         donate_argnums=donated,

@@ -4,6 +4,8 @@ The rate sits inside the momentum, m <- 0.9 m - rate (g + decay w); w <- w + m, 
 after a drop of the rate the old momentum is still spent at the old rate, unlike with `optax.sgd`.
 """
 
+from collections.abc import Hashable
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -62,7 +64,9 @@ def build_optimizer(
         return optax.chain(decay, scale, optax.trace(config.momentum), descend)
 
     groups = {TRAINED: 1.0} | dict(temporal.learning_rates())
+    transforms: dict[Hashable, optax.GradientTransformation] = {FROZEN: optax.set_to_zero()}
+    transforms |= {name: transform(multiple) for name, multiple in groups.items()}
     return optax.partition(
-        {name: transform(multiple) for name, multiple in groups.items()} | {FROZEN: optax.set_to_zero()},
+        transforms,
         lambda params: parameter_groups(params, config.freeze, temporal),
     )

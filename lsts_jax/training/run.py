@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
+import numpy as np
 import optax
 from tqdm import tqdm
 
@@ -29,7 +30,9 @@ class Loader(Batches, Protocol):
     """Batches as a function of the step."""
 
     steps_per_epoch: int
-    bad: BadSamples
+
+    @property
+    def bad(self) -> BadSamples: ...
 
     def name_of(self, sample: int) -> str: ...
 
@@ -137,7 +140,7 @@ class Run:
         speed = clock.speed(step)
         about = {
             "step": step,
-            "learning_rate": float(self.rate(self.skipped.updates)),
+            "learning_rate": float(np.asarray(self.rate(self.skipped.updates))),
             "images_per_second": speed,
             "bad_samples": len(self.loader.bad),
             "skipped_steps": self.skipped.count,

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -155,7 +156,7 @@ class CheckedSaver:
     """Writes checkpoints in the background and leaves checksums with each."""
 
     def __init__(self):
-        items = {name: ocp.StandardCheckpointHandler() for name in ("variables", "training")}
+        items: dict[str, Any] = {name: ocp.StandardCheckpointHandler() for name in ("variables", "training")}
         items["metrics"] = ocp.JsonCheckpointHandler("metrics")
         options = ocp.options.AsyncOptions(post_finalization_callback=self._before_the_renaming)
         self.target = Path()

@@ -40,8 +40,9 @@ class SkippedSteps:
 
         Raises `UserError` naming the step, what was not finite, and the files of the batch, which it saves.
         """
-        for step, metrics in jax.device_get(steps):
-            metrics = {name: float(value) for name, value in metrics.items()}
+        metrics: dict[str, float] = {}
+        for step, values in jax.device_get(steps):
+            metrics = {name: float(value) for name, value in values.items()}
             self.updates = step - 1 - self.count
             if not metrics.pop("skipped"):
                 self._in_a_row = 0

@@ -30,7 +30,7 @@ def triplet_losses(
     settings = config.train.loss
     frame, truth = triplet.current, triplet.ground_truth
     feature = bound.on_triplet(triplet)
-    cells = feature.shape[:2]
+    cells = feature.shape[0], feature.shape[1]
 
     anchor_logits, anchor_deltas = bound.rpn(feature, frame.size)
     anchors = bound.rpn.anchors(*cells)

@@ -6,6 +6,7 @@ import socket
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +20,8 @@ class Board:
     """
 
     def __init__(self, folder: Path):
-        self._folder, self._file = folder, None
+        self._folder = folder
+        self._file: Any = None
         try:
             from tensorboardX import record_writer
         except ImportError:
@@ -50,7 +52,8 @@ class Board:
         self._file = None
 
     def _append(self, *events: dict) -> None:
-        from tensorboardX.proto.event_pb2 import Event
+        # the module makes its classes while it is imported
+        from tensorboardX.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]
 
         try:
             for event in events:

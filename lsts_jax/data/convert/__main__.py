@@ -42,7 +42,8 @@ class Options:
     """Folder of the data set, or its annotation file if that is a json."""
     out: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")]
     """The json to write, in IN or in a folder above it. An earlier conversion is replaced."""
-    format: Literal["recognise", *FORMATS] = "recognise"
+    # a name in FORMATS
+    format: Literal["recognise", *FORMATS] = "recognise"  # pyright: ignore[reportInvalidTypeForm]
     """Needed only where IN looks like two formats."""
     videos: tuple[str, ...] = ("*",)
     """Take only videos, and stills, with these names, * standing for anything: to part training and

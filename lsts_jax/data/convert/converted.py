@@ -103,7 +103,7 @@ class Converted:
         for box in self.boxes:
             if box.ignored:
                 found.ignored[box.ignored] += 1
-            else:
+            elif box.category is not None:
                 found.read[box.category] += 1
         return found
 

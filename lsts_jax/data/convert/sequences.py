@@ -128,6 +128,6 @@ def add_pictures(
             ordered = natural_order(map(Path, members))
             numbers = {path.as_posix(): place for place, path in enumerate(ordered)}
         video = tree.name_of(folder) if videos[folder] == 1 else str(PurePosixPath(folder, prefix))
-        for file in sorted(members, key=numbers.get):
+        for file in sorted(members, key=lambda file: numbers[file]):
             positions[file] = converted.add_picture(file, video, numbers[file], sizes.get(file))
     return positions

@@ -60,8 +60,8 @@ def read(tree: Tree) -> Converted:
         elif picture in sizes:
             raise UserError(f"{where}: {picture} has another XML file; keep one")
         else:
-            sides = (root.findtext(f"size/{side}") or 0 for side in ("height", "width"))
-            sizes[picture] = tuple(whole(side, where, "size") for side in sides)
+            height, width = (root.findtext(f"size/{side}") or 0 for side in ("height", "width"))
+            sizes[picture] = whole(height, where, "size"), whole(width, where, "size")
         objects += [_object(item, picture, where) for item in root.iterfind("object")]
     positions = add_pictures(converted, tree, with_neighbours(converted, tree, sizes), sizes)
     converted.categories = dict.fromkeys(sorted({one.name for one in objects}))
@@ -91,7 +91,7 @@ def _shift(corners: list[tuple[float, float, float, float]]) -> tuple[int, int]:
 def _object(item: Element, picture: str | None, where: str) -> Object:
     name = (item.findtext("name") or "").strip()
     try:
-        corners = tuple(
+        x1, y1, x2, y2 = (
             float(item.findtext(f"bndbox/{side}") or "") for side in ("xmin", "ymin", "xmax", "ymax")
         )
     except ValueError as error:
@@ -105,7 +105,8 @@ def _object(item: Element, picture: str | None, where: str) -> Object:
         if one.findtext("name") in TRACK
     ]
     track = next((text for text in tracks if text and text.strip()), None)
-    return Object(picture, name, corners, track, (item.findtext("difficult") or "").strip() == "1", where)
+    difficult = (item.findtext("difficult") or "").strip() == "1"
+    return Object(picture, name, (x1, y1, x2, y2), track, difficult, where)
 
 
 def _picture_of(tree: Tree, file: str, filename: str) -> str | None:

@@ -12,7 +12,7 @@ from numpy import ndarray
 from lsts_jax.config import DataConfig
 from lsts_jax.data.boxes import sides
 from lsts_jax.data.counts import Counts
-from lsts_jax.data.dataset import Counted, Sample, VideoDataset
+from lsts_jax.data.dataset import Counted, Objects, Sample, VideoDataset
 from lsts_jax.data.doctor.findings import Finding, Kind
 from lsts_jax.data.doctor.looking import Look
 from lsts_jax.data.doctor.tracks import Tracks, collect_tracks, gaps, motion_histogram
@@ -35,24 +35,26 @@ def summarise(report: Report, dataset: VideoDataset, config: DataConfig, looks: 
     """Counts, sizes and tracks of a split, and whether anything is fatal."""
     samples = list(dict.fromkeys(dataset.samples))
     report.findings += [finding for look in looks.values() for finding in look.findings]
-    seen = {sample: looks[sample] for sample in samples if looks[sample].objects is not None}
+    seen = {sample: objects for sample in samples if (objects := looks[sample].objects) is not None}
     by_class = Counter(
-        dataset.class_names[c - 1] for look in seen.values() for c in look.objects.classes.tolist() if c
+        dataset.class_names[c - 1] for objects in seen.values() for c in objects.classes.tolist() if c
     )
     tracks = collect_tracks(seen)
     report.findings += gaps(dataset, samples, tracks)
-    counts = dataset.counts if isinstance(dataset, Counted) else count(seen, by_class)
+    counts = dataset.counts if isinstance(dataset, Counted) else count(seen, looks, by_class)
     report.findings += look_at_whole(dataset, counts, tracks)
     kinds = Counter(finding.kind for finding in report.findings)
-    sides = [_sides(look.objects.boxes[~look.objects.ignored]) for look in seen.values()]
+    sides = [_sides(objects.boxes[~objects.ignored]) for objects in seen.values()]
     lengths = [len(track) for track in tracks.values()]
     bad = {
         sample for sample, look in looks.items() if any(finding.kind.is_damage for finding in look.findings)
     }
     to_be_found = {
         sample
-        for sample, look in seen.items()
-        if look.size and len(clip_objects(look.objects, look.size).boxes) and (~look.objects.ignored).any()
+        for sample, objects in seen.items()
+        if (size := looks[sample].size)
+        and len(clip_objects(objects, size).boxes)
+        and (~objects.ignored).any()
     }
     report.facts = {
         "videos": sum(not video.is_still for video in dataset.videos),
@@ -83,13 +85,13 @@ def summarise(report: Report, dataset: VideoDataset, config: DataConfig, looks: 
         report.fatal = "evaluation stops at the first damaged frame"
 
 
-def count(seen: dict[Sample, Look], by_class: Counter[str]) -> Counts:
+def count(seen: dict[Sample, Objects], looks: dict[Sample, Look], by_class: Counter[str]) -> Counts:
     """What became of the annotations of a data set that reads them frame by frame."""
     counts = Counts(read=by_class)
-    for look in seen.values():
-        if number := int(look.objects.ignored.sum()):
+    for sample, objects in seen.items():
+        if number := int(objects.ignored.sum()):
             counts.ignored["ignored"] += number
-        counts.dropped.update({f"class {name}": n for name, n in look.unknown.items()})
+        counts.dropped.update({f"class {name}": n for name, n in looks[sample].unknown.items()})
     return counts
 
 

@@ -8,19 +8,18 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from lsts_jax.data.dataset import Sample, VideoDataset
+from lsts_jax.data.dataset import Objects, Sample, VideoDataset
 from lsts_jax.data.doctor.findings import Finding, Kind
-from lsts_jax.data.doctor.looking import Look
 from lsts_jax.data.motion import RANGES, in_ranges, motion_iou
 
 Tracks = dict[tuple[int, int], dict[int, Float[ndarray, "4"]]]
 
 
-def collect_tracks(looks: dict[Sample, Look]) -> Tracks:
+def collect_tracks(annotated: dict[Sample, Objects]) -> Tracks:
     """Boxes by frame of every (video, track)."""
     tracks: Tracks = defaultdict(dict)
-    for (video, t), look in looks.items():
-        for track, box in zip(look.objects.track_ids.tolist(), look.objects.boxes, strict=True):
+    for (video, t), objects in annotated.items():
+        for track, box in zip(objects.track_ids.tolist(), objects.boxes, strict=True):
             if track >= 0:
                 tracks[video, track][t] = box
     return tracks

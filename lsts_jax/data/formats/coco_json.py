@@ -78,9 +78,9 @@ def _numbers(item: dict[str, Any], number: int, ids: Ids, tracks: Ids) -> tuple[
     """The columns of an annotation. Raises ValueError."""
     where = f"annotation {str(item.get('id', number))[:40]}"
     image, category = ids(item["image_id"]), ids(item.get("category_id"))
-    for field, value in (("image_id", image), ("category_id", category)):
-        if value is None:
-            raise ValueError(f"{where} has no {field} that is a whole number or text")
+    if image is None or category is None:
+        field = "image_id" if image is None else "category_id"
+        raise ValueError(f"{where} has no {field} that is a whole number or text")
     field, track = track_of(item)
     track = tracks(track) if field else -1
     if track is None or abs(track) >= LARGEST:

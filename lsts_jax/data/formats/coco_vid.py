@@ -177,7 +177,7 @@ def find_folder(root: Path, name: str, files: ndarray) -> str:
 
     Raises `UserError` if none has.
     """
-    names = [files[i].decode() for i in np.linspace(0, len(files) - 1, PROBES).astype(int)]
+    names = [bytes(files[i]).decode() for i in np.linspace(0, len(files) - 1, PROBES).astype(int)]
     own = PurePosixPath(name).name
     subset = own.removeprefix("instances_")
     folders = list(dict.fromkeys(f.replace("LIST", own).replace("SUBSET", subset) for f in FOLDERS))

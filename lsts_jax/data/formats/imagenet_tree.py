@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
@@ -173,7 +173,7 @@ def read_all_names(files: Sequence[Path]) -> Iterator[Counter[str]]:
     chunks = [files[i : i + CHUNK] for i in range(0, len(files), CHUNK)]
     damaged = []
     with ThreadPoolExecutor(THREADS) as pool, _bar("classes", "file", len(files)) as bar:
-        results = pool.map(_read_names, chunks)
+        results: Any = pool.map(_read_names, chunks)  # a generator
         try:
             for chunk in results:
                 damaged += [names for names in chunk if isinstance(names, UserError)]

@@ -53,9 +53,9 @@ class ImageNetVID:
                     self.videos[video] = Video(path, num_frames, is_still)
                 self.samples.append(Sample(video, t))
                 listed_ids[Sample(video, t)] = global_id
-        distinct = set(listed_ids.values())
-        complete = None not in distinct and len(distinct) == len(listed_ids)
-        self._global_ids = listed_ids if complete else number_samples(self.samples)
+        given = {sample: number for sample, number in listed_ids.items() if number is not None}
+        complete = len(set(given.values())) == len(listed_ids)
+        self._global_ids = given if complete else number_samples(self.samples)
         self.class_names = config.class_names or find_class_names(
             self._path("Annotations", *sample, ".xml") for sample in listed_ids
         )

@@ -100,13 +100,13 @@ def _objects(root: ElementTree.Element, class_ids: dict[str, int]) -> Objects:
         raise ValueError("a box is not finite")
     if unknown := set(marks) - {"0", "1", None}:
         raise ValueError(f"degraded is {unknown.pop()!r}, not 0 or 1")
-    size = tuple(int(root.findtext(f"size/{side}") or 0) for side in ("height", "width"))
+    height, width = (int(root.findtext(f"size/{side}") or 0) for side in ("height", "width"))
     return Objects(
         array,
         np.array(classes, np.int32),
         np.array(tracks, np.int32),
         np.zeros(len(classes), bool),
-        size if min(size) > 0 else None,
+        (height, width) if min(height, width) > 0 else None,
         None if set(marks) <= {None} else np.array([mark == "1" for mark in marks]),
     )
 

@@ -84,7 +84,8 @@ def find_sequence(root: Path, name: str) -> tuple[Path, int, int | None]:
 
     Raises `UserError` if there is no such sequence.
     """
-    sequence, start, stop = re.fullmatch(r"(.*?)(?::(\d+)-(\d+))?", name, re.DOTALL).groups()
+    match = re.fullmatch(r"(.*?)(?::(\d+)-(\d+))?", name, re.DOTALL)
+    sequence, start, stop = match.groups() if match else ("", None, None)
     if not sequence or not (root / sequence).is_dir():
         there = ", ".join(sorted(file.parent.parent.name for file in root.glob("*/gt/gt.txt"))) or "none"
         raise UserError(

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
@@ -153,9 +154,7 @@ def pair(rows: Rows, numbers: Sequence[int], file: Path) -> Int64[ndarray, "n"]:
 
 def _size(files: Sequence[Path]) -> tuple[int, int]:
     """Of the first picture that can be read. Raises `UserError` if none can."""
-    for file in files:
-        try:
+    for file in files[:-1]:
+        with suppress(UserError):
             return read_picture(file).shape[:2]
-        except UserError as error:
-            last = error
-    raise last
+    return read_picture(files[-1]).shape[:2]

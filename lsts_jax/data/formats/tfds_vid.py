@@ -90,7 +90,7 @@ class ImageNetVid(tfds.core.GeneratorBasedBuilder):
         """Raises `UserError` if what is prepared in its folder is not what its lists refer to."""
         folder = Path(self.data_dir)
         mend = f"name another --out, or remove {folder}"
-        root = self.info.metadata["root"]
+        root = (self.info.metadata or {})["root"]
         if root != str(self.root):
             raise UserError(f"{folder}: was prepared from {root}; {mend}")
         for name, frames in self.lists.items():
@@ -173,10 +173,11 @@ class ImageNetVid(tfds.core.GeneratorBasedBuilder):
     def _write_shard(self, places: Sequence[Place], file: Path, bar: tqdm) -> None:
         """Writes a shard, whole or not at all."""
         damaged: list[str] = []
+        features: Any = self.info.features  # which has the methods of its implementation
         with write_whole(file) as part:
             with closing(ArrayRecordWriter(str(part), WRITER_OPTIONS)) as writer:
                 for example, wrong in self._read_all(places):
-                    writer.write(self.info.features.serialize_example(example))
+                    writer.write(features.serialize_example(example))
                     damaged += wrong
                     bar.update()
             if damaged:  # before the shard is in place: a file named twice is better than one not named

@@ -31,19 +31,19 @@ def run(arguments: Sequence[str]) -> None:
     settings = options.settings
     if options.benchmark:
         settings = BENCHMARKS[options.benchmark]
-        require_settings(options, arguments)
+        require_settings(options.benchmark, options.settings, arguments)
     rendered = render_dataset(cli.make_folder(options.out), settings, workers=options.workers)
     print(f"{options.out}: {'rendered' if rendered else 'already complete'}")
 
 
-def require_settings(options: Options, arguments: Sequence[str]) -> None:
+def require_settings(benchmark: Benchmark, settings: SynthVIDConfig, arguments: Sequence[str]) -> None:
     """Raises `UserError` if the arguments name a setting that the benchmark has otherwise."""
     given = {argument.split("=")[0].replace("-", "_").lstrip("_") for argument in arguments}
-    frozen = asdict(BENCHMARKS[options.benchmark])
-    for name, value in asdict(options.settings).items():
+    frozen = asdict(BENCHMARKS[benchmark])
+    for name, value in asdict(settings).items():
         if name in given and value != frozen[name]:
             raise UserError(
-                f"--{name} {value}: --benchmark {options.benchmark} has {frozen[name] or 'none'}; "
+                f"--{name} {value}: --benchmark {benchmark} has {frozen[name] or 'none'}; "
                 "leave one of the two options out"
             )
 

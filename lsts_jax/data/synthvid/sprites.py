@@ -31,7 +31,7 @@ def make_sprite(
 ) -> Sprite:
     """Pictures (0..1) whose middle is the sprite's; S must be a multiple of 2**(MOST_LEVELS - 1)."""
     rgba = np.dstack([picture * alpha[..., None], alpha]) * 255
-    levels = [np.round(rgba).astype(np.uint8)]
+    levels: list[np.ndarray] = [np.round(rgba).astype(np.uint8)]
     while len(levels) < MOST_LEVELS and radius / 2 ** len(levels) >= 8:
         half = levels[-1].shape[0] // 2
         levels.append(cv2.resize(levels[-1], (half, half), interpolation=cv2.INTER_AREA))
@@ -83,7 +83,7 @@ def read_cutout(path: Path) -> Float32[np.ndarray, "H W 4"]:
         raise UserError(f"{path}: cannot be read as a picture; replace or remove it")
     if stored.ndim != 3 or stored.shape[2] != 4:
         raise UserError(f"{path}: has no alpha channel; save the cut-out as an RGBA PNG")
-    rgba = cv2.cvtColor(stored, cv2.COLOR_BGRA2RGBA).astype(np.float32) / np.iinfo(stored.dtype).max
+    rgba = cv2.cvtColor(stored, cv2.COLOR_BGRA2RGBA).astype(np.float32) / np.iinfo(stored.dtype.str).max
     rows, columns = (np.flatnonzero((rgba[..., 3] > 0.5).any(axis)) for axis in (1, 0))
     if rows.size < 2 or columns.size < 2:
         raise UserError(f"{path}: nothing in it is opaque; replace or remove it")

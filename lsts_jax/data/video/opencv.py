@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 # FFmpeg reports to stderr by itself unless told so before OpenCV first uses it; what cannot be read or
 # written is said here, once.
@@ -29,9 +30,10 @@ def quiet() -> Iterator[None]:
         log.setLogLevel(level)
 
 
-def spell(path: Path) -> bytes:
+def spell(path: Path) -> Any:
     """A path for OpenCV and FFmpeg: bytes, because a name that is no UTF-8 makes OpenCV crash, and absolute,
-    because FFmpeg takes what stands before a colon for a protocol."""
+    because FFmpeg takes what stands before a colon for a protocol. Typed `Any`: OpenCV's stubs know no bytes.
+    """
     return os.fsencode(path.absolute())
 
 
@@ -81,6 +83,6 @@ def codec_of(target: str | Path) -> str:
 
 def _open_packets(target: str | Path) -> cv2.VideoCapture:
     """Capture whose frames are the codes of the frames: they are not decoded."""
-    name = spell(target) if isinstance(target, Path) else target
+    name: Any = spell(target) if isinstance(target, Path) else target
     with quiet():
         return cv2.VideoCapture(name, cv2.CAP_FFMPEG, [cv2.CAP_PROP_FORMAT, -1])

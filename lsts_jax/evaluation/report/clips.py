@@ -25,7 +25,7 @@ class Clip(NamedTuple):
 def clips_of(dataset: VideoDataset, truth: Truth) -> list[Clip]:
     """The videos, or stretches of them if they are few."""
     by_video = truth.frames_by_video()
-    name = lambda frames: dataset.videos[truth.video_of_frame[frames[0]]].name
+    name = lambda frames: dataset.videos[int(truth.video_of_frame[frames[0]])].name
     if len(by_video) >= FEW:
         return [Clip(name(frames), frames.astype(np.int32)) for frames in by_video]
     clips = []

@@ -81,4 +81,4 @@ def to_jpeg(image: UInt8[ndarray, "H W 3"]) -> str:
         _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
         if len(data) <= BYTES:
             break
-    return "data:image/jpeg;base64," + b64encode(data).decode()
+    return "data:image/jpeg;base64," + b64encode(data.tobytes()).decode()

@@ -62,6 +62,8 @@ def _load_file(file: Path, changed: int) -> ModuleType:
     """
     name = f"lsts_jax_method_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:12]}"
     spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise UserError(f"config.model.temporal: {file}: a method is a class in a .py file")
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)

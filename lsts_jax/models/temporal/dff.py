@@ -74,6 +74,7 @@ class DFF(Temporal):
     def on_frame(self, memory: KeyFrame, other: Picture) -> Warped:
         """warp(key feature, flow) times the scale map (paper, equation 2)."""
         found = self.flownet(other.pixels, memory.pixels, other.size)
+        assert found.scale is not None
         source = zero_outside(memory.feature, size_at_stride(other.size, STRIDE))
         return Warped(warp(source, found.flow) * found.scale, found.flow, found.scale)
 

@@ -5,7 +5,7 @@ streams, the export and the evaluation call a method through this class and know
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import flax.linen as nn
 import jax
@@ -34,7 +34,7 @@ class Temporal(nn.Module):
     """False: `on_keyframe` is `start`, whatever the memory holds."""
     frames_use_memory = True
     """False: a frame between keyframes is detected as `start` would; every frame is a keyframe of its own."""
-    trained_keyframes = 2
+    trained_keyframes: ClassVar[Literal[0, 1, 2]] = 2
     """Keyframes that a training sample reads beside its current frame: 2, 1 (the new key alone) or 0."""
 
     @classmethod
@@ -65,6 +65,7 @@ class Temporal(nn.Module):
     def triplet_payments(self, backbone: ResNet, triplet: Triplet) -> tuple[PyTree, PyTree, PyTree]:
         """Payments of the old key, the new key and the current frame of a training sample; where keyframes do
         not use the memory the old key pays nothing."""
+        assert triplet.old_key is not None and triplet.new_key is not None
         old = self.key(backbone, triplet.old_key) if self.keyframes_use_memory else ()
         return old, self.key(backbone, triplet.new_key), self.other(backbone, triplet.current)
 

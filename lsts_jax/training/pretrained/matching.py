@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from flax.traverse_util import flatten_dict
@@ -83,7 +83,8 @@ def match(
     """
     names, placeless = _places(source, weights, naming, backbone.split)
     _require_depth(source, names, backbone)
-    own = {path: tuple(array.shape) for path, array in flatten_dict(variables).items()}
+    flat: dict[Path, Any] = flatten_dict(variables)
+    own = {path: tuple(array.shape) for path, array in flat.items()}
     layouts = {path: naming.layout(path) for path in sorted(names.keys() & own.keys())}
     stored = {path: weights.arrays[names[path]] for path in layouts}
     wanted = {path: layout.shape(own[path]) for path, layout in layouts.items()}

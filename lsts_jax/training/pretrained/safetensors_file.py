@@ -30,7 +30,7 @@ def read_safetensors(path: Path | str) -> Weights:
         arrays = {
             name: Stored(
                 tuple(piece.get_shape()),
-                FLOATS.get(piece.get_dtype(), piece.get_dtype()),
+                FLOATS.get(dtype := str(piece.get_dtype()), dtype),
                 partial(file.get_tensor, name),
             )
             for name, piece in slices.items()

@@ -18,7 +18,7 @@ NESTED = ("state_dict", "model")  # where training scripts put the weights among
 def read_torch(path: Path | str) -> dict[str, Stored]:
     """Tensors by name. Raises `UserError` if the file is damaged or no state dict, or there is no PyTorch."""
     try:
-        import torch
+        import torch  # pyright: ignore[reportMissingImports] - it may be absent
     except ImportError as error:
         raise UserError(
             f"{path}: reading it needs PyTorch: pip install torch, or save it as .safetensors or .npz"

@@ -43,7 +43,7 @@ def torchvision_naming(channel_order: Literal["rgb", "bgr"] = "rgb") -> Naming:
 
 
 def _path(name: str, split: int) -> Path | None:
-    name = name[WRAPPERS.match(name).end() :]
+    name = WRAPPERS.sub("", name, count=1)
     if name == "conv1.weight":
         return in_variables("low_level", "conv1", "conv", "kernel")
     if stem := re.fullmatch(r"bn1\.(weight|bias|running_mean|running_var)", name):

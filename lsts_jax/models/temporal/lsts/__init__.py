@@ -3,6 +3,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float32, PyTree
 
 from lsts_jax.config import LSTSConfig, ModelConfig
+from lsts_jax.models.layers import LayerInit
 from lsts_jax.models.resnet import ResNet
 from lsts_jax.models.temporal.lsts.dfa import DFA, LowToHigh
 from lsts_jax.models.temporal.lsts.quality import Quality
@@ -29,9 +31,9 @@ class LSTS(Temporal):
     has_srfu: bool
     has_dfa: bool
     feature_channels: int
-    low2high_variant: str
-    quality_variant: str
-    layer_init: str
+    low2high_variant: Literal["authors", "paper"]
+    quality_variant: Literal["authors", "paper"]
+    layer_init: LayerInit
     dtype: DTypeLike
 
     @classmethod
@@ -79,7 +81,7 @@ class LSTS(Temporal):
         return self.has_srfu
 
     @property
-    def trained_keyframes(self) -> int:
+    def trained_keyframes(self) -> Literal[1, 2]:
         return 2 if self.has_srfu else 1
 
     def key(self, backbone: ResNet, frame: Frame) -> Payment:
@@ -100,7 +102,7 @@ class LSTS(Temporal):
 
     def on_frame(self, memory: Memory, other: Payment | tuple[()]) -> Alignment | FrameFeature:
         """DFA: the frame's cheap feature, enhanced by the memory."""
-        if not self.has_dfa:
+        if not isinstance(other, Payment):
             return FrameFeature(memory.feature)
         return self.dfa(memory.feature, other.feature, self.sampling_offsets(), other.size)
 

@@ -6,7 +6,7 @@ import flax.linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32, Int32
 
-from lsts_jax.models.layers import Conv, deep_layer_init
+from lsts_jax.models.layers import Conv, LayerInit, deep_layer_init
 from lsts_jax.models.temporal.lsts.quality import Quality
 from lsts_jax.models.temporal.lsts.sampling import Sampling
 from lsts_jax.models.temporal.lsts.srfu import fuse
@@ -21,7 +21,7 @@ class LowToHigh(nn.Module):
 
     feature_channels: int
     variant: Literal["authors", "paper"]
-    layer_init: Literal["normal", "he"]
+    layer_init: LayerInit
     dtype: DTypeLike
 
     @nn.compact
