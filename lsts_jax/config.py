@@ -71,6 +71,8 @@ class BackboneConfig:
     """Subtracted from the RGB pixels (authors)."""
     pixel_std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """Divides the pixels after that; the authors do not."""
+    norm_epsilon: float = 1e-5
+    """Added to the variance in batch normalisation (authors; those of FGFA: 2e-5)."""
     remat: bool = False
     """Recompute activations in the backward pass unit by unit: less memory, about a third more time."""
 
@@ -114,6 +116,21 @@ class DFFConfig:
 
 
 @dataclass(frozen=True)
+class FGFAConfig:
+    """Flow-guided feature aggregation (Zhu et al., 2017)."""
+
+    flow_width: int = 64
+    """As for DFF."""
+    embedding_channels: int = 2048
+    """Channels of the embedding that frames are compared by; the two layers before it have a quarter."""
+    radius: int = 9
+    """Frames before and after the current one that are aggregated with it (authors' code; 10 in the paper).
+    Detections lag behind by as many frames."""
+    causal: bool = False
+    """Leave out the frames after the current one: no lag, but not the authors' method."""
+
+
+@dataclass(frozen=True)
 class AnchorConfig:
     ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
     scales: tuple[float, ...] = (8.0, 16.0, 32.0)
@@ -146,6 +163,7 @@ class ModelConfig:
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     lsts: LSTSConfig = field(default_factory=LSTSConfig)
     dff: DFFConfig = field(default_factory=DFFConfig)
+    fgfa: FGFAConfig = field(default_factory=FGFAConfig)
     anchors: AnchorConfig = field(default_factory=AnchorConfig)
     proposals: ProposalConfig = field(default_factory=ProposalConfig)
     detections: DetectionConfig = field(default_factory=DetectionConfig)
@@ -159,7 +177,9 @@ class ModelConfig:
     """The temporal method (`models/temporal`). lsts: SRFU from keyframe to keyframe and DFA from there to the
     frames between. For comparison, srfu: the frames between take the keyframe's feature as it is; dfa:
     keyframes forget the memory; copy: both; none: every frame is a keyframe of its own, the single-frame
-    R-FCN. dff: the keyframe's feature, warped along optical flow. FILE.py:CLASS: a method of your own."""
+    R-FCN. dff: the keyframe's feature, warped along optical flow. fgfa: the features of the
+    frames around, warped along optical flow and averaged; every frame is a keyframe, whatever the next two
+    fields say. FILE.py:CLASS: a method of your own."""
     keyframe_interval: int = 10
     """Frames a segment (paper, section 4.1). The keyframes of a training sample lie as far away as this and
     the schedule say (`data/triplets.py`)."""
@@ -203,7 +223,7 @@ class OptimizerConfig:
     """Steps over which the rate rises linearly from a tenth."""
     freeze: tuple[str, ...] = ("conv1", "norm1", "res2")
     """Starts of the names of the parts of the backbone that are never trained: conv1, norm1, res2 to res5,
-    feature_conv."""
+    feature_conv; norms: all normalisations of the backbone."""
 
 
 @dataclass(frozen=True)

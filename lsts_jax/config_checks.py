@@ -46,7 +46,9 @@ RANGES = {
     "initial_spread": FROM_0,
     "embedding_channels": FROM_1,
     "window": FROM_1,
+    "norm_epsilon": FROM_0,
     "flow_width": FROM_1,
+    "radius": FROM_1,
     "ratios": POSITIVE,
     "scales": POSITIVE,
     "pre_nms": FROM_1,
@@ -129,12 +131,12 @@ def check_frozen(config: Config) -> None:
     """Raises `UserError` where `optimizer.freeze` names what the backbone does not have."""
     stages = enumerate(RESNET_UNITS[config.model.backbone.depth], start=2)
     units = {f"res{stage}": count for stage, count in stages}
-    parts = {"conv1", "norm1", "feature_conv", *units}
+    parts = {"conv1", "norm1", "norms", "feature_conv", *units}
     parts |= {f"{stage}_{unit + 1}" for stage, count in units.items() for unit in range(count)}
     if unknown := [part for part in config.optimizer.freeze if part not in parts]:
         raise UserError(
             f"config.optimizer.freeze names {unknown[0]!r}, no part of the backbone; name conv1, norm1, res2 "
-            "to res5, units of them such as res4_2, or feature_conv"
+            "to res5, units of them such as res4_2, feature_conv, or norms"
         )
 
 

@@ -72,7 +72,7 @@ class VideoDetector:
         """Args: interval frames a segment, schedule `online` or `offline`, frames_per_batch see
         `detect_video`."""
         self.detector, self.variables = detector, variables
-        self.interval, self.schedule = interval, schedule
+        self.interval, self.schedule = detector.temporal.interval(interval), schedule
         self._frames_per_batch = frames_per_batch
         self._places: NamedSharding | None = None
 
@@ -254,7 +254,7 @@ class LiveDetector:
 
     def __init__(self, detector: Detector, variables: dict, *, interval: int):
         self._events = _jitted_events(detector)
-        self._variables, self._interval = variables, interval
+        self._variables, self._interval = variables, detector.temporal.interval(interval)
         self.delay = detector.temporal.delay
         self.restart()
 

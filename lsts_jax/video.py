@@ -104,7 +104,8 @@ def detect_video(
     batched = partial(_in_batches, frames_per_batch=frames_per_batch)
 
     keys = batched(lambda frame: detector.bind(variables).key(frame), _take(frames, (rows, keyframe)))
-    memory, (memories, features) = lax.scan(partial(_renew, detector, variables), memory, (keys, first))
+    renew = partial(_renew, detector, variables, keep=length > 1)
+    memory, (memories, features) = lax.scan(renew, memory, (keys, first))
     # the frames between keyframes of all segments
     others = jnp.arange(length - 1, dtype=jnp.int32)[None]
     others = others + (others >= keyframe[:, None]).astype(jnp.int32)  # [S T-1]
@@ -125,9 +126,14 @@ def detect_video(
 
 
 def _renew(
-    detector: Detector, variables: Variables, memory: PyTree, inputs: tuple[PyTree, Bool[Array, ""]]
+    detector: Detector,
+    variables: Variables,
+    memory: PyTree,
+    inputs: tuple[PyTree, Bool[Array, ""]],
+    *,
+    keep: bool,
 ) -> tuple[PyTree, tuple[PyTree, Array]]:
-    """A keyframe's step of the scan: the memory after it, and with it the keyframe's feature.
+    """A keyframe's step of the scan: the memory after it, the same to `keep`, and the keyframe's feature.
 
     Videos in lockstep begin at different times, so that a mask chooses between the first keyframe of a video
     and a later one; either costs little beside the backbone.
@@ -137,7 +143,7 @@ def _renew(
     started, at_start = bound.start(key)
     renewed, at_key = bound.on_keyframe(memory, key)
     memory = choose(first, started, renewed)
-    return memory, (memory, jnp.where(first, at_start.feature, at_key.feature))
+    return memory, (memory if keep else (), jnp.where(first, at_start.feature, at_key.feature))
 
 
 def _in_batches(function: Callable, inputs: PyTree, *, frames_per_batch: int) -> PyTree:

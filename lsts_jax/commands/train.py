@@ -59,7 +59,12 @@ def train_in(workdir: Path, config: Config) -> None:
         config.data,
         batch_size=config.train.batch_size,
         seed=config.seed,
-        ranges=key_ranges(config.model.schedule, config.model.keyframe_interval, temporal.trained_keyframes),
+        ranges=key_ranges(
+            config.model.schedule,
+            config.model.keyframe_interval,
+            temporal.trained_keyframes,
+            temporal.trained_reach,
+        ),
         rows=own_rows(config.train.batch_size),
     )
 

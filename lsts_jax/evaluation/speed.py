@@ -40,7 +40,7 @@ def measure_speed(
 ) -> dict[str, float]:
     """Median seconds a frame of each of DEFINITIONS, on the first listed video."""
     video, first = dataset.samples[0]
-    interval = config.model.keyframe_interval
+    interval = detector.temporal.interval(config.model.keyframe_interval)
     last = dataset.videos[video].num_frames - 1
     read = lambda t: read_frame(dataset, video, min(first + t, last), config.data)
     frames = [read(t) for t in range(interval)]

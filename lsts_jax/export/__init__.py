@@ -116,7 +116,7 @@ def describe(loaded: LoadedDetector) -> dict:
     """Description of the programs for a loader."""
     data, model = loaded.config.data, loaded.config.model
     temporal = loaded.detector.temporal
-    interval = model.keyframe_interval if temporal.frames_use_memory else 1
+    interval = temporal.interval(model.keyframe_interval) if temporal.frames_use_memory else 1
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,

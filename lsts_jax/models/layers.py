@@ -74,6 +74,7 @@ class Norm(nn.Module):
 
     kind: NormKind
     initial_scale: float = 1.0
+    epsilon: float = 1e-5
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -81,13 +82,17 @@ class Norm(nn.Module):
         scale_init = nn.initializers.constant(self.initial_scale)
         if self.kind == "frozen_batch":
             return nn.BatchNorm(
-                use_running_average=True, epsilon=1e-5, dtype=self.dtype, scale_init=scale_init, name="norm"
+                use_running_average=True,
+                epsilon=self.epsilon,
+                dtype=self.dtype,
+                scale_init=scale_init,
+                name="norm",
             )(x)
         height, width, channels = x.shape
         mask = jnp.broadcast_to(inside(height, width, size)[..., None], x.shape)
         groups = nn.GroupNorm(
             num_groups=max(1, min(32, channels // 8)),
-            epsilon=1e-5,
+            epsilon=self.epsilon,
             reduction_axes=(-3, -2, -1),
             scale_init=scale_init,
             name="norm",

@@ -4,6 +4,7 @@ Deviations from torchvision: the stride sits on the first 1x1 convolution of a s
 `stride_on` covers both), stage 5 keeps stride 16 and is dilated instead, statistics are never updated.
 """
 
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -27,11 +28,13 @@ class Unit(nn.Module):
     dilation: int
     shortcut: bool
     norm: NormKind
+    norm_epsilon: float
     stride_on: str
     dtype: DTypeLike
 
     @nn.compact
     def __call__(self, x: Float[Array, "h w C"], size: Int32[Array, "2"]) -> Float[Array, "h2 w2 D"]:
+        normed = partial(Norm, self.norm, epsilon=self.norm_epsilon, dtype=self.dtype)
         bottleneck = self.depth >= 50
         out_channels = self.channels * (4 if bottleneck else 1)
         out_size = size_at_stride(size, self.stride)
@@ -53,12 +56,12 @@ class Unit(nn.Module):
             current = size_at_stride(current, stride)
             # Frozen normalisation does nothing before statistics are loaded: the sums of 33 units overflow.
             scale = 0.2 if i == len(layers) and self.norm == "frozen_batch" else 1.0
-            y = Norm(self.norm, initial_scale=scale, dtype=self.dtype, name=f"norm{i}")(y, current)
+            y = normed(initial_scale=scale, name=f"norm{i}")(y, current)
         if self.shortcut:
             x = Conv(out_channels, 1, self.stride, use_bias=False, dtype=self.dtype, name="shortcut_conv")(
                 x, size
             )
-            x = Norm(self.norm, dtype=self.dtype, name="shortcut_norm")(x, out_size)
+            x = normed(name="shortcut_norm")(x, out_size)
         return x + y
 
 
@@ -82,6 +85,7 @@ class _Stages(nn.Module):
                 # basic units of stage 2 keep their channels; every other first unit changes them
                 shortcut=unit == 0 and (stage > 2 or config.depth >= 50),
                 norm=config.norm,
+                norm_epsilon=config.norm_epsilon,
                 stride_on=config.stride_on,
                 dtype=self.dtype,
                 name=f"res{stage}_{unit + 1}",
@@ -101,7 +105,8 @@ class LowLevel(_Stages):
         x = (pixels.astype(jnp.float32) - mean) / std
         x = Conv(config.width, 7, 2, use_bias=False, dtype=self.dtype, name="conv1")(x, size)
         size = size_at_stride(size, 2)
-        x = nn.relu(Norm(config.norm, dtype=self.dtype, name="norm1")(x, size))
+        norm = Norm(config.norm, epsilon=config.norm_epsilon, dtype=self.dtype, name="norm1")
+        x = nn.relu(norm(x, size))
         # After a ReLU the zeros outside the picture cannot win: they act as the -inf of max pooling.
         padding: Any = ((1, 1), (1, 1))  # Flax's annotation allows text only
         x = nn.max_pool(zero_outside(x, size), (3, 3), (2, 2), padding=padding)

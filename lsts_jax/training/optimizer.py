@@ -36,7 +36,7 @@ def parameter_groups(params: PyTree, freeze: tuple[str, ...], temporal: Temporal
     def label(path, _):
         names = tuple(key.key for key in path)
         part = names[1] if names[0] in ("low_level", "high_level") else ""  # res4_2, or conv1
-        if part in freeze or part.split("_")[0] in freeze:
+        if part in freeze or part.split("_")[0] in freeze or (part and "norms" in freeze and "norm" in names):
             return FROZEN
         return temporal.parameter_group(names)
 

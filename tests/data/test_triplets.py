@@ -52,3 +52,12 @@ def test_training_sees_every_distance_to_a_keyframe_that_detection_has(interval)
 def test_ranges_scale_with_the_interval():
     assert key_ranges("offline", 20) == ((-20, -10), (-10, 10))
     assert key_ranges("online", 4) == ((-6, -4), (-4, 0))
+
+
+def test_frames_of_one_reach_differ_until_they_are_clamped():
+    ranges = key_ranges("online", 10, 2, (-2, 3))
+    assert ranges == ((-2, 3), (-2, 3)) and key_ranges("online", 10, 0, (-2, 3)) == ()
+    rng = np.random.default_rng(0)
+    drawn = {sample_keys(rng, 50, 100, ranges) for _ in range(500)}
+    assert drawn == {(50 + a, 50 + b) for a in range(-2, 3) for b in range(-2, 3) if a != b}
+    assert (99, 99) in {sample_keys(rng, 99, 100, ranges) for _ in range(50)}

@@ -43,6 +43,12 @@ def paths(labels, wanted) -> set[str]:
     return {"/".join(key.key for key in path) for path, label in found if label == wanted}
 
 
+def test_all_normalisations_of_the_backbone_can_be_frozen():
+    found = paths(parameter_groups(tree(1.0), ("norms",), method()), "frozen")
+    norms = ("low_level/norm1/norm", "low_level/res3_1/norm1/norm")
+    assert found == {f"{norm}/{leaf}" for norm in norms for leaf in ("scale", "bias")}
+
+
 @pytest.mark.parametrize(
     ("freeze", "frozen"),
     [

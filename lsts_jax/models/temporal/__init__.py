@@ -13,6 +13,7 @@ from lsts_jax.config import ModelConfig
 from lsts_jax.errors import UserError
 from lsts_jax.models.temporal.copy import Copy
 from lsts_jax.models.temporal.dff import DFF
+from lsts_jax.models.temporal.fgfa import FGFA
 from lsts_jax.models.temporal.lsts import LSTS
 from lsts_jax.models.temporal.protocol import Temporal
 from lsts_jax.models.temporal.single import Single
@@ -23,6 +24,7 @@ METHODS: dict[str, Callable[[ModelConfig], Temporal]] = {
     "dfa": partial(LSTS.from_config, has_srfu=False),
     "copy": Copy.from_config,
     "dff": DFF.from_config,
+    "fgfa": FGFA.from_config,
     "none": Single.from_config,
 }
 

@@ -36,11 +36,18 @@ class Temporal(nn.Module):
     """False: a frame between keyframes is detected as `start` would; every frame is a keyframe of its own."""
     trained_keyframes: ClassVar[Literal[0, 1, 2]] = 2
     """Keyframes that a training sample reads beside its current frame: 2, 1 (the new key alone) or 0."""
+    trained_reach = None
+    """First and last + 1 of the frames, relative to the current one, that these are drawn from, no two alike;
+    None: they lie where keyframes lie at test (`data/triplets.py`)."""
 
     @classmethod
     def from_config(cls, config: ModelConfig) -> "Temporal":
         """The method that a config describes."""
         raise NotImplementedError
+
+    def interval(self, wanted: int) -> int:
+        """Frames from a keyframe to the next where the config says `wanted`."""
+        return wanted
 
     def key(self, backbone: ResNet, frame: Frame) -> PyTree:
         """Payment of a keyframe."""

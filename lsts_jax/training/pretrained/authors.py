@@ -29,7 +29,7 @@ from lsts_jax.training.pretrained.naming import (
 PATHS = {"key2key": "srfu", "key2cur": "dfa"}
 SIDES = {"oldkey": "embed_source", "newkey": "embed_target"}
 LEAVES = {"weight": "kernel", "gamma": "scale", "beta": "bias", "moving_mean": "mean", "moving_var": "var"}
-# FlowNetS, of DFF. conv1 is the backbone's.
+# FlowNetS, of DFF and FGFA. conv1 is the backbone's.
 FLOWNET = {
     "flow_conv1": "conv1",
     **{
@@ -59,12 +59,13 @@ SETTINGS = {
 def authors_naming(names: Collection[str]) -> Naming:
     """Naming of a file with these names."""
     multiplied = not any(name.endswith("_test") for name in names)
+    of_fgfa = any(name.startswith(("arg:em_conv", "em_conv")) for name in names)
     return Naming(
         title="the authors' (MXNet)",
         path=_path,
         layout=lambda path: _layout(path, multiplied),
         ignored=re.compile(r"(arg:)?(fc1_(weight|bias)|rfcn_bbox_(weight|bias)_test)"),
-        settings=SETTINGS,
+        settings=SETTINGS | ({"norm_epsilon": 2e-5} if of_fgfa else {}),
     )
 
 
@@ -117,6 +118,8 @@ def _path(name: str, split: int) -> Path | None:
     if layer in FLOWNET:
         transposed = layer.startswith(TRANSPOSED)
         return in_variables("flownet", FLOWNET[layer], *(() if transposed else ("conv",)), leaf)
+    if embedding := re.fullmatch(r"em_(conv[1-3])", layer):
+        return in_variables("embedding", embedding[1], "conv", leaf)
     if layers := re.fullmatch(r"low2high_conv([1-3])", layer):
         return in_variables("dfa", "low2high", f"conv{layers[1]}", "conv", leaf)
     if quality := re.fullmatch(r"quality_conv([1-3])_(key2key|key2cur)", layer):
