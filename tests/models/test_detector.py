@@ -37,13 +37,13 @@ def test_padding_changes_nothing(depth, norm):
     padded = bare._replace(pixels=jnp.pad(bare.pixels, ((0, 0), (0, 19), (0, 35), (0, 0))))
 
     @jax.jit
-    def run(frames):
+    def run(variables, frames):
         memory, first = start(detector, variables, at(frames, 0))
         memory, second = on_keyframe(detector, variables, memory, at(frames, 1))
         return memory, first, second, on_frame(detector, variables, memory, at(frames, 2))
 
-    memory, *expected = run(bare)
-    padded_memory, *found = run(padded)
+    memory, *expected = run(variables, bare)
+    padded_memory, *found = run(variables, padded)
     h, w, _ = memory.feature.shape
     assert (h, w) == (3, 5)
     scale = float(jnp.abs(memory.feature).max())
@@ -185,7 +185,7 @@ def test_first_frame_equals_the_authors_graph(authors, shared, canvas):
     )
 
     @jax.jit
-    def run(frame):
+    def run(variables, frame):
         bound = detector.bind(variables)
         low = bound.backbone.low(frame)
         high = bound.backbone.high(low, frame.size)
@@ -194,7 +194,7 @@ def test_first_frame_equals_the_authors_graph(authors, shared, canvas):
         scores, boxes = bound.rfcn(high, proposals.boxes, frame.size)
         return low, high, proposals, jax.nn.softmax(scores), boxes, bound.detect(high, frame)
 
-    low, high, proposals, scores, boxes, found = run(frame)
+    low, high, proposals, scores, boxes, found = run(variables, frame)
     for name, feature in (("low_level_feat_key", low), ("feat_conv_3x3_relu", high)):
         wanted = expected[f"{name}#sub"][0]
         sampled = np.asarray(feature)[:10:3, :16:5, ::64].transpose(2, 0, 1)
