@@ -27,7 +27,7 @@ class JpegStore:
     """Pictures that can be put in and taken out from any thread. A copy in another process begins empty."""
 
     def __init__(self):
-        self._file, self._end, self._lock = None, 0, Lock()
+        self._file, self._lock = None, Lock()
 
     def __reduce__(self):
         return JpegStore, ()
@@ -41,10 +41,9 @@ class JpegStore:
                 if self._file is None:
                     self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
                     weakref.finalize(self, self._file.close)
-                place = Place(self._end, len(data))
+                place = Place(self._file.seek(0, os.SEEK_END), len(data))
                 while data:  # a disk that is nearly full takes a part
-                    data = data[os.pwrite(self._file.fileno(), data, self._end) :]
-                    self._end = place.begin + place.length - len(data)
+                    data = data[self._file.write(data) :]
         except OSError as error:
             raise UserError(
                 f"{tempfile.tempdir or 'TMPDIR'}: {error.strerror or error}; the frames of videos are kept "
@@ -54,4 +53,7 @@ class JpegStore:
 
     def get(self, place: Place, name: str) -> UInt8[ndarray, "H W 3"]:
         """The picture at a place, as `decode_picture` has it."""
-        return decode_picture(os.pread(self._file.fileno(), place.length, place.begin), name)
+        with self._lock:
+            self._file.seek(place.begin)
+            data = self._file.read(place.length)
+        return decode_picture(data, name)
