@@ -113,7 +113,7 @@ def test_no_room_for_the_frames_of_a_video_is_told(config, tmp_path, monkeypatch
     write_clip(tmp_path / "V" / "clip.avi", 2, codec="MJPG")
     dataset = open_dataset(config, ("V",))
     with monkeypatch.context() as patched, pytest.raises(UserError, match=r"No space left.* TMPDIR to a"):
-        patched.setattr(tempfile, "TemporaryFile", partial(open, "/dev/full", "r+b", 0))
+        patched.setattr(tempfile, "TemporaryFile", partial(open, "/dev/full", "r+b"))
         dataset.frame(0, 0)
     assert open_dataset(config, ("V",)).frame(0, 1).shape == (48, 64, 3)
 
