@@ -35,8 +35,10 @@ def sources_of(texts: Sequence[str], raw_size: tuple[int, int] | None = None) ->
     Args:
       raw_size: height and width of the frames on standard input, which is named `-`.
     """
-    if "-" in texts and raw_size is None:
+    if "-" in texts and (raw_size is None or min(raw_size) < 1):
         raise UserError("--source -: give the size of the raw frames, --raw_size HEIGHT WIDTH")
+    if texts.count("-") > 1:
+        raise UserError("--source -: standard input can be read once; name it once")
     found = list(chain.from_iterable(map(sources_in, texts)))
     pictures = [Path(text) for text in found if _is_picture(text)]
     if len(pictures) < 2:
@@ -53,9 +55,9 @@ def _source(text: str, raw_size: tuple[int, int] | None) -> Source:
         return Source(text, Origin(("stdin",)), (), partial(_open_stdin, raw_size))
     if is_address(text):
         return Source(name_of(text), _origin_of_address(text), (), opens)
-    if path.is_dir():
+    if text and os.path.isdir(path):
         return Source(text, Origin(_parts(path)), tuple(pictures_in(path)), opens)
-    if path.is_file():
+    if os.path.isfile(path):
         origin = Origin((*_parts(path)[:-1], path.stem), path.suffix.removeprefix("."))
         return Source(text, origin, (path,), opens)
     if camera := CAMERA.fullmatch(text):
@@ -88,7 +90,7 @@ def _origin_of_address(address: str) -> Origin:
 
 def _is_picture(text: str) -> bool:
     path = Path(text)
-    return path.suffix.lower() in SUFFIXES and path.is_file()
+    return path.suffix.lower() in SUFFIXES and os.path.isfile(path)
 
 
 def _parts(path: Path) -> tuple[str, ...]:

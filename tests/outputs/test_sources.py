@@ -48,5 +48,10 @@ def test_folders_keep_their_dots_and_files_lose_their_endings(tmp_path):
 def test_nothing_there_and_raw_frames_without_a_size():
     with pytest.raises(UserError, match="nothing"):
         origins("nothing")
-    with pytest.raises(UserError, match="--raw_size"):
-        sources_of(["-"])
+    with pytest.raises(UserError, match="is empty"):
+        origins("")
+    for size in (None, (0, 4), (4, -1)):
+        with pytest.raises(UserError, match="--raw_size"):
+            sources_of(["-"], size)
+    with pytest.raises(UserError, match="can be read once"):
+        sources_of(["-", "-"], (2, 2))

@@ -3,31 +3,21 @@
 import math
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-# FFmpeg reports to stderr by itself unless told so before OpenCV first uses it; what cannot be read or
-# written is said here, once.
+# FFmpeg and OpenCV report to stderr by themselves unless told so, FFmpeg before OpenCV first uses it; what
+# cannot be read or written is said here, once.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 import cv2
 
+if "OPENCV_LOG_LEVEL" not in os.environ:
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
 # Frames a second beyond which the rate of a stream is no rate, and the highest of a file whose rate varies.
 FASTEST = 240.0
 TIMEOUT = 10.0  # seconds without a frame after which a connection counts as lost
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keeps OpenCV from reporting attempts that fail."""
-    log = cv2.utils.logging
-    level = log.getLogLevel()
-    log.setLogLevel(log.LOG_LEVEL_SILENT)
-    try:
-        yield
-    finally:
-        log.setLogLevel(level)
 
 
 def spell(path: Path) -> Any:
@@ -39,14 +29,13 @@ def spell(path: Path) -> Any:
 
 def open_capture(target: int | str | Path) -> cv2.VideoCapture:
     """Capture of a camera (index), an address (text) or a file (path), which may have failed to open."""
-    with quiet():
-        if isinstance(target, Path):
-            return cv2.VideoCapture(spell(target), cv2.CAP_FFMPEG)
-        if isinstance(target, int):
-            return cv2.VideoCapture(target)
-        milliseconds = int(1000 * TIMEOUT)
-        limits = cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, milliseconds, cv2.CAP_PROP_READ_TIMEOUT_MSEC, milliseconds
-        return cv2.VideoCapture(target, cv2.CAP_FFMPEG, limits)
+    if isinstance(target, Path):
+        return cv2.VideoCapture(spell(target), cv2.CAP_FFMPEG)
+    if isinstance(target, int):
+        return cv2.VideoCapture(target)
+    milliseconds = int(1000 * TIMEOUT)
+    limits = cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, milliseconds, cv2.CAP_PROP_READ_TIMEOUT_MSEC, milliseconds
+    return cv2.VideoCapture(target, cv2.CAP_FFMPEG, limits)
 
 
 def frame_rate(capture: cv2.VideoCapture) -> float | None:
@@ -84,5 +73,4 @@ def codec_of(target: str | Path) -> str:
 def _open_packets(target: str | Path) -> cv2.VideoCapture:
     """Capture whose frames are the codes of the frames: they are not decoded."""
     name: Any = spell(target) if isinstance(target, Path) else target
-    with quiet():
-        return cv2.VideoCapture(name, cv2.CAP_FFMPEG, [cv2.CAP_PROP_FORMAT, -1])
+    return cv2.VideoCapture(name, cv2.CAP_FFMPEG, [cv2.CAP_PROP_FORMAT, -1])

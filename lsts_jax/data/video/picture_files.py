@@ -1,6 +1,7 @@
 """Picture files as a source: a folder of them in natural order, or one that holds several pictures."""
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,8 +11,14 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
-from lsts_jax.data.video.opencv import spell
-from lsts_jax.data.video.pictures import SUFFIXES, is_animated, printable, read_picture
+from lsts_jax.data.video.pictures import (
+    SUFFIXES,
+    count_pictures,
+    is_animated,
+    is_tiff,
+    printable,
+    read_picture,
+)
 from lsts_jax.data.video.source import DEFAULT_FPS, SourceFrame, VideoSource
 from lsts_jax.errors import UserError
 
@@ -20,7 +27,6 @@ logger = logging.getLogger(__name__)
 # Pictures of one file that are decoded at a time at first, and the most bytes of them later.
 CHUNK, LARGEST_CHUNK = 32, 1 << 28
 MOST_FAILURES = 8  # pictures of one file that cannot be decoded in a row, after which the rest is lost
-TIFF = (".tif", ".tiff")
 
 
 def open_pictures(name: str, files: Sequence[Path]) -> VideoSource:
@@ -31,19 +37,24 @@ def open_pictures(name: str, files: Sequence[Path]) -> VideoSource:
     """
     if not files:
         raise UserError(f"{name}: there are no pictures ({', '.join(SUFFIXES)}); name a folder that has some")
+    problems = []
     for file in files:
         try:
             size = read_picture(file).shape[:2]
-        except UserError:
+        except UserError as error:
+            problems.append(error)
             continue
         if len(files) == 1 and _holds_several(file):
             return VideoSource(name, size, None, None, partial(_read_several, file))
         return VideoSource(name, size, None, len(files), partial(_read_pictures, files))
-    raise UserError(f"{name}: none of the {len(files)} pictures can be decoded; name another folder")
+    if len(files) == 1:
+        raise problems[0]
+    raise UserError(f"{name}: none of the {len(files)} pictures can be decoded, such as {problems[0]}")
 
 
 def _read_pictures(files: Sequence[Path]) -> Iterator[SourceFrame]:
-    cut = []
+    """Frames that are called after their files, below the folder that holds them all."""
+    cut, folder = [], os.path.commonpath([file.absolute().parent for file in files])
     for number, file in enumerate(files):
         try:
             picture = read_picture(file)
@@ -52,7 +63,8 @@ def _read_pictures(files: Sequence[Path]) -> Iterator[SourceFrame]:
             continue
         if len(files) > 1 and _holds_several(file):
             cut.append(file)
-        yield SourceFrame(number, number / DEFAULT_FPS, picture, printable(file.name))
+        name = printable(file.absolute().relative_to(folder).as_posix())
+        yield SourceFrame(number, number / DEFAULT_FPS, picture, name)
     if cut:
         logger.warning(
             "%s: of this file and %d others that hold several pictures only the first is taken; name a file "
@@ -62,7 +74,7 @@ def _read_pictures(files: Sequence[Path]) -> Iterator[SourceFrame]:
 
 def _read_several(file: Path) -> Iterator[SourceFrame]:
     """The pictures of a file, with a warning at the end that counts those left out."""
-    data, promised = np.fromfile(file, np.uint8), _count(file)
+    data, promised = np.fromfile(file, np.uint8), count_pictures(file)
     number, time, chunk, lost, failed = 0, 0.0, CHUNK, [], 0
     while number < promised and failed < MOST_FAILURES:
         pictures = _pictures(file, data, number, min(chunk, promised - number))
@@ -84,22 +96,12 @@ def _read_several(file: Path) -> Iterator[SourceFrame]:
 
 def _holds_several(file: Path) -> bool:
     """Whether a picture file is a video: a TIFF is where its first two pages have one size."""
-    if file.suffix.lower() not in TIFF:
+    if not is_tiff(file):
         return is_animated(file)
-    if _count(file) < 2:
+    if count_pictures(file) < 2:
         return False
     first = _pictures(file, np.fromfile(file, np.uint8), 0, 2)
     return len(first) < 2 or first[0][0].shape == first[1][0].shape
-
-
-def _count(file: Path) -> int:
-    """Pictures that the headers of a file promise."""
-    if file.suffix.lower() == ".webp":
-        return file.read_bytes().count(b"ANMF")  # OpenCV counts none in a damaged one
-    try:
-        return cv2.imcount(spell(file))
-    except cv2.error:
-        return 1
 
 
 def _pictures(
@@ -107,7 +109,7 @@ def _pictures(
 ) -> list[tuple[UInt8[ndarray, "H W 3"], float]]:
     """Pictures start..start + count - 1 of an encoded file, as far as it has them, and their seconds."""
     try:
-        if file.suffix.lower() in TIFF:
+        if is_tiff(file):
             pages = cv2.imdecodemulti(data, cv2.IMREAD_COLOR_RGB, range=(start, start + count))[1]
             return [(page, 0.0) for page in pages]
         animation = cv2.imdecodeanimation(data, start, count)[1]

@@ -10,13 +10,20 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
+from lsts_jax.data.video.opencv import spell
 from lsts_jax.errors import Missing, UserError
 
 # A marker of JPEG: neither a stuffed byte of a scan, nor a fill byte, nor a restart (ITU T.81, B.1.1).
 MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
+PNG, END_OF_PNG = b"\x89PNG", b"IEND\xaeB`\x82"
+
+# Some builds of OpenCV lack the last ones: such a picture then counts as one that cannot be decoded.
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif", ".heic", ".heif", ".jxl"),
+)
 
 
 def read_picture(path: Path, *, as_stored: bool = False) -> UInt8[ndarray, "H W 3"]:
@@ -37,9 +44,10 @@ def decode_picture(data: bytes, name: str, *, as_stored: bool = False) -> UInt8[
     authors do, whose boxes for ImageNet are those of the stored pixels.
 
     Raises `UserError` beginning with `name`, also for a JPEG that is cut off: OpenCV before 5 fills up what
-    is missing with grey.
+    is missing with grey. Of a PNG that is cut off libpng would report to stderr.
     """
-    if data.startswith(b"\xff\xd8") and not _is_complete(data):
+    is_cut = data.startswith(PNG) and data.rfind(END_OF_PNG) < 0 and not _is_apng(data)
+    if is_cut or (data.startswith(b"\xff\xd8") and not _is_complete(data)):
         raise UserError(f"{name}: is cut off; restore it or take it out of the list")
     flags = cv2.IMREAD_COLOR_RGB | (cv2.IMREAD_IGNORE_ORIENTATION if as_stored else 0)
     try:
@@ -64,8 +72,8 @@ def _is_complete(jpeg: bytes) -> bool:
 
 
 def natural_order(paths: Iterable[Path]) -> list[Path]:
-    """Sorted by name with numbers as numbers: frame2 comes before frame10."""
-    return sorted(paths, key=lambda path: (_pieces(path.name), path.name, path))
+    """Sorted folder by folder, and by name in each, with numbers as numbers: frame2 comes before frame10."""
+    return sorted(paths, key=lambda path: ([*map(_pieces, path.parent.parts)], _pieces(path.name), path))
 
 
 def is_hidden(path: Path, below: Path | None = None) -> bool:
@@ -76,10 +84,15 @@ def is_hidden(path: Path, below: Path | None = None) -> bool:
 
 
 def files_in(folder: Path, suffixes: Sequence[str]) -> list[Path]:
-    """The files of a folder with one of these suffixes, in natural order; hidden ones are left out."""
-    return natural_order(
-        path for path in folder.iterdir() if path.suffix.lower() in suffixes and not is_hidden(path)
-    )
+    """The files of a folder with one of these suffixes, in natural order; hidden ones are left out. Raises
+    `UserError` if the folder cannot be listed."""
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if not entry.is_dir()]
+    except OSError as error:
+        raise UserError(f"{folder}: {error.strerror}; make it readable, or name another folder") from error
+    paths = [folder / name for name in names]
+    return natural_order(path for path in paths if path.suffix.lower() in suffixes and not is_hidden(path))
 
 
 def pictures_in(folder: Path) -> list[Path]:
@@ -88,12 +101,35 @@ def pictures_in(folder: Path) -> list[Path]:
 
 
 def is_animated(file: Path) -> bool:
-    """Whether a PNG or WebP file says in its first kilobytes that it holds several pictures."""
+    """Whether a PNG, WebP, AVIF or GIF file, whatever its suffix is, says that it holds several pictures."""
     with file.open("rb") as stream:
         head = stream.read(1 << 12)
     if head.startswith(b"RIFF"):
         return head[8:16] == b"WEBPVP8X" and bool(head[20] & 2)
-    return head.startswith(b"\x89PNG") and b"acTL" in head.partition(b"IDAT")[0]
+    if head.startswith(b"GIF8"):
+        return count_pictures(file) > 1
+    return head[4:12] == b"ftypavis" or (head.startswith(PNG) and _is_apng(head))
+
+
+def _is_apng(png: bytes) -> bool:
+    return b"acTL" in png.partition(b"IDAT")[0]
+
+
+def is_tiff(file: Path) -> bool:
+    """Whether the content of a file is TIFF, whatever its suffix is."""
+    with file.open("rb") as stream:
+        return stream.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def count_pictures(file: Path) -> int:
+    """Pictures that the headers of a file promise."""
+    with file.open("rb") as stream:
+        if stream.read(12)[8:] == b"WEBP":  # OpenCV counts none in a damaged one
+            return max(1, stream.read().count(b"ANMF"))
+    try:
+        return cv2.imcount(spell(file))
+    except cv2.error:
+        return 1
 
 
 def printable(name: str) -> str:

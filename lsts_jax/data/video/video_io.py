@@ -1,5 +1,6 @@
 """Opening a source of video by the text that names it."""
 
+import errno
 import glob
 import logging
 import os
@@ -36,9 +37,9 @@ def sources_in(text: str) -> list[str]:
     """The sources that a text names: the videos of a folder or a pattern one by one, after its pictures,
     which are one source. Anything else, also what does not exist, is one source."""
     path = Path(text)
-    if _is_camera(text) or is_address(text) or path.is_file():
+    if _is_camera(text) or is_address(text) or os.path.isfile(text):
         return [text]
-    if path.is_dir():
+    if text and os.path.isdir(text):
         videos = files_in(path, VIDEO_SUFFIXES + ANIMATIONS)
         pictures = pictures_in(path) if videos else []
     else:
@@ -57,17 +58,23 @@ def open_source(path: Path | str) -> VideoSource:
     Raises `UserError` if there is nothing at `path`, or no frame in it that can be decoded.
     """
     text, path = str(path), Path(path)
+    if not text:
+        raise UserError("the name of a source is empty; name a video file or a folder of pictures")
     if _is_camera(text):
         index = int(re.sub(r"\D", "", text))
         return _open_live(index, open_capture(index))
     if is_address(text):
         return _open_address(text)
-    if path.is_dir():
+    if os.path.isdir(path):
         if not (files := pictures_in(path)):
             raise UserError(f"{path}: {_instead_of(path)}")
         return open_pictures(text, files)
-    if path.is_file():
+    if os.path.isfile(path):
+        if not os.access(path, os.R_OK):
+            raise UserError(f"{path}: {os.strerror(errno.EACCES)}; make it readable")
         return open_pictures(text, [path]) if path.suffix.lower() in SUFFIXES else open_video(path)
+    if os.path.exists(path):
+        raise UserError(f"{path}: is a pipe or a device; name a file, or write raw frames to --source -")
     if glob.has_magic(text):
         return open_pictures(text, [file for file in matches(text) if file.suffix.lower() in SUFFIXES])
     raise UserError(f"{path}: no such file or folder; name a video file or a folder of pictures")
@@ -78,14 +85,14 @@ def matches(pattern: str) -> list[Path]:
     nor are those of a pattern that would match nothing."""
     parts = Path(pattern).parts
     known = 0
-    while known < len(parts) and Path(*parts[: known + 1]).exists():
+    while known < len(parts) and os.path.exists(os.path.join(*parts[: known + 1])):
         known += 1
     folder, rest = glob.escape(str(Path(*parts[:known]))) if known else "", parts[known:]
     for one in (rest, [part.replace("[", "[[]") for part in rest]):
         found = glob.glob(os.path.join(folder, *one), recursive=True)
         if found:
             break
-    return natural_order(path for path in map(Path, found) if path.is_file() and not is_hidden(path))
+    return natural_order(path for path in map(Path, found) if os.path.isfile(path) and not is_hidden(path))
 
 
 def open_raw(stream: BufferedIOBase, size: tuple[int, int], fps: float | None = None) -> VideoSource:
@@ -94,7 +101,7 @@ def open_raw(stream: BufferedIOBase, size: tuple[int, int], fps: float | None = 
 
 
 def _is_camera(text: str) -> bool:
-    return bool(CAMERA.fullmatch(text)) and not Path(text).is_file() and not Path(text).is_dir()
+    return bool(CAMERA.fullmatch(text)) and not os.path.isfile(text) and not os.path.isdir(text)
 
 
 def _open_address(address: str) -> VideoSource:
@@ -118,12 +125,14 @@ def _instead_of(folder: Path) -> str:
     """What to name instead of a folder without pictures."""
     if videos := files_in(folder, VIDEO_SUFFIXES + ANIMATIONS):
         return f"holds {len(videos)} videos and no pictures; name one, such as {videos[0]}"
-    folders = [path for path in natural_order(folder.iterdir()) if path.is_dir() and not is_hidden(path)]
+    inside = [path for path in natural_order(folder.iterdir()) if not is_hidden(path)]
+    folders = [path for path in inside if path.is_dir()]
     if inner := [path for path in folders if pictures_in(path)]:
         return (
             f"there are no pictures in it, but in {len(inner)} of its folders; name one, such as {inner[0]}"
         )
-    return f"there are no pictures ({', '.join(SUFFIXES)}) and no videos; name a folder that has some"
+    others = f", but {len(inside)} other files, such as {inside[0].name}" if inside else ""
+    return f"there are no pictures ({', '.join(SUFFIXES)}) and no videos{others}; name a folder that has some"
 
 
 def _read_raw(stream: BufferedIOBase, size: tuple[int, int], fps: float) -> Iterator[SourceFrame]:

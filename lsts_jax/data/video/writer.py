@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
-from lsts_jax.data.video.opencv import quiet, spell
+from lsts_jax.data.video.opencv import spell
 from lsts_jax.errors import UserError
 
 # H.264, which browsers play, where this build of OpenCV can write it; MPEG-4 part 2 everywhere else.
@@ -30,10 +30,9 @@ class VideoWriter:
             raise UserError(f"{self.path.parent}: {error.strerror}; name another folder") from error
         padded = (size[1] + size[1] % 2, size[0] + size[0] % 2)
         for codec in CODECS:
-            with quiet():
-                self._writer = cv2.VideoWriter(
-                    spell(self.path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), fps, padded
-                )
+            self._writer = cv2.VideoWriter(
+                spell(self.path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), fps, padded
+            )
             if self._writer.isOpened():
                 return
         raise UserError(f"{path}: cannot be written; name an .mp4 file in a folder that you may write to")

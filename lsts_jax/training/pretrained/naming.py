@@ -1,7 +1,7 @@
 """Naming schemes of weights: the path of an array in this package, and its layout in the file."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from numpy import ndarray
@@ -24,7 +24,7 @@ class Naming(NamedTuple):
     path: Callable[[str, int], Path | None]  # of a name, with the `split` of the backbone; None: no place
     layout: Callable[[Path], Layout]
     ignored: re.Pattern  # names that a detector has no use for
-    settings: dict[str, object]  # fields of BackboneConfig that such weights were trained with
+    settings: Mapping[str, object]  # fields of BackboneConfig that such weights were trained with
 
 
 SAME = Layout(shape=lambda ours: ours, ours=lambda array: array)

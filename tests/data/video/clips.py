@@ -11,8 +11,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from lsts_jax.data.video.opencv import quiet
-
 SIZE = (48, 64)
 DURATIONS = [100, 200, 50, 50, 100]  # milliseconds
 
@@ -26,8 +24,7 @@ def picture_of(t: int) -> np.ndarray:
 def write_clip(file: Path, count: int, *, codec: str = "mp4v", fps: float = 10) -> Path:
     """A video of `picture_of` 0..count - 1."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with quiet():
-        writer = cv2.VideoWriter(str(file), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), fps, SIZE[::-1])
+    writer = cv2.VideoWriter(str(file), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), fps, SIZE[::-1])
     assert writer.isOpened(), (file, codec)
     for t in range(count):
         writer.write(cv2.cvtColor(picture_of(t), cv2.COLOR_RGB2BGR))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lsts_jax.data.video import picture_files
-from lsts_jax.data.video.video_io import open_source
+from lsts_jax.data.video.video_io import open_source, sources_in
 from tests.data.trees import picture, write_picture, write_turned_photo
 from tests.data.video.clips import write_animation
 
@@ -49,6 +49,43 @@ def test_of_an_animated_picture_in_a_folder_the_first_is_taken_and_said(tmp_path
     assert record.getMessage().startswith(
         f"{tmp_path / '1.webp'}: of this file and 0 others that hold several"
     )
+
+
+@pytest.mark.parametrize("wrong, right", [("a.jpg", ".webp"), ("a.webp", ".png"), ("a.png", ".gif")])
+def test_an_animated_picture_is_known_by_its_content(tmp_path, wrong, right):
+    file = write_animation(tmp_path / f"x{right}").rename(tmp_path / wrong)
+    assert len(list(open_source(file))) == 5
+
+
+@pytest.mark.parametrize("name", ["a.pgm", "a.jpe", "a.jfif", "a.dib", "a.PNM"])
+def test_rare_suffixes_are_pictures_too(tmp_path, name):
+    kind = {".jfif": ".jpg", ".PNM": ".pnm"}.get(name[1:], name[1:])
+    image = picture(200)[..., 0] if name.endswith("pgm") else picture(200)
+    (tmp_path / name).write_bytes(cv2.imencode(kind, image)[1].tobytes())
+    write_picture(tmp_path / "b.png", picture(1))
+    assert [frame.name for frame in open_source(tmp_path)] == [name, "b.png"]
+
+
+def test_a_photo_that_this_build_cannot_read_keeps_its_number(tmp_path, caplog):
+    (tmp_path / "1.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    write_picture(tmp_path / "2.jpg", picture(1))
+    assert [(frame.number, frame.name) for frame in open_source(tmp_path)] == [(1, "2.jpg")]
+    assert "frame 0 is left out: " in caplog.text and "1.heic: cannot be decoded" in caplog.text
+
+
+def test_pictures_of_several_folders_come_folder_by_folder_and_have_names_of_their_own(tmp_path):
+    for name in ("part2/1.png", "part10/1.png", "part2/2.png", "part10/0.png"):
+        write_picture(tmp_path / name, picture(1))
+    names = [frame.name for frame in open_source(str(tmp_path / "part*/*.png"))]
+    assert names == ["part2/1.png", "part2/2.png", "part10/0.png", "part10/1.png"]
+
+
+def test_a_folder_with_the_name_of_a_picture_is_none(tmp_path):
+    write_picture(tmp_path / "b.png", picture(1))
+    for name in ("a.png", "c.mp4"):
+        (tmp_path / name).mkdir()
+    assert sources_in(str(tmp_path)) == [str(tmp_path)]
+    assert [(frame.number, frame.name) for frame in open_source(tmp_path)] == [(0, "b.png")]
 
 
 def test_pictures_of_several_shapes_keep_them(tmp_path):

@@ -77,11 +77,19 @@ def with_orientation(png: bytes, orientation: int) -> bytes:
     )
 
 
-@pytest.mark.parametrize("data", [b"", b"no picture", encode(np.zeros((64, 64, 3), np.uint8), ".png")[:60]])
-def test_what_cannot_be_decoded_is_named(data, tmp_path):
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"no picture",
+        *(encode(np.zeros((64, 64, 3), np.uint8), s)[:60] for s in (".png", ".bmp", ".webp", ".ppm", ".tif")),
+    ],
+)
+def test_what_cannot_be_decoded_is_named_and_no_library_reports(data, tmp_path, capfd):
     (tmp_path / "bad.jpg").write_bytes(data)
-    with pytest.raises(UserError, match=r"bad\.jpg: cannot be decoded"):
+    with pytest.raises(UserError, match=r"bad\.jpg: (cannot be decoded|is cut off)"):
         read_picture(tmp_path / "bad.jpg")
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("options", JPEGS.values(), ids=JPEGS)

@@ -1,6 +1,8 @@
 """What a text names as sources, and which frames of a source are chosen."""
 
+import errno
 import io
+import os
 
 import numpy as np
 import pytest
@@ -81,6 +83,40 @@ def test_folders_without_pictures_say_what_to_name(tree, path, advice):
 def test_a_camera_that_is_not_there(text, name):
     with pytest.raises(UserError, match=f"^{name}: no frame can be read"):
         open_source(text)
+
+
+@pytest.mark.parametrize("text", ["x" * 300, "x" * 300 + "/*.png", "[" + "x" * 300, "~/clip.mp4"])
+def test_a_name_that_no_system_has_is_no_source(text):
+    assert sources_in(text) == [text]
+    with pytest.raises(UserError, match=r"no such file|there are no pictures"):
+        open_source(text)
+
+
+def test_what_is_neither_file_nor_folder_is_named(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/null"):
+        with pytest.raises(UserError, match=f"{path}: is a pipe or a device; .*--source -"):
+            open_source(path)
+    with pytest.raises(UserError, match="the name of a source is empty"):
+        open_source("")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "IMG_1.cr2").touch()
+    with pytest.raises(UserError, match=r"no videos, but 1 other files, such as IMG_1\.cr2"):
+        open_source(tmp_path / "photos")
+
+
+def test_what_may_not_be_read_is_named(tree, monkeypatch):
+    (tree / "clips" / "a.mp4").write_bytes(b"")
+    with monkeypatch.context() as patched, pytest.raises(UserError, match=r"a\.mp4: Permission denied; make"):
+        patched.setattr(os, "access", lambda *_: False)
+        open_source(tree / "clips" / "a.mp4")
+
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(UserError, match=r"cam \[1\]: Permission denied; make it readable"):
+        open_source(tree / "cam [1]")
 
 
 def test_a_selection_keeps_the_numbers_and_times(tmp_path):

@@ -73,7 +73,7 @@ def test_what_is_no_source_is_named(tmp_path):
         ("folder/*.jpg", "there are no pictures"),
         ("v.mp4", "not one frame can be decoded"),
         ("empty.mp4", "not one frame can be decoded"),
-        ("bad", "none of the 1 pictures can be decoded"),
+        ("bad", "1.png: cannot be decoded"),
     ]:
         with pytest.raises(UserError) as caught:
             open_source(tmp_path / path)
