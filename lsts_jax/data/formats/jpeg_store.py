@@ -4,7 +4,7 @@ import os
 import tempfile
 import weakref
 from threading import Lock
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 from jaxtyping import UInt8
@@ -27,7 +27,8 @@ class JpegStore:
     """Pictures that can be put in and taken out from any thread. A copy in another process begins empty."""
 
     def __init__(self):
-        self._file, self._lock = None, Lock()
+        self._file: Any = None
+        self._lock = Lock()
 
     def __reduce__(self):
         return JpegStore, ()
