@@ -1,4 +1,4 @@
-"""A trained detector on any video: `load(workdir)`, then `stream(source)`, `live()` for a camera, or
+"""A trained detector on any video: `load(name)`, then `stream(source)`, `live()` for a camera, or
 `detect(picture)`."""
 
 import time
@@ -17,7 +17,6 @@ from numpy import ndarray
 
 from lsts_jax.ahead import read_ahead
 from lsts_jax.config import Config
-from lsts_jax.config_io import load_saved_config
 from lsts_jax.data.threads import prepare_threads
 from lsts_jax.data.transforms import Size, resized, to_frame
 from lsts_jax.data.video.source import DEFAULT_FPS, SourceFrame, VideoSource
@@ -26,7 +25,7 @@ from lsts_jax.evaluation.runner import frame_detections
 from lsts_jax.models.detector import Detector
 from lsts_jax.streaming import READERS, LiveDetector, VideoDetector
 from lsts_jax.structs import STRIDE, Detections, Frame
-from lsts_jax.training.checkpoints import load_detector
+from lsts_jax.training.pretrained.published import load_trained
 from lsts_jax.viz import draw_detections
 
 
@@ -216,21 +215,22 @@ class Live:
 
 
 def load(
-    workdir: str | Path, checkpoint: str = "latest", *, schedule: Literal["online", "offline"] | None = None
+    name: str | Path, checkpoint: str = "latest", *, schedule: Literal["online", "offline"] | None = None
 ) -> LoadedDetector:
-    """The detector that `train.py` left in a folder.
+    """A trained detector.
 
     Args:
-      checkpoint: latest, best (by mAP during training), or a step.
+      name: folder of a run of `lsts train`, or of a detector that `lsts publish` wrote; or `hf://ORG/NAME`,
+        such a folder on the Hugging Face hub (`hf://ORG/NAME/FILE`: a `.safetensors` of it).
+      checkpoint: of a run: latest, best (by mAP during training), or a step.
       schedule: instead of the config's `model.schedule`.
 
     Raises:
-      UserError: the folder holds no run, or no such checkpoint.
+      UserError: there is no detector of that name, or no such checkpoint.
     """
-    config = load_saved_config(Path(workdir) / "config.json")
+    config, detector, variables, step = load_trained(name, checkpoint)
     if schedule:
         config = replace(config, model=replace(config.model, schedule=schedule))
-    detector, variables, step = load_detector(config, Path(workdir), checkpoint)
     return LoadedDetector(config, detector, variables, step)
 
 

@@ -241,7 +241,8 @@ class TrainConfig:
     """Updates whose loss or gradient is not finite are skipped and counted; so many in a row end the run."""
     pretrained: str = ""
     """Weights to start from: .params, .pth, .safetensors or .npz under the authors' or torchvision's names, a
-    backbone or a detector, or the folder of a run; empty: random weights."""
+    backbone or a detector; the folder of a run or of a published detector; or hf://ORG/NAME[/FILE]. Empty:
+    random weights."""
     parameters: Literal["replicated", "sharded"] = "replicated"
     """On several devices. replicated: each holds all parameters; sharded: each holds a share of them and of
     the optimizer's state, and they are brought together for a step."""

@@ -22,6 +22,7 @@ COMMANDS = {
     "convert": ("lsts_jax.data.convert.__main__", "convert a data set to COCO-VID"),
     "synthvid": ("lsts_jax.data.synthvid.__main__", "render a data set of drawn objects"),
     "pretrained": ("lsts_jax.training.pretrained.__main__", "import weights, or write a run as a file"),
+    "publish": ("lsts_jax.commands.publish", "write a run as a repository of the Hugging Face hub"),
     "experiments": ("lsts_jax.commands.experiments", "train and evaluate the experiments of a suite"),
 }
 HELP = "\n".join(

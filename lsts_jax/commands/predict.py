@@ -19,8 +19,8 @@ class Options:
     """Detect on videos. Writes what --save names into the output folder, of several sources each into one
     of its own. Ctrl-C ends a run early; what was written until then is complete."""
 
-    workdir: Path
-    """Folder of the training run."""
+    workdir: str
+    """Folder of a training run or of a published detector, or hf://ORG/NAME."""
     source: tuple[str, ...]
     """Video files, folders or patterns ("frames/*.jpg") of pictures in natural order or of videos, cameras
     (0), streams (http://, https://, rtsp://), or - for raw frames on standard input. Picture files that are

@@ -23,8 +23,9 @@ class Conversion:
     """Bring weights into a folder that predict.py and --config.train.pretrained take, or into a .safetensors
     file. A run of ours needs no --config."""
 
-    source: tyro.conf.Positional[Path]
-    """.params of MXNet; .pth, .safetensors or .npz of torchvision or timm; or the folder of a run."""
+    source: tyro.conf.Positional[str]
+    """.params of MXNet; .pth, .safetensors or .npz of torchvision or timm; the folder of a run or of a
+    published detector; or hf://ORG/NAME[/FILE]."""
     output: tyro.conf.Positional[Path]
     """A folder to make, or a file that ends in .safetensors."""
     checkpoint: str = "latest"

@@ -21,6 +21,7 @@ class Weights(NamedTuple):
 
     arrays: dict[str, Stored]  # under the names of the file
     config: Config | None = None  # of files of ours, which carry theirs
+    step: int = 0  # of the training, where a file of ours says it
 
 
 def in_memory(array: ndarray) -> Stored:

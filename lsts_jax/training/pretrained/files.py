@@ -4,6 +4,7 @@ from pathlib import Path
 
 from lsts_jax.errors import UserError
 from lsts_jax.training.pretrained.arrays import Weights, in_memory
+from lsts_jax.training.pretrained.hub import WEIGHTS, fetch, is_address
 from lsts_jax.training.pretrained.mxnet import read_mxnet_params
 from lsts_jax.training.pretrained.npz import read_npz
 from lsts_jax.training.pretrained.run_folder import read_run
@@ -21,12 +22,17 @@ READERS = {
 
 
 def open_weights(path: Path | str, checkpoint: str = "latest") -> Weights:
-    """Content of a file of weights, or of a checkpoint in a run's folder.
+    """Content of a file of weights, of a checkpoint in a run's folder, or of a published detector.
+
+    Args:
+      path: of the file or the folder, or `hf://ORG/NAME[/FILE]`.
 
     Raises:
       UserError: there is nothing at `path`, its ending is unknown, or it is damaged.
     """
-    path = Path(path)
+    path = fetch(str(path)) if is_address(path) else Path(path)
+    if (path / WEIGHTS).is_file():
+        return read_safetensors(path / WEIGHTS)
     if path.is_dir():
         return read_run(path, checkpoint)
     if not path.exists():

@@ -1,0 +1,45 @@
+"""Files of the Hugging Face hub. Its cache, offline mode (HF_HUB_OFFLINE) and tokens (HF_TOKEN) apply."""
+
+import re
+from contextlib import suppress
+from pathlib import Path
+
+from lsts_jax.errors import UserError
+
+SCHEME = "hf://"
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+"""Files of a detector in a repository. The file of a temporal method is code and is never fetched."""
+
+
+def is_address(name: Path | str) -> bool:
+    """True for `hf://…`."""
+    return str(name).startswith(SCHEME)
+
+
+def fetch(address: str) -> Path:
+    """Local path of `hf://ORG/NAME/FILE`, or of the folder with the detector `hf://ORG/NAME`.
+
+    Raises `UserError` if huggingface_hub is not installed, or has no such file and cannot download it.
+    """
+    parts = re.fullmatch(r"hf://([^/]+/[^/]+)(?:/(.+))?", address.rstrip("/"))
+    if parts is None:
+        raise UserError(f"{address}: an address of the hub is hf://ORG/NAME or hf://ORG/NAME/FILE")
+    repository, file = parts.groups()
+    if file:
+        return _download(address, repository, file)
+    folder = _download(address, repository, WEIGHTS).parent
+    with suppress(UserError):  # a backbone has none of ours
+        _download(address, repository, CONFIG)
+    return folder
+
+
+def _download(address: str, repository: str, file: str) -> Path:
+    try:
+        from huggingface_hub import hf_hub_download
+    except ImportError as error:
+        raise UserError(f'{address}: needs a package: pip install "lsts_jax[hub]"') from error
+    try:
+        return Path(hf_hub_download(repository, file))
+    except (OSError, ValueError) as error:  # HTTP errors, absent files, the cache's disk; impossible names
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{address}: {file} cannot be downloaded: {reason}") from error

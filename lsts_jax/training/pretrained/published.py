@@ -1,0 +1,86 @@
+"""A detector as the folder that a repository of the Hugging Face hub is: weights, config and model card."""
+
+from pathlib import Path
+
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+from numpy import ndarray
+
+from lsts_jax.config import Config
+from lsts_jax.config_io import load_saved_config, save_config
+from lsts_jax.errors import UserError
+from lsts_jax.files import write_whole
+from lsts_jax.models.detector import Detector, build_detector
+from lsts_jax.training.checkpoints import load_detector
+from lsts_jax.training.pretrained import import_weights, open_weights
+from lsts_jax.training.pretrained.hub import CONFIG, WEIGHTS, fetch, is_address
+from lsts_jax.training.pretrained.run_folder import require_no_run
+from lsts_jax.training.pretrained.safetensors_file import require_no_other, write_safetensors
+
+CARD = "README.md"
+
+
+def load_trained(name: Path | str, checkpoint: str = "latest") -> tuple[Config, Detector, dict, int]:
+    """Config, detector, variables and step of a trained detector.
+
+    Args:
+      name: the folder of a run or of a published detector, a `.safetensors` file of either, or
+        `hf://ORG/NAME[/FILE]`.
+      checkpoint: of a run: latest, best or a step.
+
+    Raises:
+      UserError: there is no such detector, or it cannot be read.
+    """
+    path = fetch(str(name)) if is_address(name) else Path(name)
+    if not path.is_file() and not (path / WEIGHTS).is_file():
+        config = load_saved_config(path / CONFIG)
+        return config, *load_detector(config, path, checkpoint)
+    if checkpoint != "latest":
+        raise UserError(
+            f"--checkpoint {checkpoint}: {name} is no run and has one set of weights; leave it out"
+        )
+    return _read(str(name), path)
+
+
+def _read(name: str, path: Path) -> tuple[Config, Detector, dict, int]:
+    """Config, detector, variables and step of a published folder or its file of weights.
+
+    Raises `UserError` if a file is missing or damaged, or the weights do not fit the config.
+    """
+    weights = open_weights(path)
+    config = load_saved_config(path / CONFIG) if path.is_dir() else weights.config
+    if config is None:
+        raise UserError(f"{name}: holds no config of lsts_jax; lsts pretrained imports weights of others")
+    if is_address(name) and ":" in config.model.temporal:
+        raise UserError(
+            f"{name}: its temporal method is a file of code, which is not run from the hub; read it, "
+            "download the repository into a folder, and name that folder"
+        )
+    config, variables, _ = import_weights(name, weights, config)
+    detector = build_detector(config.model, len(config.data.class_names))
+    temporal = detector.temporal.for_test(variables["params"])
+    return config, detector.clone(temporal=temporal), variables, weights.step
+
+
+def require_no_other_repository(folder: Path) -> None:
+    """Raises `UserError` if the folder holds a run, or files that `write_published` did not write."""
+    require_no_run(folder)
+    require_no_other(folder / WEIGHTS)
+    if (folder / CARD).exists() and not (folder / WEIGHTS).exists():
+        raise UserError(f"{folder / CARD}: exists but is not of a published detector; name another folder")
+
+
+def write_published(folder: Path, variables: dict, config: Config, card: str, step: int) -> None:
+    """Writes model.safetensors (parameters as float16, statistics as float32), config.json and the card."""
+    flat = {path: _halved(np.asarray(array), path) for path, array in flatten_dict(variables).items()}
+    save_config(config, folder / CONFIG)
+    with write_whole(folder / CARD) as part:
+        part.write_text(card, encoding="utf-8")
+    write_safetensors(folder / WEIGHTS, unflatten_dict(flat), config, step)
+
+
+def _halved(array: ndarray, path: tuple[str, ...]) -> ndarray:
+    """The array as float16, unless it holds statistics or values that float16 cannot hold."""
+    largest = float(np.finfo(np.float16).max)
+    fits = path[0] == "params" and bool((np.abs(array) <= largest).all())
+    return array.astype(np.float16) if fits else array
