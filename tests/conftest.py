@@ -61,7 +61,7 @@ def authors_ops() -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="session")
 def authors_temporal() -> dict[str, np.ndarray]:
-    """Inputs and outputs of the operators of DFF."""
+    """Inputs and outputs of the operators of DFF, FGFA and deformable convolution."""
     with np.load(Path(__file__).parent / "fixtures" / "authors_temporal.npz") as archive:
         return dict(archive)
 

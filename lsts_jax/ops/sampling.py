@@ -1,11 +1,33 @@
-"""Bilinear sampling at p + offset for every position p of a map (paper, section 3.2, equation 2).
+"""Bilinear sampling between the cells of a map: at p + offset for every position p (paper, section 3.2,
+equation 2), along a flow (`warp.py`), at the taps of a convolution (`deform_conv.py`).
 
-The readable form: four gathers. `affinity.py` has the same in a form whose cost does not depend on K.
+The readable form: four gathers. `affinity.py` has sampling at shared offsets in a form whose cost does not
+depend on K.
 """
 
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int32
+
+Border = Literal["zero", "held"]
+"""Rule at the border of a map of n cells.
+
+zero: each of the four corners is zero on its own outside the map (LSTS, warping, torchvision, DCNv2).
+held: a sample counts where 0 <= coordinate < n on both axes and is zero elsewhere; from the last cell on it
+has that cell's value (DCNv1, the authors' operator of 2017).
+"""
+
+
+class Cells(NamedTuple):
+    """The two cells along one axis that a coordinate lies between."""
+
+    first: Int32[Array, "*P"]  # index of the lower cell, which may lie outside the map
+    low: Float[Array, "*P"]  # weight of the lower cell
+    high: Float[Array, "*P"]  # weight of the next cell
 
 
 def split_offsets(offsets: Float[Array, "*K 2"]) -> tuple[Array, Array]:
@@ -16,6 +38,94 @@ def split_offsets(offsets: Float[Array, "*K 2"]) -> tuple[Array, Array]:
     """
     integer = jnp.floor(lax.stop_gradient(offsets))
     return integer.astype(jnp.int32), offsets - integer
+
+
+def between(
+    integer: Int32[Array, "*P"],
+    fraction: Float[Array, "*P"],
+    count: int | Int32[Array, ""],
+    border: Border = "zero",
+) -> Cells:
+    """Cells of the coordinates integer + fraction, and the bilinear weights that a border rule gives them.
+
+    Args:
+      count: cells of the map along this axis; on a padded canvas, cells of the picture.
+    """
+    inside = (integer >= 0) & (integer < count)
+    if border == "zero":
+        next_inside = (integer >= -1) & (integer < count - 1)
+        low = 1 - fraction
+    else:
+        next_inside = inside & (integer < count - 1)
+        low = jnp.where(integer == count - 1, 1.0, 1 - fraction)
+    return Cells(integer, jnp.where(inside, low, 0.0), jnp.where(next_inside, fraction, 0.0))
+
+
+@jax.custom_vjp
+def bilinear(features: Float[Array, "h w G C"], y: Cells, x: Cells) -> Float[Array, "*P G C"]:
+    """Samples of `features` between the cells y and x [*P G], one set for each of G groups of channels.
+
+    The gradient gathers the corners again: nothing is kept for it but the inputs.
+    """
+    rows = features.reshape(-1, features.shape[-1])
+    corners = (
+        rows.at[index].get(mode="promise_in_bounds") * weight.astype(features.dtype)[..., None]
+        for index, weight in _corners(features.shape, y, x)
+    )
+    return sum(corners, start=jnp.zeros((), features.dtype))
+
+
+def spread(
+    into: Float[Array, "h w G C"], samples: Float[Array, "*P G C"], y: Cells, x: Cells
+) -> Float[Array, "h w G C"]:
+    """The transpose of `bilinear`: `into` with the samples added to the cells that they lie between."""
+    rows = into.reshape(-1, into.shape[-1])
+    for index, weight in _corners(into.shape, y, x):
+        added = samples.astype(into.dtype) * weight.astype(into.dtype)[..., None]
+        rows = rows.at[index].add(added, mode="promise_in_bounds")
+    return rows.reshape(into.shape)
+
+
+def weight_gradients(
+    features: Float[Array, "h w G C"], grad: Float[Array, "*P G C"], y: Cells, x: Cells
+) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    """Gradients of (low, high) along y and along x, where `grad` is that of the samples."""
+    rows = features.reshape(-1, features.shape[-1])
+    at = [
+        jnp.sum((rows.at[index].get(mode="promise_in_bounds") * grad).astype(x.low.dtype), axis=-1)
+        for index, _ in _corners(features.shape, y, x)
+    ]
+    along_y = at[0] * x.low + at[1] * x.high, at[2] * x.low + at[3] * x.high
+    along_x = at[0] * y.low + at[2] * y.high, at[1] * y.low + at[3] * y.high
+    return along_y, along_x
+
+
+def _corners(shape: tuple[int, ...], y: Cells, x: Cells) -> Iterator[tuple[Array, Array]]:
+    """Index, in the map with its positions and groups in one axis, and weight of each of the four corners."""
+    height, width, groups, _ = shape
+    group = lax.broadcasted_iota(jnp.int32, (1,) * (y.first.ndim - 1) + (groups,), y.first.ndim - 1)
+    for down, y_weight in enumerate((y.low, y.high)):
+        row = jnp.clip(y.first + down, 0, height - 1)
+        for right, x_weight in enumerate((x.low, x.high)):
+            column = jnp.clip(x.first + right, 0, width - 1)
+            yield (row * width + column) * groups + group, y_weight * x_weight
+
+
+def _forward(features, y, x):
+    return bilinear(features, y, x), (features, y, x)
+
+
+def _backward(inputs, grad):
+    features, y, x = inputs
+    into = jnp.zeros(features.shape, jnp.float32 if features.dtype.itemsize < 4 else features.dtype)
+    of_y, of_x = (
+        cells._replace(first=None, low=low, high=high)
+        for cells, (low, high) in zip((y, x), weight_gradients(features, grad, y, x), strict=True)
+    )
+    return spread(into, grad, y, x).astype(features.dtype), of_y, of_x
+
+
+bilinear.defvjp(_forward, _backward)
 
 
 def sample_at_offsets(
@@ -32,20 +142,11 @@ def sample_at_offsets(
     """
     height, width, _ = features.shape
     if offsets.ndim == 2:
-        offsets = offsets[:, None, None, :]
+        offsets = jnp.broadcast_to(offsets[:, None, None, :], (len(offsets), height, width, 2))
     integer, fraction = split_offsets(offsets)
-    x0 = jnp.arange(width, dtype=jnp.int32)[None, None, :] + integer[..., 0]
-    y0 = jnp.arange(height, dtype=jnp.int32)[None, :, None] + integer[..., 1]
-    tx, ty = fraction[..., 0], fraction[..., 1]
-
-    def corner(y, x, weight):
-        inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-        values = features[jnp.clip(y, 0, height - 1), jnp.clip(x, 0, width - 1)]
-        return values * jnp.where(inside, weight, 0.0).astype(features.dtype)[..., None]
-
-    return (
-        corner(y0, x0, (1 - ty) * (1 - tx))
-        + corner(y0, x0 + 1, (1 - ty) * tx)
-        + corner(y0 + 1, x0, ty * (1 - tx))
-        + corner(y0 + 1, x0 + 1, ty * tx)
-    )
+    column = jnp.arange(width, dtype=jnp.int32)[None, None, :]
+    row = jnp.arange(height, dtype=jnp.int32)[None, :, None]
+    x = between(column + integer[..., 0], fraction[..., 0], width)
+    y = between(row + integer[..., 1], fraction[..., 1], height)
+    one_group = jax.tree.map(lambda array: array[..., None], (y, x))
+    return bilinear(features[:, :, None, :], *one_group)[..., 0, :]
