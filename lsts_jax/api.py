@@ -220,8 +220,9 @@ def load(
     """A trained detector.
 
     Args:
-      name: folder of a run of `lsts train`, or of a detector that `lsts publish` wrote; or `hf://ORG/NAME`,
-        such a folder on the Hugging Face hub (`hf://ORG/NAME/FILE`: a `.safetensors` of it).
+      name: "synthvid-demo", which comes with the package; the folder of a run of `lsts train`, or of a
+        detector that `lsts publish` wrote; or `hf://ORG/NAME`, such a folder on the Hugging Face hub
+        (`hf://ORG/NAME/FILE`: a `.safetensors` of it).
       checkpoint: of a run: latest, best (by mAP during training), or a step.
       schedule: instead of the config's `model.schedule`.
 

@@ -20,7 +20,8 @@ class Options:
     of its own. Ctrl-C ends a run early; what was written until then is complete."""
 
     workdir: str
-    """Folder of a training run or of a published detector, or hf://ORG/NAME."""
+    """Folder of a training run or of a published detector; hf://ORG/NAME; or synthvid-demo, the detector that
+    comes with the package."""
     source: tuple[str, ...]
     """Video files, folders or patterns ("frames/*.jpg") of pictures in natural order or of videos, cameras
     (0), streams (http://, https://, rtsp://), or - for raw frames on standard input. Picture files that are

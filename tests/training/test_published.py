@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from collections import Counter
 from pathlib import Path
 
 import jax
@@ -12,10 +13,14 @@ from huggingface_hub import constants
 
 import lsts_jax
 from lsts_jax import cli
+from lsts_jax.cli import load_config
 from lsts_jax.commands.predict import Options as Prediction
 from lsts_jax.commands.publish import Options, publish
+from lsts_jax.data.synthvid import SynthVIDConfig
+from lsts_jax.data.synthvid.clip import render_video
 from lsts_jax.errors import UserError
 from lsts_jax.training.pretrained import load_pretrained, open_weights
+from lsts_jax.training.pretrained.files import locate
 from lsts_jax.training.pretrained.published import load_trained, write_published
 from lsts_jax.training.pretrained.run_folder import write_run
 from tests.tiny import tiny_config, tiny_detector
@@ -97,6 +102,29 @@ def test_without_an_evaluation_the_card_says_so(run, tmp_path, caplog):
     card = (tmp_path / "out" / "README.md").read_text()
     assert "| mAP | not evaluated |" in card and "model-index" not in card
     assert "step 0 was not evaluated; lsts evaluate --workdir " in caplog.text
+
+
+def test_the_detector_of_the_package_is_loaded_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config, _, _, step = load_trained("synthvid-demo")
+    assert (config.data.class_names, step) == (load_config("demo").data.class_names, 910)
+    assert (config.model, config.data) == (load_config("demo").model, load_config("demo").data)
+    assert sum(file.stat().st_size for file in locate("synthvid-demo").iterdir()) < 2_500_000
+    (tmp_path / "synthvid-demo").mkdir()
+    assert locate("synthvid-demo") == Path("synthvid-demo"), "a folder of that name comes first"
+    with pytest.raises(UserError, match=r"^synthvid: no such folder; .* of the package: synthvid-demo$"):
+        lsts_jax.load("synthvid")
+
+
+@pytest.mark.slow
+def test_the_detector_of_the_package_finds_what_the_clip_shows(tmp_path):
+    render_video(tmp_path / "clip.mp4", SynthVIDConfig())
+    results = list(lsts_jax.load("synthvid-demo").stream(tmp_path / "clip.mp4"))
+    named = Counter(
+        result.class_names[c - 1] for result in results for c in result.classes[result.scores > 0.5]
+    )
+    assert len(results) == 60
+    assert named["ring"] >= 40 and named["heart"] >= 30 and named["fish"] >= 10, named
 
 
 def test_other_files_stay(run, published, tmp_path):

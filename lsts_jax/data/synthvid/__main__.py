@@ -1,4 +1,7 @@
-"""Render a SynthVID data set: lsts synthvid --out DIR [--benchmark s | --videos 64 ...]"""
+"""Render a SynthVID data set: lsts synthvid --out DIR [--benchmark s | --videos 64 ...]
+
+lsts synthvid --clip clip.mp4        one video, of no data set, to try a detector on
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -9,6 +12,7 @@ import tyro
 
 from lsts_jax import cli
 from lsts_jax.data.synthvid import BENCHMARKS, SynthVIDConfig, render_dataset
+from lsts_jax.data.synthvid.clip import render_video
 from lsts_jax.data.synthvid.settings import Benchmark
 from lsts_jax.errors import UserError
 
@@ -17,8 +21,10 @@ from lsts_jax.errors import UserError
 class Options:
     """Render seeded videos of drawn objects in the layout of ILSVRC2015 VID and DET."""
 
-    out: Path
+    out: Path | None = None
     """Folder to write; a repeated run completes it, or finds it complete."""
+    clip: Path | None = None
+    """Instead of --out: an .mp4 file to write, with one video that no data set of this seed holds."""
     benchmark: Benchmark | None = None
     """SynthVID-s, -m or -l, whose settings are frozen (docs/synthvid.md): no other can be given."""
     settings: Annotated[SynthVIDConfig, tyro.conf.arg(name="")] = field(default_factory=SynthVIDConfig)
@@ -32,6 +38,13 @@ def run(arguments: Sequence[str]) -> None:
     if options.benchmark:
         settings = BENCHMARKS[options.benchmark]
         require_settings(options.benchmark, options.settings, arguments)
+    if (options.out is None) == (options.clip is None):
+        raise UserError("give either --out FOLDER for a data set or --clip FILE.mp4 for one video")
+    if options.clip is not None:
+        render_video(options.clip, settings)
+        print(options.clip)
+        return
+    assert options.out is not None
     rendered = render_dataset(cli.make_folder(options.out), settings, workers=options.workers)
     print(f"{options.out}: {'rendered' if rendered else 'already complete'}")
 

@@ -20,17 +20,36 @@ READERS = {
     **dict.fromkeys((".pth", ".pt", ".tar", ".bin"), lambda path: Weights(read_torch(path))),
 }
 
+SHIPPED = Path(__file__).parents[2] / "detectors"
+"""Folder of the published detectors that come with the package."""
+
+
+def locate(name: Path | str) -> Path:
+    """Local path of a file or folder, of `hf://ORG/NAME[/FILE]`, or of a detector of the package by its name.
+
+    Raises `UserError` if it cannot be downloaded.
+    """
+    if is_address(name):
+        return fetch(str(name))
+    path = Path(name)
+    return SHIPPED / path if str(name) in shipped_detectors() and not path.exists() else path
+
+
+def shipped_detectors() -> list[str]:
+    """Names of the detectors that come with the package."""
+    return sorted(file.parent.name for file in SHIPPED.glob(f"*/{WEIGHTS}"))
+
 
 def open_weights(path: Path | str, checkpoint: str = "latest") -> Weights:
     """Content of a file of weights, of a checkpoint in a run's folder, or of a published detector.
 
     Args:
-      path: of the file or the folder, or `hf://ORG/NAME[/FILE]`.
+      path: of the file or the folder, `hf://ORG/NAME[/FILE]`, or the name of a detector of the package.
 
     Raises:
       UserError: there is nothing at `path`, its ending is unknown, or it is damaged.
     """
-    path = fetch(str(path)) if is_address(path) else Path(path)
+    path = locate(path)
     if (path / WEIGHTS).is_file():
         return read_safetensors(path / WEIGHTS)
     if path.is_dir():

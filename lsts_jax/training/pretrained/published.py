@@ -12,8 +12,9 @@ from lsts_jax.errors import UserError
 from lsts_jax.files import write_whole
 from lsts_jax.models.detector import Detector, build_detector
 from lsts_jax.training.checkpoints import load_detector
-from lsts_jax.training.pretrained import import_weights, open_weights
-from lsts_jax.training.pretrained.hub import CONFIG, WEIGHTS, fetch, is_address
+from lsts_jax.training.pretrained import import_weights
+from lsts_jax.training.pretrained.files import locate, open_weights, shipped_detectors
+from lsts_jax.training.pretrained.hub import CONFIG, WEIGHTS, is_address
 from lsts_jax.training.pretrained.run_folder import require_no_run
 from lsts_jax.training.pretrained.safetensors_file import require_no_other, write_safetensors
 
@@ -24,14 +25,19 @@ def load_trained(name: Path | str, checkpoint: str = "latest") -> tuple[Config, 
     """Config, detector, variables and step of a trained detector.
 
     Args:
-      name: the folder of a run or of a published detector, a `.safetensors` file of either, or
-        `hf://ORG/NAME[/FILE]`.
+      name: the folder of a run or of a published detector, a `.safetensors` file of either,
+        `hf://ORG/NAME[/FILE]`, or the name of a detector of the package.
       checkpoint: of a run: latest, best or a step.
 
     Raises:
       UserError: there is no such detector, or it cannot be read.
     """
-    path = fetch(str(name)) if is_address(name) else Path(name)
+    path = locate(name)
+    if not path.exists():
+        raise UserError(
+            f"{name}: no such folder; name that of a run or of a published detector, hf://ORG/NAME, or a "
+            f"detector of the package: {', '.join(shipped_detectors())}"
+        )
     if not path.is_file() and not (path / WEIGHTS).is_file():
         config = load_saved_config(path / CONFIG)
         return config, *load_detector(config, path, checkpoint)

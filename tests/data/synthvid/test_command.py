@@ -10,6 +10,7 @@ import time
 import pytest
 
 from lsts_jax.data.synthvid import BENCHMARKS, __main__
+from lsts_jax.data.video.video_io import open_source
 from lsts_jax.errors import UserError
 from tests.data.synthvid.common import BURSTS, contents
 
@@ -40,6 +41,20 @@ def test_a_benchmark_takes_no_other_setting(tmp_path, option, value, message):
     with pytest.raises(UserError, match=message):
         run_command("--benchmark", "s", "--out", tmp_path / "s", option, value)
     assert not (tmp_path / "s").exists()
+
+
+def test_a_clip_is_one_video_and_nothing_else(tmp_path):
+    small = ("--frames", 4, "--height", 64, "--width", 96)
+    run_command("--clip", tmp_path / "clip.mp4", *small)
+    assert [file.name for file in tmp_path.iterdir()] == ["clip.mp4"]
+    frames = [frame.picture for frame in open_source(tmp_path / "clip.mp4")]
+    assert [frame.shape for frame in frames] == [(64, 96, 3)] * 4
+
+
+@pytest.mark.parametrize("given", [(), ("--out", "x", "--clip", "x.mp4")])
+def test_either_a_data_set_or_a_clip(given):
+    with pytest.raises(UserError, match=r"^give either --out FOLDER for a data set or --clip FILE\.mp4"):
+        run_command(*given)
 
 
 def test_command_line(tmp_path):
