@@ -1,13 +1,17 @@
 """The notebooks run where lsts_jax is installed, install nothing there, and draw; git holds no outputs."""
 
+import importlib.util
 import os
 import re
+import shutil
 from pathlib import Path
 
 import jax
 import nbformat
 import pytest
 from nbclient import NotebookClient
+
+from notebooks.stamp import INSTALL, address, stamp
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -58,7 +62,45 @@ def test_is_stored_without_outputs(path):
     assert path.stat().st_size < 20_000
 
 
-def test_first_cells_are_one():
+def test_the_address_of_the_repository_is_stamped():
     assert len(NOTEBOOKS) == 4
-    first = {next(c.source for c in nbformat.read(p, 4).cells if c.cell_type == "code") for p in NOTEBOOKS}
-    assert len(first) == 1
+    for path in NOTEBOOKS:
+        text, github = path.read_text(encoding="utf-8"), "https://github.com/some/where"
+        assert text == stamp(text, path.name, address()), "run make notebooks"
+        stamped = stamp(text, path.name, github)
+        assert (
+            f"https://colab.research.google.com/github/some/where/blob/main/notebooks/{path.name}" in stamped
+        )
+        assert f'REPOSITORY = \\"{github}\\"' in stamped
+        assert stamp(stamped, path.name, github) == stamped
+        assert stamp(stamped, path.name, "") == stamp(text, path.name, "")
+
+
+@pytest.mark.parametrize(
+    ("file", "repository", "source"),
+    [
+        ("../lsts_jax/plots.py", "https://x.org/y", "lsts_jax[report] @ file://{0}"),
+        (
+            "lsts_jax-1-py3-none-any.whl",
+            "",
+            "lsts_jax[report] @ file://{0}/notebooks/lsts_jax-1-py3-none-any.whl",
+        ),
+        ("other", "https://x.org/y", "lsts_jax[report] @ git+https://x.org/y"),
+        ("other", "", None),
+    ],
+)
+def test_the_first_cell_installs(tmp_path, monkeypatch, file, repository, source):
+    folder = tmp_path / "notebooks"
+    (folder / file).parent.mkdir(parents=True)
+    folder.mkdir(exist_ok=True)
+    (folder / file).touch()
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    code, names = INSTALL.format(repository=repository).replace("%pip install --quiet ", "installed = f"), {}
+    if source is None:
+        with pytest.raises(FileNotFoundError, match="upload its wheel"):
+            exec(code, names)
+    else:
+        exec(code, names)
+        assert names["installed"] == source.format(tmp_path)
