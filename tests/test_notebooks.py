@@ -15,8 +15,7 @@ from notebooks.stamp import INSTALL, address, stamp
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-# Those that train a detector. It is the same program: the second finds it compiled.
-TRAINING = {"01_detect", "04_train"}
+TRAINING = {"04_train"}
 STEPS = 30  # instead of the hundreds after which pictures look well
 
 
