@@ -20,8 +20,9 @@ multiplied with. Derivatives are the same products the other way round, tile by 
 them but the inputs.
 """
 
+from collections.abc import Callable
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -118,9 +119,8 @@ def _gather(query, keys, values, offsets, normalization: Normalization) -> Aggre
 
 def _factorised(query, keys, values, offsets, normalization: Normalization, window: int) -> Aggregation:
     taps = tap_matrix(offsets, window).reshape(len(offsets), -1)
-    tiles = _cut(values.shape[:2], window, dense=jax.default_backend() != "cpu")
     # `custom_vjp` hides the type of the result
-    return Aggregation(*_by_tiles(query, keys, values, taps, tiles, normalization))  # pyright: ignore[reportGeneralTypeIssues]
+    return Aggregation(*_by_tiles(query, keys, values, taps, window, normalization))  # pyright: ignore[reportGeneralTypeIssues]
 
 
 def smallest_window(offsets: Float[Array | ndarray, "K 2"]) -> int:
@@ -189,10 +189,22 @@ def _by_tiles(
     keys: Float[Array, "h w E"],
     values: Float[Array, "h w C"],
     taps: Float32[Array, "K QQ"],
-    tiles: _Tiles,
+    window: int,
     normalization: Normalization,
 ) -> tuple[Float[Array, "h w C"], Float32[Array, "K h w"]]:
     """The aggregated feature and the affinity."""
+    return _for_platform(partial(_sums, normalization), window, query, keys, values, taps)
+
+
+def _for_platform(call: Callable, window: int, *arrays: Array) -> Any:
+    """`call(tiles, *arrays)` with tiles for the platform that is compiled for. `arrays[2]`: the values."""
+    h, w, _ = arrays[2].shape
+    on = lambda dense: partial(call, _cut((h, w), window, dense=dense))
+    return lax.platform_dependent(*arrays, cpu=on(False), default=on(True))
+
+
+def _sums(normalization: Normalization, tiles: _Tiles, query, keys, values, taps) -> tuple[Array, Array]:
+    """`_by_tiles`, tile by tile."""
 
     def visit(index, state):
         feature, affinity = state
@@ -209,15 +221,20 @@ def _by_tiles(
     return lax.fori_loop(0, tiles.count[0] * tiles.count[1], visit, empty, unroll=TILES_AT_ONCE)
 
 
-def _by_tiles_fwd(query, keys, values, taps, tiles, normalization):
+def _by_tiles_fwd(query, keys, values, taps, window, normalization):
     inputs = query, keys, values, taps
-    return _by_tiles(*inputs, tiles, normalization), inputs
+    return _by_tiles(*inputs, window, normalization), inputs
 
 
-def _by_tiles_bwd(tiles, normalization, inputs, grads):
+def _by_tiles_bwd(window, normalization, inputs, grads):
+    return _for_platform(partial(_gradients, normalization), window, *inputs, *grads)
+
+
+def _gradients(
+    normalization: Normalization, tiles: _Tiles, query, keys, values, taps, d_feature, d_affinity
+) -> tuple[Array, ...]:
     """Recomputes the weights of each tile; names as in `_by_tiles`, d for gradient."""
-    query, keys, values, taps = inputs
-    d_feature, d_affinity = grads
+    inputs = query, keys, values, taps
 
     def visit(index, state):
         d_query, d_keys, d_values, d_taps = state

@@ -7,6 +7,7 @@ is then summed over the columns of each bin.
 
 from functools import partial
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Float32, Int32
@@ -56,8 +57,10 @@ def psroi_pool(
         bands = _einsum("rh,hwpc->rwpc", row, maps)
         return jnp.sum(jnp.transpose(columns, (1, 2, 0))[..., None] * bands, axis=1)
 
-    # a row of bins at a time: memory for a band of every region and not for seven
-    sums = lax.map(sum_row, (rows, jnp.transpose(score_maps.astype(jnp.float32), (2, 0, 1, 3, 4))))
+    # On a CPU a row of bins at a time, with memory for one band of every region and not for seven. On a GPU
+    # all rows at once, with fewer launches.
+    operands = rows, jnp.transpose(score_maps.astype(jnp.float32), (2, 0, 1, 3, 4))
+    sums = lax.platform_dependent(operands, cpu=partial(lax.map, sum_row), default=jax.vmap(sum_row))
     area = jnp.sum(rows, 2).T[:, :, None] * jnp.sum(columns, 2).T[:, None, :]
     return jnp.transpose(sums, (1, 0, 2, 3)) / jnp.maximum(area, 1)[..., None]
 
