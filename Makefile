@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := runs/demo
 
-.PHONY: demo test test-slow test-faults docs notebooks clean
+.PHONY: demo test test-slow test-faults gpu-program docs notebooks clean
 
 $(VENV)/installed: requirements.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -32,6 +32,11 @@ test-slow: $(VENV)/installed
 test-faults: $(VENV)/installed
 	$(BIN)/python -m pytest -m faults -s
 	$(BIN)/python -m tests.fuzz --seconds 60
+
+gpu-program: $(VENV)/installed
+	jax=$$($(BIN)/python -c "import jax; print(jax.__version__)") && $(BIN)/python -m pip install --quiet \
+	  --disable-pip-version-check -e ".[gpu-program]" jax-cuda12-plugin==$$jax jax-cuda12-pjrt==$$jax
+	JAX_PLATFORMS=cpu $(BIN)/python -m benchmarks.gpu_program $(if $(JSON),--json $(JSON))
 
 docs: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"

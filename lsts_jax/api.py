@@ -71,6 +71,8 @@ class LoadedDetector:
     def __init__(self, config: Config, detector: Detector, variables: dict, step: int):
         self.config, self.detector, self.variables, self.step = config, detector, variables, step
         self.class_names = config.data.class_names
+        self.interval = detector.temporal.interval(config.model.keyframe_interval)
+        """Frames from one keyframe to the next."""
         self._video_detector = VideoDetector(
             detector,
             variables,

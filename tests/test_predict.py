@@ -27,7 +27,7 @@ class Detector:
     """Finds the box of its left upper quarter in each frame."""
 
     class_names = ("cat",)
-    config = SimpleNamespace(model=SimpleNamespace(keyframe_interval=2))
+    interval = 2
 
     def stream(self, video, *, live):
         for number, time, picture, name in video:

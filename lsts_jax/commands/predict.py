@@ -153,8 +153,7 @@ def watch(detector, video, job, options: Options) -> int:
     from lsts_jax.outputs.latency import Latencies
     from lsts_jax.tracks import link
 
-    interval = detector.detector.temporal.interval(detector.config.model.keyframe_interval)
-    latencies = Latencies(interval)
+    latencies = Latencies(detector.interval)
     with ExitStack() as stack:
         writers = [stack.enter_context(WRITERS[kind](job)) for kind in dict.fromkeys(options.save)]
         bar = stack.enter_context(

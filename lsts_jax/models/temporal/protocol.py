@@ -72,8 +72,11 @@ class Temporal(nn.Module):
     def triplet_payments(self, backbone: ResNet, triplet: Triplet) -> tuple[PyTree, PyTree, PyTree]:
         """Payments of the old key, the new key and the current frame of a training sample; where keyframes do
         not use the memory the old key pays nothing."""
-        assert triplet.old_key is not None and triplet.new_key is not None
-        old = self.key(backbone, triplet.old_key) if self.keyframes_use_memory else ()
+        old: PyTree = ()
+        if self.keyframes_use_memory:
+            assert triplet.old_key is not None
+            old = self.key(backbone, triplet.old_key)
+        assert triplet.new_key is not None
         return old, self.key(backbone, triplet.new_key), self.other(backbone, triplet.current)
 
     def on_triplet(self, backbone: ResNet, triplet: Triplet) -> Float[Array, "h w C"]:
