@@ -73,6 +73,11 @@ class BackboneConfig:
     """Divides the pixels after that; the authors do not."""
     norm_epsilon: float = 1e-5
     """Added to the variance in batch normalisation (authors; those of FGFA: 2e-5)."""
+    deformable: Literal[0, 3] = 0
+    """Last units of stage 5 whose second convolution is deformable (Deformable ConvNets: 3, that is, all)."""
+    deformable_border: Literal["held", "zero"] = "held"
+    """Border rule of deformable convolutions, which the weights must have been trained with. held: Deformable
+    ConvNets' own operator; zero: torchvision and mmcv (`ops/sampling.py: Border`)."""
     remat: bool = False
     """Recompute activations in the backward pass unit by unit: less memory, about a third more time."""
 

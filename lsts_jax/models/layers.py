@@ -10,6 +10,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int32
 
 from lsts_jax.ops.canvas import inside, zero_outside
+from lsts_jax.ops.deform_conv import deform_conv
+from lsts_jax.ops.sampling import Border
 
 NormKind = Literal["frozen_batch", "group"]
 LayerInit = Literal["normal", "he"]
@@ -57,6 +59,40 @@ class Conv(nn.Module):
             bias_init=self.bias_init,
             dtype=self.dtype,
             conv_general_dilated=_product if self.kernel == 1 else lax.conv_general_dilated,
+            name="conv",
+        )(x)
+
+
+class DeformableConv(nn.Module):
+    """A 3x3 convolution of stride 1 whose taps move by offsets that another one finds in the same input.
+
+    Its kernel has the name and shape of a plain convolution's. The offsets start at zero.
+    """
+
+    features: int
+    dilation: int
+    border: Border
+    groups: int = 4
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "h w C"], size: Int32[Array, "2"]) -> Float[Array, "h w D"]:
+        # In float32 whatever the dtype: bfloat16 would round offsets of two cells to 1/64 of a cell.
+        offsets = Conv(
+            2 * 9 * self.groups, 3, dilation=self.dilation, kernel_init=nn.initializers.zeros, name="offset"
+        )(x, size)
+
+        def convolve(x, kernel, *_, **__):
+            moved = deform_conv(x[0], offsets, kernel, size, dilation=self.dilation, border=self.border)
+            return moved[None]
+
+        return nn.Conv(
+            self.features,
+            (3, 3),
+            use_bias=False,
+            kernel_init=nn.initializers.he_normal(),
+            dtype=self.dtype,
+            conv_general_dilated=convolve,
             name="conv",
         )(x)
 

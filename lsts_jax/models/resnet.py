@@ -14,8 +14,9 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int32
 
 from lsts_jax.config import RESNET_UNITS, BackboneConfig
-from lsts_jax.models.layers import Conv, LayerInit, Norm, NormKind, deep_layer_init
+from lsts_jax.models.layers import Conv, DeformableConv, LayerInit, Norm, NormKind, deep_layer_init
 from lsts_jax.ops.canvas import size_at_stride, zero_outside
+from lsts_jax.ops.sampling import Border
 from lsts_jax.structs import STRIDE, Frame
 
 
@@ -31,6 +32,7 @@ class Unit(nn.Module):
     norm_epsilon: float
     stride_on: str
     dtype: DTypeLike
+    deformable: Border | None = None  # border rule of a deformable second convolution; None: a plain one
 
     @nn.compact
     def __call__(self, x: Float[Array, "h w C"], size: Int32[Array, "2"]) -> Float[Array, "h2 w2 D"]:
@@ -50,9 +52,15 @@ class Unit(nn.Module):
         for i, (kernel, stride, features) in enumerate(layers, 1):
             dilation = self.dilation if kernel == 3 else 1
             y = nn.relu(y) if i > 1 else y
-            y = Conv(features, kernel, stride, dilation, use_bias=False, dtype=self.dtype, name=f"conv{i}")(
-                y, current
-            )
+            if i == 2 and self.deformable:
+                convolution = DeformableConv(
+                    features, dilation, self.deformable, dtype=self.dtype, name="conv2"
+                )
+            else:
+                convolution = Conv(
+                    features, kernel, stride, dilation, use_bias=False, dtype=self.dtype, name=f"conv{i}"
+                )
+            y = convolution(y, current)
             current = size_at_stride(current, stride)
             # Frozen normalisation does nothing before statistics are loaded: the sums of 33 units overflow.
             scale = 0.2 if i == len(layers) and self.norm == "frozen_batch" else 1.0
@@ -77,6 +85,7 @@ class _Stages(nn.Module):
         unit_type = nn.remat(Unit) if config.remat else Unit
         for unit in range(first, last):
             stride = 2 if unit == 0 and stage in (3, 4) else 1
+            moved = stage == 5 and unit >= RESNET_UNITS[config.depth][3] - config.deformable
             x = unit_type(
                 config.depth,
                 config.width * 2 ** (stage - 2),
@@ -88,6 +97,7 @@ class _Stages(nn.Module):
                 norm_epsilon=config.norm_epsilon,
                 stride_on=config.stride_on,
                 dtype=self.dtype,
+                deformable=config.deformable_border if moved else None,
                 name=f"res{stage}_{unit + 1}",
             )(x, size)
             size = size_at_stride(size, stride)

@@ -54,18 +54,21 @@ SETTINGS = {
     "pixel_mean": (123.15, 115.90, 103.06),
     "pixel_std": (1.0, 1.0, 1.0),
 }
+FGFA = {"norm_epsilon": 2e-5}
+DEFORMABLE = {"deformable": 3, "deformable_border": "held"}
 
 
 def authors_naming(names: Collection[str]) -> Naming:
     """Naming of a file with these names."""
     multiplied = not any(name.endswith("_test") for name in names)
+    deformable = any(name.endswith("_branch2b_offset_weight") for name in names)
     of_fgfa = any(name.startswith(("arg:em_conv", "em_conv")) for name in names)
     return Naming(
         title="the authors' (MXNet)",
         path=_path,
         layout=lambda path: _layout(path, multiplied),
         ignored=re.compile(r"(arg:)?(fc1_(weight|bias)|rfcn_bbox_(weight|bias)_test)"),
-        settings=SETTINGS | ({"norm_epsilon": 2e-5} if of_fgfa else {}),
+        settings=SETTINGS | (FGFA if of_fgfa else {}) | (DEFORMABLE if deformable else {}),
     )
 
 
@@ -110,6 +113,9 @@ def _path(name: str, split: int) -> Path | None:
         part = "conv" if kind == "res" else "norm"
         inner = f"shortcut_{part}" if branch == "1" else f"{part}{' abc'.index(branch[1])}"
         return in_unit(int(stage), index, split, inner, part, leaf)
+    if unit := re.fullmatch(r"res5([a-c])_branch2b_offset", layer):
+        index = ord(unit[1]) - ord("a") + 1
+        return in_unit(5, index, split, "conv2", "offset", "conv", leaf)
     if layer == "feat_conv_3x3":
         return in_variables("high_level", "feature_conv", "conv", leaf)
     if heads := re.fullmatch(r"(rpn_cls_score|rpn_bbox_pred|rfcn_cls|rfcn_bbox)", layer):

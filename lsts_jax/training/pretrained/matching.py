@@ -96,7 +96,7 @@ def match(
     problems = {
         "missing": [
             name
-            for name in map(shown, [path for path in missing if whole or _in_backbone(path)])
+            for name in map(shown, [path for path in missing if whole or _in_plain_backbone(path)])
             if not name.startswith(tuple(allow_missing))
         ],
         "of another shape": [
@@ -129,6 +129,11 @@ def shown(path: Path) -> str:
 
 def _in_backbone(path: Path) -> bool:
     return path[1] in ("low_level", "high_level") and path[2:3] != ("feature_conv",)
+
+
+def _in_plain_backbone(path: Path) -> bool:
+    """True for the arrays of every ResNet: offsets of deformable convolutions may be absent."""
+    return _in_backbone(path) and "offset" not in path
 
 
 def _places(source: str, weights: Weights, naming: Naming, split: int) -> tuple[dict[Path, str], list[str]]:

@@ -8,12 +8,13 @@ import numpy as np
 import orbax.checkpoint as ocp
 from flax.traverse_util import flatten_dict
 
-from lsts_jax.config import Config
+from lsts_jax.config import BackboneConfig, Config
 from lsts_jax.config_io import load_saved_config, save_config
 from lsts_jax.errors import UserError
 from lsts_jax.training.checkpoints import LATEST, load_detector
 from lsts_jax.training.interruption import only_process
 from lsts_jax.training.pretrained.arrays import Weights, in_memory
+from lsts_jax.training.pretrained.authors import DEFORMABLE
 from lsts_jax.training.pretrained.naming import SAME, Naming
 from lsts_jax.training.saving import CheckedSaver
 
@@ -27,8 +28,13 @@ def our_naming(config: Config | None) -> Naming:
         path=lambda name, split: tuple(name.split("/")) if re.match("(params|batch_stats)/", name) else None,
         layout=lambda path: SAME,
         ignored=re.compile("(?!)"),
-        settings={name: getattr(config.model.backbone, name) for name in SETTINGS} if config else {},
+        settings=_settings(config.model.backbone) if config else {},
     )
+
+
+def _settings(backbone: BackboneConfig) -> dict[str, object]:
+    names = [*SETTINGS, *(DEFORMABLE if backbone.deformable else ())]
+    return {name: getattr(backbone, name) for name in names}
 
 
 def read_run(workdir: Path, checkpoint: str = "latest") -> Weights:

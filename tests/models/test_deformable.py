@@ -1,0 +1,139 @@
+"""Deformable stage 5: start, gradients, padding, places in the authors' files, and their whole graph."""
+
+import sys
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax.traverse_util import flatten_dict
+
+from lsts_jax.config import BackboneConfig, Config, ModelConfig
+from lsts_jax.models.detector import build_detector
+from lsts_jax.models.layers import Conv, DeformableConv
+from lsts_jax.structs import Frame
+from lsts_jax.training.pretrained import convert_authors
+from lsts_jax.training.pretrained.arrays import Weights, in_memory
+from lsts_jax.training.pretrained.authors import authors_naming
+from lsts_jax.training.pretrained.matching import match
+from lsts_jax.training.pretrained.torchvision import torchvision_naming
+from lsts_jax.training.state import init_variables
+from tests.tiny import tiny_config
+from tests.training.test_pretrained import torchvision_arrays
+
+SIZE = jnp.array([5, 6], jnp.int32)
+
+
+@pytest.fixture(scope="module")
+def layer():
+    """A layer, its initial parameters, and a map."""
+    x = jax.random.normal(jax.random.key(1), (5, 6, 8))
+    deformable = DeformableConv(4, dilation=2, border="held")
+    return deformable, deformable.init(jax.random.key(0), x, SIZE)["params"], x
+
+
+def test_it_starts_as_the_plain_convolution_and_its_offsets_learn(layer):
+    deformable, params, x = layer
+    plain = Conv(4, 3, dilation=2, use_bias=False).apply({"params": {"conv": params["conv"]}}, x, SIZE)
+
+    @jax.jit
+    def gradient(params):
+        def loss(params):
+            out = deformable.apply({"params": params}, x, SIZE)
+            return jnp.sum(out**2), out
+
+        return jax.grad(loss, has_aux=True)(params)
+
+    grads, out = gradient(params)
+    np.testing.assert_allclose(out, plain, atol=1e-5)
+    of_offsets = np.asarray(grads["offset"]["conv"]["kernel"])
+    assert (np.abs(of_offsets).max(axis=(0, 1, 2)) > 0).all()
+
+
+def test_padding_changes_nothing(layer):
+    deformable, params, x = layer
+    kernel = 0.2 * jax.random.normal(jax.random.key(2), params["offset"]["conv"]["kernel"].shape)
+    params = params | {"offset": {"conv": params["offset"]["conv"] | {"kernel": kernel}}}
+    padded = jnp.pad(x, ((0, 3), (0, 2), (0, 0)), constant_values=9.0)
+    exact, larger = (deformable.apply({"params": params}, data, SIZE) for data in (x, padded))
+    np.testing.assert_allclose(larger[:5, :6], exact, atol=1e-5)
+
+
+def names_of_offsets():
+    return [f"arg:res5{unit}_branch2b_offset_{leaf}" for unit in "abc" for leaf in ("weight", "bias")]
+
+
+def test_every_offset_has_a_place_and_a_file_of_them_says_that_it_is_deformable():
+    config = Config(model=ModelConfig(temporal="none", backbone=BackboneConfig(deformable=3)))
+    own = flatten_dict(jax.eval_shape(lambda: init_variables(build_detector(config.model, 30), config)))
+    offsets = {path: array.shape for path, array in own.items() if "offset" in path}
+    naming = authors_naming(names_of_offsets())
+    assert {naming.path(name, 4) for name in names_of_offsets()} == offsets.keys()
+    assert {naming.layout(path).shape(shape) for path, shape in offsets.items()} == {(72, 512, 3, 3), (72,)}
+    # the authors' count, less the second box of R-FCN, which is left out here
+    parameters = sum(np.prod(array.shape) for path, array in own.items() if path[0] == "params")
+    assert parameters == 63_379_141 - 4 * 49 * (512 + 1)
+    assert naming.settings["deformable"] == 3 and naming.settings["deformable_border"] == "held"
+    assert "deformable" not in authors_naming(()).settings
+
+
+def test_a_plain_backbone_starts_a_deformable_one():
+    """Its offsets are new, and so at zero."""
+    config = tiny_config(temporal="none")
+    backbone = replace(config.model.backbone, deformable=3, norm="frozen_batch")
+    config = replace(config, model=replace(config.model, backbone=backbone))
+    variables = jax.eval_shape(lambda: init_variables(build_detector(config.model, 3), config))
+    weights = Weights({name: in_memory(array) for name, array in torchvision_arrays().items()})
+    matched = match("x", weights, torchvision_naming(), variables, backbone)
+    assert {path[2:4] for path in matched.new if path[1] == "high_level" and "offset" in path} == {
+        ("res5_1", "conv2"), ("res5_2", "conv2")
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("canvas", [(136, 200), (160, 224)])
+def test_the_authors_whole_graph(shared, canvas):
+    """Feature, proposals, scores and deltas of the single-frame detector, from the pixels."""
+    sys.path.insert(0, str(shared / "fixtures"))
+    try:
+        import make_flow_params
+    finally:
+        sys.path.pop(0)
+    variables, left_over = convert_authors(make_flow_params.detector_params("dcn")[0], split=4)
+    assert not left_over
+    variables = jax.tree.map(jnp.asarray, variables)
+    detector = build_detector(ModelConfig(temporal="none", backbone=BackboneConfig(deformable=3)), 30)
+    with np.load(shared / "fixtures" / "temporal_ops.npz") as archive:
+        picture = archive["clip/frames_bgr_u8"][3, ..., ::-1]
+        wanted = {
+            name.split("/")[-1]: archive[name] for name in archive.files if name.startswith("dcn_rfcn/")
+        }
+    height, width, _ = picture.shape
+    cells = -(-height // 16), -(-width // 16)
+    pixels = np.zeros((*canvas, 3), np.uint8)
+    pixels[:height, :width] = picture
+    frame = Frame(jnp.asarray(pixels), jnp.array([height, width], jnp.int32), jnp.float32(1))
+
+    @jax.jit
+    def detect(variables, frame):
+        bound = detector.bind(variables)
+        feature = bound.key(frame).feature
+        logits, deltas = bound.rpn(feature, frame.size)
+        proposals = bound.rpn.propose(logits, deltas, feature.shape[:2], frame.size)
+        logits, deltas = bound.rfcn(feature, proposals.boxes, frame.size)
+        return feature, proposals, jax.nn.softmax(logits), bound.detect(feature, frame)
+
+    feature, proposals, scores, detections = detect(variables, frame)
+    theirs = wanted["feature#sub"][0].transpose(1, 2, 0)
+    sampled = np.asarray(feature)[: cells[0] : 2, : cells[1] : 3]
+    sampled = sampled[..., :: feature.shape[-1] // theirs.shape[-1]]
+    assert np.abs(sampled - theirs).max() <= 2e-5 * np.abs(theirs).max()
+    np.testing.assert_allclose(proposals.boxes, wanted["rois"], atol=5e-3)
+    np.testing.assert_allclose(scores, wanted["cls_prob"], atol=1e-4)
+    kept = np.asarray(detections.valid) & (np.asarray(detections.scores) > 1e-3)
+    np.testing.assert_allclose(
+        np.sort(np.asarray(detections.scores)[kept])[::-1][: len(wanted["det"])],
+        np.sort(wanted["det"][:, 1])[::-1],
+        atol=1e-4,
+    )
