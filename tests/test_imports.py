@@ -30,6 +30,7 @@ BELOW = GROUND | {
     "parallel",
     "training",
     "evaluation",
+    "hub",
 }
 # What each part of the package, a file or a folder, may import beside itself.
 ALLOWED = {
@@ -37,6 +38,7 @@ ALLOWED = {
     "config": set(),
     "errors": set(),
     "files": {"errors"},
+    "hub": {"errors"},
     "ahead": set(),
     "compiling": set(),
     "config_checks": {"config", "errors"},
@@ -47,7 +49,7 @@ ALLOWED = {
     "video": {"models", "ops", "structs"},
     "streaming": {"models", "video", "structs", "ahead", "compiling"},
     "parallel": {"errors"},
-    "training": {"models", "video", "ops", "parallel", "config_checks", "config_io"} | GROUND,
+    "training": {"models", "video", "ops", "parallel", "config_checks", "config_io", "hub"} | GROUND,
     "evaluation": {
         "ahead",
         "compiling",
@@ -66,7 +68,7 @@ ALLOWED = {
     "tracks": BELOW | {"api"},
     "outputs": BELOW | {"viz", "api", "tracks"},
     "export": BELOW | {"api", "__init__"},  # the version
-    "cli": GROUND | {"config_checks", "config_io"},
+    "cli": GROUND | {"config_checks", "config_io", "hub"},
     "commands": BELOW | {"viz", "api", "tracks", "outputs", "export", "cli", "__init__"},  # the version
     "__main__": {"commands"},
     "__init__": {"api"},
@@ -75,8 +77,8 @@ ALLOWED = {
 COMMANDS = {"data.check", "data.prepare"}
 # Parts and modules that are NumPy's: workers of the loader, converters, the doctor and the metric.
 WITHOUT_JAX = (
-    "config", "config_checks", "config_io", "structs", "errors", "files", "data", "viz", "evaluation.vid_map",
-    "evaluation.matching", "evaluation.groups",
+    "config", "config_checks", "config_io", "structs", "errors", "files", "hub", "data", "viz",
+    "evaluation.vid_map", "evaluation.matching", "evaluation.groups",
 )  # fmt: skip
 JAX = {"jax", "jaxlib", "flax", "optax", "orbax", "chex"}
 

@@ -18,6 +18,7 @@ from lsts_jax.config import Config
 from lsts_jax.config_checks import validate
 from lsts_jax.config_io import load_saved_config
 from lsts_jax.errors import UserError
+from lsts_jax.hub import CONFIG, locate
 
 T = TypeVar("T")
 
@@ -34,8 +35,8 @@ def parse(options: type[T], arguments: Sequence[str], *, run_option: str = "") -
     named, and exits.
 
     Args:
-      run_option: the option that names the folder of a run, such as "--workdir". Without `--config` the
-        experiment is then the run's own.
+      run_option: the option that names a run or a published detector, such as "--workdir". Without
+        `--config` the experiment is then its own.
 
     Raises `UserError` naming the option and what it takes.
     """
@@ -54,13 +55,14 @@ def parse(options: type[T], arguments: Sequence[str], *, run_option: str = "") -
         description += "; the options below override it."
         if path is not None:
             config = load_config(path)
-        elif run and os.path.isfile(Path(run) / "config.json"):
-            config = load_saved_config(Path(run) / "config.json")
+        elif run and os.path.isfile(locate(run) / CONFIG):
+            config = load_saved_config(locate(run) / CONFIG)
         elif {"-h", "--help"} & set(arguments) or (run_option and not run):  # which is then what is missing
             config = Config()
         elif run:
             raise UserError(
-                f"{run}: no config.json there; name the folder of a run, or give --config PATH, such as "
+                f"{run}: no config.json there; name the folder of a run or of a published detector, or "
+                f"give --config PATH, such as "
                 f"{experiments()}"
             )
         else:

@@ -10,6 +10,7 @@ from lsts_jax import cli
 from lsts_jax.config import Config
 from lsts_jax.config_io import load_saved_config
 from lsts_jax.errors import UserError
+from lsts_jax.hub import CONFIG, WEIGHTS, locate
 
 
 @dataclass(frozen=True)
@@ -18,12 +19,14 @@ class Options:
     Writes metrics.json, detections.txt and report.html into WORKDIR/eval."""
 
     config: cli.Experiment
-    workdir: Path
-    """Folder of the training run; with --detections or --compare any folder to write into."""
+    workdir: str
+    """Folder of a training run or of a published detector; hf://ORG/NAME; or synthvid-s, the detector that
+    comes with the package. With --detections or --compare any folder to write into."""
     checkpoint: str = "latest"
     """latest, best (by mAP during training), or a step."""
     output: Path | None = None
-    """Folder to write into instead, as where nothing may be written into the run."""
+    """Folder to write into instead, as where nothing may be written into the run. A detector of the hub or of
+    the package needs it."""
     detections: tuple[Path, ...] = ()
     """Score these instead, of any detector: official text, JSON lines of predict.py or COCO's results,
     several files together, or folders of them. No picture is opened. Goes into WORKDIR/scored."""
@@ -39,8 +42,10 @@ class Options:
     hosts: cli.Hosts = field(default_factory=cli.Hosts)
 
     def folder(self, name: str) -> Path:
-        """Where results go."""
-        return self.output or self.workdir / name
+        """Where results go. Raises `UserError` if that would be a folder of the package or of the cache."""
+        if self.output is None and locate(self.workdir) != Path(self.workdir):
+            raise UserError(f"--output is missing: {self.workdir} is no folder to write into; name one")
+        return self.output or Path(self.workdir) / name
 
 
 def run(arguments: list[str]) -> None:
@@ -59,7 +64,9 @@ def evaluate_detector(options: Options) -> None:
     from lsts_jax.training.checkpoints import require_checkpoints
     from lsts_jax.training.interruption import only_process
 
-    require_checkpoints(options.workdir)  # so that nothing is made in a folder that is named by mistake
+    run = locate(options.workdir)
+    if not (run / WEIGHTS).is_file():
+        require_checkpoints(run)  # so that nothing is made in a folder that is named by mistake
     config, folder = with_class_names(options), options.folder("eval")
     if is_first():
         _make_folder(folder)
@@ -73,10 +80,10 @@ def evaluate_checkpoint(options: Options, config: Config, folder: Path) -> None:
     from lsts_jax.evaluation.runner import evaluate, table
     from lsts_jax.evaluation.speed import measure_speed, speed_table
     from lsts_jax.parallel import is_first
-    from lsts_jax.training.checkpoints import load_detector
+    from lsts_jax.training.pretrained.published import load_trained
 
     dataset = open_dataset(config.data, config.data.val_lists)
-    detector, variables, step = load_detector(config, options.workdir, options.checkpoint)
+    config, detector, variables, step = load_trained(options.workdir, options.checkpoint, config)
     about = {"step": step, "checkpoint": options.checkpoint, "motion_file": options.motion_iou}
     evaluated = evaluate(detector, variables, config, dataset, folder, **about)
     if not is_first():
@@ -96,12 +103,13 @@ def evaluate_checkpoint(options: Options, config: Config, folder: Path) -> None:
 
         initial = initial_offsets(detector, config)
         learned = look_inside(detector, variables, config, dataset, evaluated.truth, initial)
+        name = Path(options.workdir).resolve().name
         write_report(
             folder / REPORT,
-            title=options.workdir.resolve().name,
+            title=name,
             dataset=dataset,
             truth=evaluated.truth,
-            run=Run(options.workdir.resolve().name, evaluated.detections, metrics),
+            run=Run(name, evaluated.detections, metrics),
             learned=learned,
         )
     print(f"step {step}, {metrics['frames']} frames: {folder}", file=sys.stderr)
@@ -115,7 +123,7 @@ def score_files(options: Options) -> None:
     from lsts_jax.evaluation.submissions import read_detections
 
     config = options.config
-    if not config.data.class_names and (options.workdir / "config.json").exists():
+    if not config.data.class_names and (locate(options.workdir) / CONFIG).exists():
         config = with_class_names(options)
     dataset = open_dataset(config.data, config.data.val_lists)
     truth, names = read_truth(dataset, options.motion_iou), dataset.class_names
@@ -192,7 +200,7 @@ def with_class_names(options: Options) -> Config:
 
     Raises `UserError` where the config has others, or the same in another order.
     """
-    config, saved = options.config, options.workdir / "config.json"
+    config, saved = options.config, locate(options.workdir) / CONFIG
     if not saved.exists() and config.data.class_names:
         return config
     names = load_saved_config(saved).data.class_names

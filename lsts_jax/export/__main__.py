@@ -14,8 +14,9 @@ class Options:
     """Write a trained detector as StableHLO programs for CPU and CUDA, with its weights, a description and a
     loader, run.py, that needs jax, numpy, flatbuffers and OpenCV only."""
 
-    workdir: Path
-    """Folder of the training run."""
+    workdir: str
+    """Folder of a training run or of a published detector; hf://ORG/NAME; or synthvid-s, the detector that
+    comes with the package."""
     out: Path
     """Folder to write; an earlier export in it is replaced."""
     checkpoint: str = "latest"

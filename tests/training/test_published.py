@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -14,13 +15,15 @@ from huggingface_hub import constants
 import lsts_jax
 from lsts_jax import cli
 from lsts_jax.cli import load_config
+from lsts_jax.commands import evaluate
 from lsts_jax.commands.predict import Options as Prediction
 from lsts_jax.commands.publish import Options, publish
 from lsts_jax.data.synthvid import SynthVIDConfig
 from lsts_jax.data.synthvid.clip import render_video
 from lsts_jax.errors import UserError
+from lsts_jax.export.__main__ import Options as Export
+from lsts_jax.hub import locate
 from lsts_jax.training.pretrained import load_pretrained, open_weights
-from lsts_jax.training.pretrained.files import locate
 from lsts_jax.training.pretrained.published import load_trained, write_published
 from lsts_jax.training.pretrained.run_folder import write_run
 from tests.tiny import tiny_config, tiny_detector
@@ -148,6 +151,22 @@ def test_a_detector_of_the_hub(run, cache):
     assert cli.parse(
         Prediction, ["--workdir", "hf://org/shapes", "--source", "0", "--output", "x"]
     ).workdir == ("hf://org/shapes")
+
+
+def test_a_published_detector_is_evaluated(published, cache, tmp_path, monkeypatch):
+    evaluated = []
+    monkeypatch.setattr("lsts_jax.data.open.open_dataset", lambda config, lists: None)
+    monkeypatch.setattr("lsts_jax.evaluation.runner.evaluate", lambda *given, **_: evaluated.append(given))
+    for name, output in ((published, ()), ("hf://org/shapes", ("--output", str(tmp_path / "out")))):
+        with pytest.raises(AttributeError):  # there are no results
+            evaluate.run(["--workdir", str(name), *output, "--config.model.keyframe_interval", "3"])
+        _, variables, config, _, folder = evaluated.pop()
+        assert config.model == replace(tiny_config().model, keyframe_interval=3)
+        assert_is(variables, load_trained(published)[2])
+        assert folder == (tmp_path / "out" if output else published / "eval")
+    with pytest.raises(UserError, match=r"^--output is missing: hf://org/shapes is no folder to write into"):
+        evaluate.run(["--workdir", "hf://org/shapes"])
+    assert cli.parse(Export, ["--workdir", "hf://org/shapes", "--out", "x"]).workdir == "hf://org/shapes"
 
 
 @pytest.mark.parametrize(

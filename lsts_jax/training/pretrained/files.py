@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from lsts_jax.errors import UserError
+from lsts_jax.hub import WEIGHTS, locate
 from lsts_jax.training.pretrained.arrays import Weights, in_memory
-from lsts_jax.training.pretrained.hub import WEIGHTS, fetch, is_address
 from lsts_jax.training.pretrained.mxnet import read_mxnet_params
 from lsts_jax.training.pretrained.npz import read_npz
 from lsts_jax.training.pretrained.run_folder import read_run
@@ -19,25 +19,6 @@ READERS = {
     ".safetensors": read_safetensors,
     **dict.fromkeys((".pth", ".pt", ".tar", ".bin"), lambda path: Weights(read_torch(path))),
 }
-
-SHIPPED = Path(__file__).parents[2] / "detectors"
-"""Folder of the published detectors that come with the package."""
-
-
-def locate(name: Path | str) -> Path:
-    """Local path of a file or folder, of `hf://ORG/NAME[/FILE]`, or of a detector of the package by its name.
-
-    Raises `UserError` if it cannot be downloaded.
-    """
-    if is_address(name):
-        return fetch(str(name))
-    path = Path(name)
-    return SHIPPED / path if str(name) in shipped_detectors() and not path.exists() else path
-
-
-def shipped_detectors() -> list[str]:
-    """Names of the detectors that come with the package."""
-    return sorted(file.parent.name for file in SHIPPED.glob(f"*/{WEIGHTS}"))
 
 
 def open_weights(path: Path | str, checkpoint: str = "latest") -> Weights:

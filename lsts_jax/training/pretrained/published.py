@@ -10,27 +10,30 @@ from lsts_jax.config import Config
 from lsts_jax.config_io import load_saved_config, save_config
 from lsts_jax.errors import UserError
 from lsts_jax.files import write_whole
+from lsts_jax.hub import CONFIG, WEIGHTS, is_address, locate, shipped_detectors
 from lsts_jax.models.detector import Detector, build_detector
 from lsts_jax.training.checkpoints import load_detector
 from lsts_jax.training.pretrained import import_weights
-from lsts_jax.training.pretrained.files import locate, open_weights, shipped_detectors
-from lsts_jax.training.pretrained.hub import CONFIG, WEIGHTS, is_address
+from lsts_jax.training.pretrained.files import open_weights
 from lsts_jax.training.pretrained.run_folder import require_no_run
 from lsts_jax.training.pretrained.safetensors_file import require_no_other, write_safetensors
 
 CARD = "README.md"
 
 
-def load_trained(name: Path | str, checkpoint: str = "latest") -> tuple[Config, Detector, dict, int]:
+def load_trained(
+    name: Path | str, checkpoint: str = "latest", config: Config | None = None
+) -> tuple[Config, Detector, dict, int]:
     """Config, detector, variables and step of a trained detector.
 
     Args:
       name: the folder of a run or of a published detector, a `.safetensors` file of either,
         `hf://ORG/NAME[/FILE]`, or the name of a detector of the package.
       checkpoint: of a run: latest, best or a step.
+      config: instead of its own.
 
     Raises:
-      UserError: there is no such detector, or it cannot be read.
+      UserError: there is no such detector, it cannot be read, or its weights do not fit the config.
     """
     path = locate(name)
     if not path.exists():
@@ -39,22 +42,22 @@ def load_trained(name: Path | str, checkpoint: str = "latest") -> tuple[Config, 
             f"detector of the package: {', '.join(shipped_detectors())}"
         )
     if not path.is_file() and not (path / WEIGHTS).is_file():
-        config = load_saved_config(path / CONFIG)
+        config = config or load_saved_config(path / CONFIG)
         return config, *load_detector(config, path, checkpoint)
     if checkpoint != "latest":
         raise UserError(
             f"--checkpoint {checkpoint}: {name} is no run and has one set of weights; leave it out"
         )
-    return _read(str(name), path)
+    return _read(str(name), path, config)
 
 
-def _read(name: str, path: Path) -> tuple[Config, Detector, dict, int]:
+def _read(name: str, path: Path, config: Config | None) -> tuple[Config, Detector, dict, int]:
     """Config, detector, variables and step of a published folder or its file of weights.
 
     Raises `UserError` if a file is missing or damaged, or the weights do not fit the config.
     """
     weights = open_weights(path)
-    config = load_saved_config(path / CONFIG) if path.is_dir() else weights.config
+    config = config or (load_saved_config(path / CONFIG) if path.is_dir() else weights.config)
     if config is None:
         raise UserError(f"{name}: holds no config of lsts_jax; lsts pretrained imports weights of others")
     if is_address(name) and ":" in config.model.temporal:

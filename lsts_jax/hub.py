@@ -1,4 +1,7 @@
-"""Files of the Hugging Face hub. Its cache, offline mode (HF_HUB_OFFLINE) and tokens (HF_TOKEN) apply."""
+"""Files by name: of the disk, of the detectors that come with the package, and of the Hugging Face hub.
+
+The hub's cache, offline mode (HF_HUB_OFFLINE) and tokens (HF_TOKEN) apply.
+"""
 
 import re
 from contextlib import suppress
@@ -9,6 +12,25 @@ from lsts_jax.errors import UserError
 SCHEME = "hf://"
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 """Files of a detector in a repository. The file of a temporal method is code and is never fetched."""
+
+SHIPPED = Path(__file__).parent / "detectors"
+"""Folder of the published detectors that come with the package."""
+
+
+def locate(name: Path | str) -> Path:
+    """Local path of a file or folder, of `hf://ORG/NAME[/FILE]`, or of a detector of the package by its name.
+
+    Raises `UserError` if it cannot be downloaded.
+    """
+    if is_address(name):
+        return fetch(str(name))
+    path = Path(name)
+    return SHIPPED / path if str(name) in shipped_detectors() and not path.exists() else path
+
+
+def shipped_detectors() -> list[str]:
+    """Names of the detectors that come with the package."""
+    return sorted(file.parent.name for file in SHIPPED.glob(f"*/{WEIGHTS}"))
 
 
 def is_address(name: Path | str) -> bool:
