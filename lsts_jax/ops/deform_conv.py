@@ -58,11 +58,10 @@ def _over_taps(
     places: Int32[Array, "K 2"],
 ) -> Float[Array, "h w D"]:
     """`deform_conv` with an axis of taps; `places` are the taps (y, x) around a position, without offsets."""
-    grouped = _grouped(features, moves)
 
     def step(total, tap):
         moves, kernel, place = tap
-        samples = bilinear(grouped, *_cells(moves, place, size, border)).reshape(features.shape)
+        samples = _sample(features, _cells(moves, place, size, border))
         return total + _product("hwc,cd->hwd", samples, kernel), None
 
     start = jnp.zeros((*features.shape[:2], kernel.shape[-1]), jnp.float32)
@@ -75,46 +74,55 @@ def _forward(border, *inputs):
 
 def _backward(border, inputs, grad):
     features, moves, kernel, size, places = inputs
-    grouped = _grouped(features, moves)
+    groups = moves.shape[3]
 
-    def step(total, tap):
+    def step(totals, tap):
         moves, kernel, place = tap
-        y, x = _cells(moves, place, size, border)
-        samples = bilinear(grouped, y, x).reshape(features.shape)
-        of_kernel = _product("hwc,hwd->cd", samples, grad)
-        of_samples = _product("hwd,cd->hwc", grad, kernel).astype(features.dtype).reshape(grouped.shape)
-        of_weights = weight_gradients(grouped, of_samples, y, x)
-        _, pull = jax.vjp(lambda moves: _weights(*_cells(moves, place, size, border)), moves)
-        return spread(total, of_samples, y, x), (*pull(of_weights), of_kernel)
+        cells = _cells(moves, place, size, border)
+        of_kernel = _product("hwc,hwd->cd", _sample(features, cells), grad)
+        of_samples = _product("hwd,cd->hwc", grad, kernel).astype(features.dtype)
+        parts = list(zip(_split(features, groups), _split(of_samples, groups), cells, strict=True))
+        totals = [spread(total, part[1], *part[2]) for total, part in zip(totals, parts, strict=True)]
+        of_weights = [weight_gradients(part, of_part, *cells) for part, of_part, cells in parts]
+        _, pull = jax.vjp(lambda moves: _weights(_cells(moves, place, size, border)), moves)
+        return totals, (*pull(of_weights), of_kernel)
 
-    start = jnp.zeros(grouped.shape, jnp.float32)
-    total, (of_moves, of_kernel) = lax.scan(step, start, (moves, kernel, places))
-    total = total.reshape(features.shape).astype(features.dtype)
-    return total, of_moves, of_kernel.astype(kernel.dtype), None, None
+    start = _split(jnp.zeros(features.shape, jnp.float32), groups)
+    totals, (of_moves, of_kernel) = lax.scan(step, start, (moves, kernel, places))
+    of_features = jnp.concatenate(totals, axis=-1).astype(features.dtype)
+    return of_features, of_moves, of_kernel.astype(kernel.dtype), None, None
 
 
 _over_taps.defvjp(_forward, _backward)
 
 
-def _grouped(features: Array, moves: Array) -> Float[Array, "h w G C"]:
-    return features.reshape(*features.shape[:2], moves.shape[3], -1)
-
-
 def _cells(
     moves: Float[Array, "h w G 2"], place: Int32[Array, "2"], size: Int32[Array, "2"], border: Border
-) -> tuple[Cells, Cells]:
-    """Cells along y and along x that the samples of a tap lie between."""
+) -> list[tuple[Cells, Cells]]:
+    """Cells along y and along x that the samples of a tap lie between, for each group of channels."""
     integer, fraction = split_offsets(moves)
 
-    def along(axis):
-        position = lax.broadcasted_iota(jnp.int32, moves.shape[:3], axis) + place[axis]
-        return between(position + integer[..., axis], fraction[..., axis], size[axis], border)
+    def along(axis, group):
+        position = lax.broadcasted_iota(jnp.int32, moves.shape[:2], axis) + place[axis]
+        at = integer[..., group, axis], fraction[..., group, axis]
+        return between(position + at[0], at[1], size[axis], border)
 
-    return along(0), along(1)
+    return [(along(0, group), along(1, group)) for group in range(moves.shape[2])]
 
 
-def _weights(y: Cells, x: Cells) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-    return (y.low, y.high), (x.low, x.high)
+def _weights(groups: list[tuple[Cells, Cells]]) -> list[tuple[tuple[Array, Array], tuple[Array, Array]]]:
+    return [((y.low, y.high), (x.low, x.high)) for y, x in groups]
+
+
+def _sample(features: Float[Array, "h w C"], groups: list[tuple[Cells, Cells]]) -> Float[Array, "h w C"]:
+    """The samples of a tap. A group at a time: XLA for CPUs gathers from a map without an axis of groups four
+    times as fast."""
+    parts = zip(_split(features, len(groups)), groups, strict=True)
+    return jnp.concatenate([bilinear(part, *cells) for part, cells in parts], axis=-1)
+
+
+def _split(x: Float[Array, "h w C"], groups: int) -> list[Array]:
+    return jnp.split(x, groups, axis=-1)
 
 
 def _product(equation: str, a: Array, b: Array) -> Array:
