@@ -18,6 +18,7 @@ from lsts_jax.training.pretrained import convert_authors, import_weights, load_p
 from lsts_jax.training.pretrained.arrays import Weights, in_memory
 from lsts_jax.training.pretrained.authors import authors_naming
 from lsts_jax.training.pretrained.run_folder import write_run
+from lsts_jax.training.pretrained.safetensors_file import write_safetensors
 from lsts_jax.training.pretrained.torchvision import torchvision_naming
 from lsts_jax.training.state import init_variables
 from tests.tiny import tiny_config
@@ -190,6 +191,15 @@ def test_training_demands_the_settings_of_the_weights(tmp_path, initial, caplog)
     np.testing.assert_array_equal(loaded["params"]["rpn"]["boxes"]["conv"]["kernel"],
                                   initial["params"]["rpn"]["boxes"]["conv"]["kernel"])  # fmt: skip
     assert "100 of 137 arrays of the model come from it; new: dfa, high_level, offsets" in caplog.text
+
+
+def test_training_demands_the_epsilon_of_a_detector_of_ours(tmp_path, initial):
+    """FGFA's normalisation has 2e-5; a detector that starts from it with 1e-5 would be another."""
+    config = batch_config(depth=18, norm_epsilon=2e-5)
+    write_safetensors(tmp_path / "x.safetensors", initial, config)
+    with pytest.raises(UserError, match="norm_epsilon 2e-05"):
+        load_pretrained(initial, tmp_path / "x.safetensors", batch_config().model.backbone)
+    load_pretrained(initial, tmp_path / "x.safetensors", config.model.backbone)
 
 
 def test_what_is_missing_left_over_or_of_another_shape_is_an_error_unless_named():
