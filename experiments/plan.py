@@ -32,7 +32,7 @@ class Run:
 
 def find_suite(name: str) -> Suite:
     if name not in SUITES:
-        raise UserError(f"--suite {name}: there is {', '.join(SUITES)}")
+        raise UserError(f"--suite {name}: no such suite; choose from {', '.join(SUITES)}")
     return SUITES[name]
 
 

@@ -1,4 +1,4 @@
-"""Items of an iterable, read ahead by a thread."""
+"""Read-ahead: a thread takes items from an iterable before they are needed."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -8,15 +8,15 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
-# Frames of a video that may be read before they are asked for.
+# Frames of a video that are read before they are needed, at most.
 READ_AHEAD = 32
 
 
 class Ahead(Generic[T]):
-    """Iterator over the items of an iterable, of which a thread of its own keeps at most `limit` ready.
+    """Iterator over an iterable, read by a thread that keeps at most `limit` items ready.
 
-    An exception of the iterable is raised after the items that came before it. `close` leaves a thread that
-    waits for an item, as of a pipe or a camera, where it is: it ends with that item, or with the process.
+    An exception of the iterable is raised after all items before it. `close` does not wait for a thread that
+    is blocked on an item, as of a pipe or a camera: the thread ends with that item or with the process.
     """
 
     def __init__(self, items: Iterable[T], limit: int):
@@ -44,7 +44,7 @@ class Ahead(Generic[T]):
             return self._change.wait_for(self._has_news, seconds)
 
     def close(self) -> None:
-        """No item is taken any more, nor given."""
+        """Stops the thread and the iteration."""
         with self._change:
             self._is_closed = True
             self._change.notify_all()
@@ -79,6 +79,6 @@ class _Results(Ahead[Future]):
 
 
 def read_ahead(pool: Executor, read: Callable[[T], Any], items: Iterable[T]) -> Ahead[Any]:
-    """`map(read, items)` by a pool that keeps at most READ_AHEAD results ready; the items, which may only be
-    had one after the other, are taken by a thread."""
+    """`map(read, items)` in a pool, with at most READ_AHEAD results ready; one thread iterates over the
+    items."""
     return _Results((pool.submit(read, item) for item in items), READ_AHEAD)

@@ -32,15 +32,17 @@ from lsts_jax.viz import draw_detections
 class Result(NamedTuple):
     """Detections in a frame, in falling score and in pixels of the source."""
 
-    frame_index: int  # position in the source, frames that could not be read counted
-    time: float  # seconds since the first frame, by the source
+    frame_index: int  # position in the source; unreadable frames count
+    time: float  # seconds since the first frame, from the source's timestamps
     image: UInt8[ndarray, "H W 3"]  # RGB
     boxes: Float[ndarray, "d 4"]  # x1, y1, x2, y2, corners inclusive
     scores: Float[ndarray, "d"]
     classes: Int32[ndarray, "d"]  # 1..N
     class_names: tuple[str, ...]
-    latency: float  # seconds from the decoded picture to its detections; a stream waits for its segment
-    track_ids: Int32[ndarray, "d"] | None = None  # 1.., -1: no track; None: not asked for (`tracks.link`)
+    latency: (
+        float  # seconds from the decoded picture to its detections, in a stream with the wait for its segment
+    )
+    track_ids: Int32[ndarray, "d"] | None = None  # 1.., -1: no track; None: not linked (`tracks.link`)
     file_name: str | None = None  # of the picture file; None for frames of a video
 
     def only(self, names: str | Collection[str]) -> "Result":
@@ -53,7 +55,7 @@ class Result(NamedTuple):
         )
 
     def plot(self, *, score_threshold: float = 0.5) -> UInt8[ndarray, "H W 3"]:
-        """The picture with the detections drawn on it."""
+        """A copy of the picture with the detections drawn on it."""
         return draw_detections(
             self.image,
             self.boxes,
@@ -82,14 +84,16 @@ class LoadedDetector:
         )
 
     def stream(self, source: str | Path | VideoSource, *, live: bool = False) -> Iterator[Result]:
-        """Detections in each frame of what `open_source` opens: a video file, a folder of pictures, a camera.
+        """Results of a video frame by frame; `source` is a file, folder, camera or stream (`open_source`).
 
-        All of a video is treated as one: the memory runs from its first frame to its last, and starts anew
-        where the frames change their size, as pictures of a folder may. Reading, resizing and detecting run
-        side by side: some 32 frames and three segments are read before the first result, unless the source
-        pauses. Then the results of all whole segments are given, and before an exception of the source those
-        of all its frames. `live`: each frame is detected before the next is read, on the online schedule;
-        cameras and streams always are.
+        The memory runs from the first frame to the last and restarts where the frame size changes, as in a
+        folder of pictures. Reading, resizing and detection overlap: about 32 frames and three segments are
+        read before the first result. While the source pauses, the results of all complete segments are
+        yielded; before an exception of the source is raised, the results of all its frames.
+
+        Args:
+          live: detect every frame before the next is read, on the online schedule. Always true for cameras
+            and streams.
 
         Raises:
           UserError: the source cannot be opened or is empty.
@@ -121,12 +125,12 @@ class LoadedDetector:
                             yield result
 
     def detect(self, image: UInt8[ndarray, "H W 3"]) -> Result:
-        """Detections in a single RGB picture, without memory; compiled once per canvas; thread-safe."""
+        """Detections in a single RGB picture, without memory. Compiled once per canvas; thread-safe."""
         live = self.live()
         return live(image) or live.flush()[0]
 
     def live(self) -> "Live":
-        """Live detection, picture by picture, as from a camera; causal (online schedule)."""
+        """A detector for pictures that arrive one by one, as from a camera; causal (online schedule)."""
         return Live(self)
 
     def _one_by_one(self, video: VideoSource) -> Iterator[Result]:
@@ -156,10 +160,10 @@ class LoadedDetector:
 
 
 class _Clock:
-    """Clock without the seconds in which the caller holds a result."""
+    """Clock that stands still while the caller holds a result."""
 
     def __init__(self):
-        self._state = 0.0, None  # seconds without count, and since when there is none
+        self._state = 0.0, None  # seconds stopped so far; start of the current stop
 
     def seconds(self) -> float:
         stopped, since = self._state
@@ -174,10 +178,10 @@ class _Clock:
 
 
 class Live:
-    """A video that comes picture by picture: `result = live(image)`, `image` RGB [H W 3].
+    """Detector for pictures that arrive one by one: `result = live(image)`, `image` RGB [H W 3].
 
-    A picture of another size opens a new video. Where the temporal method lags behind by some frames, the
-    result is that of the frame so many before, None for the first pictures, and `flush` gives the rest.
+    A picture of another size starts a new video. If the temporal method has a delay of n frames, the result
+    is that of the picture n calls before, None in the first n calls, and `flush` returns the last n results.
     """
 
     def __init__(self, loaded: LoadedDetector):
@@ -188,18 +192,18 @@ class Live:
         )
 
     def restart(self) -> None:
-        """Start a new video with the next picture."""
+        """Starts a new video with the next picture."""
         self._size, self._index = None, 0
         self._waiting.clear()
 
     def flush(self) -> list[Result]:
-        """Remaining results of delayed pictures; ends the video."""
+        """The results that are still delayed. Ends the video."""
         results = [self._result(found) for found in self._detector.flush()]
         self.restart()
         return results
 
     def __call__(self, image: UInt8[ndarray, "H W 3"]) -> Result | None:
-        """Detections in the next picture; its time is that of a video at 25 frames per second."""
+        """Detections in the next picture (see the class for delays). `time` assumes 25 frames per second."""
         begin, size = time.perf_counter(), image.shape[:2]
         if size != self._size:
             self.restart()
@@ -225,8 +229,8 @@ def load(
       name: "synthvid-demo", which comes with the package; the folder of a run of `lsts train`, or of a
         detector that `lsts publish` wrote; or `hf://ORG/NAME`, such a folder on the Hugging Face hub
         (`hf://ORG/NAME/FILE`: a `.safetensors` of it).
-      checkpoint: of a run: latest, best (by mAP during training), or a step.
-      schedule: instead of the config's `model.schedule`.
+      checkpoint: for a run: latest, best (by mAP during training), or a step.
+      schedule: replaces the config's `model.schedule`.
 
     Raises:
       UserError: there is no detector of that name, or no such checkpoint.
@@ -238,6 +242,6 @@ def load(
 
 
 def tight_canvas(size: Size, config: Config) -> Size:
-    """(height, width) in whole strides that hold a picture of `size`, once it is resized for the model."""
+    """Smallest canvas (height, width), in multiples of the stride, for a picture of `size` once resized."""
     height, width = (-(-side // STRIDE) * STRIDE for side in resized(size, config.data)[1])
     return height, width

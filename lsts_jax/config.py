@@ -26,10 +26,10 @@ class DataConfig:
     root: str = "data/ILSVRC2015"
     """Folder that holds the data set (for imagenet_vid: the one with Annotations, Data, ImageSets)."""
     format: Literal["imagenet_vid", "coco_vid", "mot", "tfds"] = "imagenet_vid"
-    """Layout of the data set on disk. tfds: what `python -m lsts_jax.data.prepare` made of imagenet_vid."""
+    """Layout of the data set on disk. tfds: an imagenet_vid tree that `lsts prepare` packed."""
     class_names: tuple[str, ...] = IMAGENET_VID_CLASSES
-    """Names of the classes in order; class 0 is the background and is not listed. Empty: all that the data
-    set has, in its order."""
+    """Names of the classes in order; class 0 is the background and is not listed. Empty: all classes
+    of the data set, in its order."""
     train_lists: tuple[str, ...] = ("VID_train_15frames", "DET_train_30classes")
     """imagenet_vid, tfds: files of ImageSets without .txt; coco_vid: json files below root, without .json;
     mot: sequence names, each with an optional range of frames counted from 0, end excluded, as in
@@ -37,12 +37,13 @@ class DataConfig:
     val_lists: tuple[str, ...] = ("VID_val_videos",)
     """Lists that are evaluated, named as in train_lists."""
     short_side: int = 600
-    """Pictures are resized so that the short side has this many pixels (authors: SCALES) ..."""
+    """Pixels of the short side of a resized picture (authors: SCALES); fewer if the long side would exceed
+    long_side."""
     long_side: int = 1000
-    """... unless the long side would then exceed this."""
+    """Largest number of pixels of the long side of a resized picture."""
     canvases: tuple[tuple[int, int], ...] = ((608, 1008), (1008, 608))
     """(height, width) that resized pictures are padded to: the smallest that holds the picture. A batch
-    has one canvas. Padding changes no number, it only keeps shapes static."""
+    has one canvas. Padding does not change the result; it keeps shapes static."""
     max_objects: int = 64
     """Slots for annotated objects in a frame; objects beyond them are dropped with a warning."""
     flip: bool = True
@@ -50,8 +51,8 @@ class DataConfig:
     workers: int = 4
     """Threads that load batches ahead of the device; 0: a batch is loaded when it is needed."""
     max_bad_share: float = 0.01
-    """Samples that cannot be read are skipped with a warning; a larger share of them, counted over all of a
-    run, stops it."""
+    """Largest share of samples that cannot be read, counted over the whole run. Such samples are skipped with
+    a warning; a larger share stops the run."""
 
 
 @dataclass(frozen=True)
@@ -70,14 +71,14 @@ class BackboneConfig:
     pixel_mean: tuple[float, float, float] = (123.15, 115.90, 103.06)
     """Subtracted from the RGB pixels (authors)."""
     pixel_std: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    """Divides the pixels after that; the authors do not."""
+    """Divides the pixels after the subtraction (authors: no division)."""
     norm_epsilon: float = 1e-5
     """Added to the variance in batch normalisation (authors; those of FGFA: 2e-5)."""
     deformable: Literal[0, 3] = 0
-    """Last units of stage 5 whose second convolution is deformable (Deformable ConvNets: 3, that is, all)."""
+    """Number of units of stage 5 with a deformable second convolution (Deformable ConvNets: all 3)."""
     deformable_border: Literal["held", "zero"] = "held"
-    """Border rule of deformable convolutions, which the weights must have been trained with. held: Deformable
-    ConvNets' own operator; zero: torchvision and mmcv (`ops/sampling.py: Border`)."""
+    """Border rule of deformable convolutions; must be the rule that the weights were trained with. held:
+    Deformable ConvNets' own operator; zero: torchvision and mmcv (`ops/sampling.py: Border`)."""
     remat: bool = False
     """Recompute activations in the backward pass unit by unit: less memory, about a third more time."""
 
@@ -92,7 +93,7 @@ class LSTSConfig:
     num_offsets: int = 81
     """K. The authors use 81 with the uniform grid, 40 with the Gaussian."""
     initial_spread: float = 1.0
-    """The initial offsets are multiplied by this; near 0 all begin in the middle."""
+    """Factor of the initial offsets; near 0 all offsets start at the position itself."""
     learn_offsets: bool = True
     embedding_channels: int = 256
     separate_embeddings: bool = True
@@ -102,8 +103,8 @@ class LSTSConfig:
     implementation: Literal["factorised", "gather"] = "factorised"
     """factorised: correlation over integer shifts, cost independent of K. gather: the readable reference."""
     window: int = 8
-    """Offsets live in [-window, window): the factorised form looks no further, and training projects
-    them back (and counts it)."""
+    """Offsets stay in [-window, window), the range of the factorised form: training projects them back and
+    counts the projections."""
     offset_rate: float = 2.5
     """Learning rate of the offsets, as a multiple of the optimizer's (authors)."""
     alignment_rate: float = 1.0
@@ -125,14 +126,14 @@ class FGFAConfig:
     """Flow-guided feature aggregation (Zhu et al., 2017)."""
 
     flow_width: int = 64
-    """As for DFF."""
+    """Channels of the flow network's first convolution, as for DFF."""
     embedding_channels: int = 2048
     """Channels of the embedding that frames are compared by; the two layers before it have a quarter."""
     radius: int = 9
     """Frames before and after the current one that are aggregated with it (authors' code; 10 in the paper).
-    Detections lag behind by as many frames."""
+    Detections have a delay of as many frames."""
     causal: bool = False
-    """Leave out the frames after the current one: no lag, but not the authors' method."""
+    """Leave out the frames after the current one: no delay, but not the authors' method."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ class DetectionConfig:
     score_threshold: float = 1e-4
     nms_threshold: float = 0.3
     max_detections: int = 300
-    """Kept a frame, ties with the last one included."""
+    """Detections kept in a frame, plus ties with the last of them."""
 
 
 @dataclass(frozen=True)
@@ -186,8 +187,8 @@ class ModelConfig:
     frames around, warped along optical flow and averaged; every frame is a keyframe, whatever the next two
     fields say. FILE.py:CLASS: a method of your own."""
     keyframe_interval: int = 10
-    """Frames a segment (paper, section 4.1). The keyframes of a training sample lie as far away as this and
-    the schedule say (`data/triplets.py`)."""
+    """Frames in a segment (paper, section 4.1). With the schedule it also determines the distances of the
+    keyframes of a training sample (`data/triplets.py`)."""
     schedule: Literal["offline", "online"] = "offline"
     """Position of a segment's keyframe: the middle (offline, authors) or the start (online, causal)."""
     deep_layer_init: Literal["normal", "he"] = "normal"
@@ -208,7 +209,7 @@ class LossConfig:
     roi_positive_iou: float = 0.5
     ohem_rois: int = 128
     ignore_iou: float = 0.5
-    """Anchors and regions covered by an ignored region by this share of their area are not trained on."""
+    """An anchor or region is not trained on if an ignored region covers at least this share of its area."""
 
 
 @dataclass(frozen=True)
@@ -218,17 +219,17 @@ class OptimizerConfig:
     name: Literal["sgd", "adamw"] = "sgd"
     """adamw trains small models from nothing in minutes."""
     learning_rate: float = 2.5e-4
-    """On the sum over the batch (authors: 8 GPUs of one triplet each)."""
+    """Rate for the gradient summed over the batch (authors: 8 GPUs with one triplet each)."""
     momentum: float = 0.9
     weight_decay: float = 5e-4
     """On convolution weights and normalisation scales; never on biases or offsets."""
     drop_epochs: tuple[float, ...] = (2.333,)
-    """The rate is multiplied by 0.1 at each of these."""
+    """Epochs after which the learning rate is multiplied by 0.1."""
     warmup_steps: int = 0
-    """Steps over which the rate rises linearly from a tenth."""
+    """Steps over which the learning rate rises linearly from a tenth of its value."""
     freeze: tuple[str, ...] = ("conv1", "norm1", "res2")
-    """Starts of the names of the parts of the backbone that are never trained: conv1, norm1, res2 to res5,
-    feature_conv; norms: all normalisations of the backbone."""
+    """Parts of the backbone that are not trained: conv1, norm1, res2 to res5, units such as res4_2,
+    feature_conv, or norms (all normalisations of the backbone)."""
 
 
 @dataclass(frozen=True)
@@ -241,16 +242,18 @@ class TrainConfig:
     checkpoint_every: int = 2000
     """Steps between checkpoints."""
     evaluate_every: int = 0
-    """Steps between evaluations, which choose the best checkpoint; 0: only at the end."""
+    """Steps between evaluations during training, which select the best checkpoint; 0: evaluate only at the
+    end."""
     max_skipped: int = 10
-    """Updates whose loss or gradient is not finite are skipped and counted; so many in a row end the run."""
+    """Skipped updates in a row that end the run. An update is skipped if its loss or gradient is not
+    finite."""
     pretrained: str = ""
     """Weights to start from: .params, .pth, .safetensors or .npz under the authors' or torchvision's names, a
     backbone or a detector; the folder of a run or of a published detector; or hf://ORG/NAME[/FILE]. Empty:
     random weights."""
     parameters: Literal["replicated", "sharded"] = "replicated"
-    """On several devices. replicated: each holds all parameters; sharded: each holds a share of them and of
-    the optimizer's state, and they are brought together for a step."""
+    """Layout on several devices. replicated: every device holds all parameters; sharded: every device holds a
+    share of the parameters and of the optimizer's state, and gathers the parameters for a step."""
     loss: LossConfig = field(default_factory=LossConfig)
 
 
@@ -259,11 +262,10 @@ class EvaluationConfig:
     frames_per_batch: int = 1
     """Frames of a segment that run as one batch on the device."""
     videos_per_batch: int = 1
-    """Videos that advance side by side, segment by segment. A multiple of the number of devices uses them
-    all."""
+    """Videos that are detected in parallel, segment by segment. A multiple of the number of devices uses all
+    devices."""
     seq_nms: bool = False
-    """Link and rescore detections along each video before they are scored (Seq-NMS), instead of suppression
-    frame by frame."""
+    """Seq-NMS: link and rescore detections along each video before scoring, instead of NMS in each frame."""
     score_thresholds: tuple[float, ...] = ()
     """Minimum score before Seq-NMS: one value for all classes, or one value for each class in order."""
 

@@ -1,4 +1,4 @@
-"""Checks of the values of an experiment's fields, alone and together."""
+"""Checks of an experiment's fields: their ranges, and fields that depend on each other."""
 
 import math
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from lsts_jax.errors import UserError
 
 
 class Range(NamedTuple):
-    """Numbers from `low` to `high`; `above`: without `low` itself."""
+    """Numbers from `low` to `high`; `above`: `low` itself is excluded."""
 
     low: float | int = -math.inf
     high: float | int = math.inf
@@ -87,7 +87,7 @@ NOT_EMPTY = ("canvases", "ratios", "scales")
 
 
 def validate(config: Config) -> Config:
-    """The config itself. Raises `UserError` naming the first field that cannot be, and what it may be."""
+    """The config itself. Raises `UserError` naming the first invalid field and its allowed values."""
     for name, value in leaves(config):
         field = name.rpartition(".")[2]
         if field in NOT_EMPTY and not value:
@@ -118,7 +118,7 @@ def validate(config: Config) -> Config:
 
 
 def check_backbone(backbone: BackboneConfig) -> None:
-    """Raises `UserError` where the backbone is cut outside stage 4."""
+    """Raises `UserError` if the backbone is cut outside stage 4."""
     units = RESNET_UNITS[backbone.depth][2]
     if backbone.split > units:
         raise UserError(
@@ -128,7 +128,7 @@ def check_backbone(backbone: BackboneConfig) -> None:
 
 
 def check_frozen(config: Config) -> None:
-    """Raises `UserError` where `optimizer.freeze` names what the backbone does not have."""
+    """Raises `UserError` if `optimizer.freeze` names a part that the backbone does not have."""
     stages = enumerate(RESNET_UNITS[config.model.backbone.depth], start=2)
     units = {f"res{stage}": count for stage, count in stages}
     parts = {"conv1", "norm1", "norms", "feature_conv", *units}
@@ -141,7 +141,7 @@ def check_frozen(config: Config) -> None:
 
 
 def leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted name and value of every field, those of nested dataclasses included."""
+    """Dotted name and value of every field, also of nested dataclasses."""
     for field in fields(config):
         value = getattr(config, field.name)
         if is_dataclass(value):
@@ -151,9 +151,9 @@ def leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def numbers_in(value: Any) -> Iterator[float | int]:
-    """The numbers of a value, a tuple of any depth or one by itself; a bool is none."""
+    """The numbers in a value, a number or nested tuples of numbers; a bool is not a number."""
     if isinstance(value, tuple):
-        for each in value:
-            yield from numbers_in(each)
+        for item in value:
+            yield from numbers_in(item)
     elif isinstance(value, int | float) and not isinstance(value, bool):
         yield value

@@ -1,4 +1,4 @@
-"""A config as JSON in the run's folder, where evaluation and prediction find it."""
+"""The config of a run, saved as JSON in its folder and read by evaluation and prediction."""
 
 import json
 from collections.abc import Mapping
@@ -12,14 +12,13 @@ from lsts_jax.errors import UserError
 from lsts_jax.files import write_whole
 
 METHOD_FILE = "temporal.py"
-"""In a run's folder: the file of a temporal method that does not come with the package."""
+"""Name, in the folder of a run, of the file that defines a user's own temporal method."""
 
 
 def save_config(config: Config, path: Path | str) -> None:
     """Writes the config, whole or not at all: a process that dies leaves the file as it was.
 
-    The file of a temporal method of one's own is copied beside it, so that the folder can be read wherever it
-    is taken.
+    The file of a user's own temporal method is copied beside the config, so that the folder is complete.
     """
     path = Path(path)
     file, _, class_name = config.model.temporal.rpartition(":")
@@ -33,7 +32,7 @@ def save_config(config: Config, path: Path | str) -> None:
 
 
 def read_method(file: Path) -> str:
-    """Source of a temporal method. Raises `UserError` where it cannot be read."""
+    """Source of a temporal method. Raises `UserError` if the file cannot be read."""
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
@@ -41,7 +40,7 @@ def read_method(file: Path) -> str:
 
 
 def method_identity(temporal: str) -> str:
-    """What `config.model.temporal` means: the name of a built-in method, or class and source of one's own."""
+    """Identity of a temporal method: the name of a built-in one, class and source of a user's own."""
     file, _, class_name = temporal.rpartition(":")
     return f"{class_name} of {read_method(Path(file))}" if file else temporal
 
@@ -51,19 +50,19 @@ def _with_method(config: Config, temporal: str) -> Config:
 
 
 def load_saved_config(path: Path | str) -> Config:
-    """Reads what `save_config` wrote, exactly. Raises `UserError` naming the file and the field."""
+    """The config that `save_config` wrote, unchanged. Raises `UserError` naming the file and the field."""
     try:
         values = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file; the folder of a run of train.py has one") from error
+        raise UserError(f"{path}: no such file; name the folder of a run") from error
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not JSON ({error}); remove it, and train.py writes it anew") from error
+        raise UserError(f"{path}: not JSON ({error}); remove it and run train.py again") from error
     try:
         config = check_fields(Config, _move_fields(values) if isinstance(values, dict) else values, "config")
     except UserError as error:
-        raise UserError(f"{path}: {error}; is it of another version? train.py writes it anew") from error
+        raise UserError(f"{path}: {error}; if another version wrote it, run train.py again") from error
     try:
         validate(config)
     except UserError as error:
@@ -72,7 +71,7 @@ def load_saved_config(path: Path | str) -> Config:
     return _with_method(config, f"{Path(path).parent / file}:{class_name}") if file else config
 
 
-# Fields that older versions had elsewhere, and where they are now. data.schedule is model.schedule.
+# Fields of older versions, and their current names: data.schedule is now model.schedule.
 MOVED = {
     "optimizer.offset_rate": "model.lsts.offset_rate",
     "optimizer.alignment_rate": "model.lsts.alignment_rate",
@@ -81,9 +80,9 @@ MOVED = {
 
 
 def rename_moved(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields by their dotted names, those of older versions under the names of today.
+    """Fields by dotted name; names of older versions are replaced by the current ones.
 
-    Raises `UserError` where two names of one field have different values.
+    Raises `UserError` if two names of one field have different values.
     """
     found: dict[str, Any] = {}
     for name, value in overrides.items():
@@ -95,7 +94,7 @@ def rename_moved(overrides: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _move_fields(values: dict) -> dict:
-    """The nested dictionary of a config, whose fields of older versions are where they are now."""
+    """The nested dictionary of a config, with fields of older versions moved to their current place."""
     flat = rename_moved(_flatten(values))
     moved: dict = {}
     for name, value in flat.items():
@@ -104,7 +103,9 @@ def _move_fields(values: dict) -> dict:
         for i, parent in enumerate(parents, 1):
             place = place.setdefault(parent, {})
             if not isinstance(place, dict):
-                raise UserError(f"config.{'.'.join(parents[:i])} is {place!r}, but {name} belongs into it")
+                raise UserError(
+                    f"config.{'.'.join(parents[:i])} is {place!r}, but {name} is one of its fields"
+                )
         place[last] = value
     return moved
 
@@ -117,11 +118,12 @@ def _flatten(values: dict, start: str = "") -> dict[str, Any]:
 
 
 def check_fields(kind: Any, value: Any, name: str) -> Any:
-    """`value`, made of dictionaries, sequences and scalars, as the type `kind`.
+    """`value` (dictionaries, sequences and scalars, as in JSON) as the type `kind`.
 
-    `kind` is a dataclass, a tuple, a Literal or a scalar type, nested at will. An int is also a float, and
-    a list a tuple; nothing else is converted, and no field may be unknown. One that is absent takes its
-    default: the run is older than the field. Raises `UserError` naming the field, which at the top is `name`.
+    `kind` is a dataclass, tuple, Literal or scalar type, or a nesting of them. Ints become floats and lists
+    become tuples where `kind` has these; nothing else is converted. Absent fields take their default, since
+    the run may be older than the field. Raises `UserError` for unknown fields and wrong types; the message
+    names the field by its path, which starts with `name`.
     """
     if isinstance(kind, type) and is_dataclass(kind) and isinstance(value, dict):
         names = [field.name for field in fields(kind)]

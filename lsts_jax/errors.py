@@ -1,4 +1,4 @@
-"""The exceptions that scripts print as a line."""
+"""Exceptions that a command prints as one line."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,11 +18,11 @@ class UserError(Exception):
 
 
 class Missing(UserError):
-    """A file of the data is not there."""
+    """A file of the data set does not exist."""
 
 
 class Stopped(Exception):
-    """A signal ended the run in good order; scripts exit with 128 + its number, as if it had killed them."""
+    """A signal ended the run after its work was saved; the exit status is 128 + the signal's number."""
 
     def __init__(self, signal: int, message: str):
         super().__init__(message)
@@ -31,9 +31,9 @@ class Stopped(Exception):
 
 @contextmanager
 def writing(path: Path | str) -> Iterator[None]:
-    """Turns what the system says against writing `path` into a `UserError` that names it."""
+    """Turns an `OSError` in the block into a `UserError` that names `path`."""
     try:
         yield
     except OSError as error:
         reason = error.strerror or error
-        raise UserError(f"{path}: {reason}; see to the disk, or name another folder") from error
+        raise UserError(f"{path}: {reason}; check the disk, or name another folder") from error

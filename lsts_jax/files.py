@@ -14,12 +14,11 @@ from lsts_jax.errors import writing
 def write_whole(path: Path | str) -> Iterator[Path]:
     """Gives the block the path of an empty file to fill, and moves that file to `path` when the block ends.
 
-    A reader of `path` sees the file of before or the whole new one, also after a crash or a power failure.
+    A reader of `path` sees the old file or the whole new one, also after a crash or a power failure.
     An exception in the block leaves `path` as it was and removes the new file. The new file has the
-    permissions of the one that it replaces; where `path` is a symbolic link, the file that it points to is
-    replaced.
+    permissions of the old one; if `path` is a symbolic link, the file that it points to is replaced.
 
-    Raises `UserError` that names `path` if the system refuses to write there.
+    Raises `UserError` that names `path` if it cannot be written.
     """
     with writing(path):
         target = Path(os.path.realpath(path))

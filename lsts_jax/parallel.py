@@ -1,7 +1,7 @@
 """Several devices, several processes: batches are spread over a mesh, and one process prints and writes.
 
-All processes run the same program. What they compute together is on arrays with a `NamedSharding` over the
-mesh of all devices; XLA passes between them what has to be passed.
+All processes run the same program. Joint computations use arrays with a `NamedSharding` over the mesh of all
+devices; XLA inserts the communication.
 """
 
 from collections.abc import Sequence
@@ -23,13 +23,13 @@ Layout = Literal["replicated", "sharded"]
 AXIS = "data"
 """The mesh's only axis: the triplets of a batch."""
 SMALL = 2**14
-"""Arrays of fewer numbers are never sharded: passing them around costs more than keeping them."""
+"""Arrays with fewer elements are never sharded: communication would cost more than the memory saved."""
 
 
 def data_mesh(batch_size: int) -> Mesh:
-    """A mesh of all devices or, where they cannot share a batch evenly, of as many as can.
+    """A mesh of the most devices that share a batch evenly.
 
-    Raises `UserError` where those would not be all, in a run of several processes.
+    Raises `UserError` in a run of several processes if that is not every device.
     """
     devices = jax.devices()
     count = max(n for n in range(1, len(devices) + 1) if batch_size % n == 0)
@@ -42,19 +42,19 @@ def data_mesh(batch_size: int) -> Mesh:
 
 
 def own_rows(batch_size: int) -> slice:
-    """The rows of a batch that this process loads: those that its devices take."""
+    """The rows of a batch that this process loads, those of its own devices."""
     share = batch_size // jax.process_count()
     return slice(jax.process_index() * share, (jax.process_index() + 1) * share)
 
 
 def spread_batch(rows: T, mesh: Mesh) -> T:
-    """The batch of which each process has its rows, over the mesh."""
+    """The global batch on the mesh, from the rows of each process."""
     sharding = NamedSharding(mesh, P(AXIS))
     return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), rows)
 
 
 def place(tree: T, mesh: Mesh, layout: Layout) -> T:
-    """Arrays that every process has, on the devices of a mesh (see `layout_of`)."""
+    """Arrays that every process has, placed on the devices of a mesh (see `layout_of`)."""
 
     def put(array, sharding: NamedSharding) -> jax.Array:
         if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
@@ -68,8 +68,8 @@ def place(tree: T, mesh: Mesh, layout: Layout) -> T:
 
 
 def layout_of(tree: PyTree, mesh: Mesh, layout: Layout) -> PyTree:
-    """A sharding for each array: all of it on every device or, if `sharded`, large ones cut along their
-    longest axis that can be cut evenly."""
+    """Sharding of every array. replicated: the whole array on every device; sharded: large arrays are split
+    along the longest axis that divides evenly."""
 
     def sharding(array) -> NamedSharding:
         even = [i for i, side in enumerate(array.shape) if side % mesh.size == 0]
@@ -82,13 +82,13 @@ def layout_of(tree: PyTree, mesh: Mesh, layout: Layout) -> PyTree:
 
 
 def whole_copy(tree: T, mesh: Mesh) -> T:
-    """NumPy copies of arrays over the mesh, for what a process does by itself. All must call this."""
+    """NumPy copies of arrays on the mesh, for work of a single process. All processes must call this."""
     together = jax.jit(lambda tree: tree, out_shardings=NamedSharding(mesh, P()))
     return jax.device_get(together(tree))
 
 
 def on_own_device(shapes: PyTree) -> PyTree:
-    """The same shapes and dtypes, to be restored to this process's first device."""
+    """The same shapes and dtypes, placed on this process's first device, for restoring."""
     sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes)
 
@@ -110,7 +110,7 @@ def wait_for_all(name: str) -> None:
 
 
 def largest_of_all(number: int) -> int:
-    """The largest of the processes' numbers. All must call this."""
+    """The largest of the processes' numbers. All processes must call this."""
     if jax.process_count() == 1:
         return number
     return int(multihost_utils.process_allgather(np.int32(number)).max())

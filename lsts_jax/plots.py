@@ -1,7 +1,7 @@
 """Figures of what LSTS does, for notebooks and papers (matplotlib; no pyplot, no global state).
 
-The functions draw on the Axes or the Figure that they are given. Pictures and points are in pixels of the
-original picture, pixel i from i to i + 1; a cell of a feature map is `cell` of them wide: 16 / `Frame.scale`.
+The functions draw on a given Axes or Figure. Pictures and points are in pixels of the
+original picture, pixel i from i to i + 1; a cell of a feature map is `cell` pixels wide: 16 / `Frame.scale`.
 Affinity is shown on the keyframe, where LSTS samples: the location k of a point p is p + offset_k * cell.
 """
 
@@ -23,7 +23,7 @@ try:
 except ImportError as error:
     raise ImportError("lsts_jax.plots draws with matplotlib: pip install matplotlib") from error
 
-# Told apart with any colour vision (Okabe and Ito, "Color universal design", 2008).
+# Distinguishable with any colour vision (Okabe and Ito, "Color universal design", 2008).
 ORANGE, BLUE, GREEN, VERMILION = "#e69f00", "#0072b2", "#009e73", "#d55e00"
 COLOURS = (BLUE, VERMILION, GREEN, "#cc79a7", ORANGE, "#56b4e9", "#000000")
 BIN = 0.5  # cells; centred on whole ones, where a uniform grid lies
@@ -41,7 +41,7 @@ def sampling_locations(
 ) -> None:
     """A target point (x, y) and its K sampling locations on the keyframe.
 
-    With the affinity at the point the area and the colour of a location tell its weight.
+    If the affinity is given, area and colour of a location show its weight.
     """
     _background(axes, image)
     x, y = np.asarray(point)[:, None] + np.asarray(offsets).T * cell
@@ -75,8 +75,8 @@ def affinity_map(
 ) -> None:
     """Plot of the keyframe's positions that contribute to the aggregated feature at `point` (x, y).
 
-    The weight of a location is shared out to the four cells around it, as bilinear sampling reads them; what
-    falls outside the map reads zeros and is not shown.
+    The weight of a location is divided among the four cells around it, by the bilinear weights. Cells outside
+    the map read zeros and are not shown.
     """
     weights = spread_affinity(offsets, affinity, cell_at(point, affinity.shape[1:], cell))
     weight_map(axes, image, weights, cell=cell, label="weight of the cell")
@@ -106,11 +106,11 @@ def weight_map(
     label: str = "weight",
     limits: tuple[float, float] | None = None,
 ) -> None:
-    """A number for each cell over a frame: quality weights (limits 0, 1), the norm of a feature.
+    """One number per cell, drawn over a frame: quality weights (limits 0, 1), or the norm of a feature.
 
     Args:
-      label: what the numbers are, with their unit.
-      limits: of the colours; those of the numbers where there are none.
+      label: name of the numbers, with their unit.
+      limits: smallest and largest number of the colour scale; by default those of `values`.
     """
     weights = np.asarray(weights)
     height, width = weights.shape
@@ -129,7 +129,7 @@ def weight_map(
 def pick_point(axes: Axes, draw: Callable[[tuple[float, float]], None]) -> int:
     """Calls `draw((x, y))` where a picture is clicked, in an interactive backend (`%matplotlib widget`).
 
-    Clear the axes in `draw` before drawing again. Gives the number that `mpl_disconnect` takes.
+    Clear the axes in `draw` before drawing again. Returns the id for `mpl_disconnect`.
     """
 
     def clicked(event):
@@ -143,8 +143,8 @@ def pick_point(axes: Axes, draw: Callable[[tuple[float, float]], None]) -> int:
 def cell_at(
     point: Sequence[float] | Float[AnyArray, "2"], size: tuple[int, int], cell: float = CELL
 ) -> tuple[int, int]:
-    """(row, column) of the cell of a map of `size` (height, width) that a point (x, y) is in, or is nearest
-    to."""
+    """(row, column) of the cell that contains a point (x, y), or of the nearest cell of a map of `size`
+    (height, width)."""
     x, y = np.asarray(point) // cell
     return int(np.clip(y, 0, size[0] - 1)), int(np.clip(x, 0, size[1] - 1))
 
@@ -155,15 +155,15 @@ def offset_distribution(
     initial: Float[AnyArray, "K 2"] | None = None,
     motion: Float[AnyArray, "n 2"] | None = None,
 ) -> None:
-    """Distribution of the sampling offsets beside what objects move, horizontally and vertically.
+    """Histograms of sampling offsets and of object motion, horizontal and vertical, in cells.
 
-    All in cells of the feature map. The titles tell the 1-D Wasserstein distance of the offsets to the
-    motion: the mean way, in cells, by which one distribution would have to be moved to become the other.
+    The titles give the 1-D Wasserstein distance between offsets and motion: the mean distance, in cells, by
+    which one distribution must be moved to become the other.
 
     Args:
       learned: offsets (x, y) after training.
       initial: offsets before training.
-      motion: from frames to their keyframes (`evaluation.displacement`).
+      motion: displacement of objects from frames to their keyframes (`evaluation.displacement`).
     """
     series = {
         "motion of the data": (motion, {"color": "0.8", "histtype": "stepfilled"}),
@@ -173,7 +173,7 @@ def offset_distribution(
     series = {
         name: (np.asarray(values), style) for name, (values, style) in series.items() if values is not None
     }
-    # a few fast objects should not make all else small
+    # a few fast objects must not shrink the rest of the histogram
     reach = max(
         np.abs(values).max() if "offsets" in name else np.percentile(np.abs(values), 99.5)
         for name, (values, _) in series.items()
@@ -194,8 +194,8 @@ def offset_distribution(
             for name in ("initial offsets", "learned offsets")
             if motion is not None and name in series
         }
-        told = ", ".join(f"{name} {distance:.2f}" for name, distance in distances.items())
-        axes.set_title(f"{axis}; distance to motion: {told} cells" if told else axis, fontsize="medium")
+        text = ", ".join(f"{name} {distance:.2f}" for name, distance in distances.items())
+        axes.set_title(f"{axis}; distance to motion: {text} cells" if text else axis, fontsize="medium")
         axes.set_xlabel(f"{axis} displacement (cells of {STRIDE} pixels of the network input)")
         axes.spines[["top", "right"]].set_visible(False)
     first = figure.axes[0]
@@ -215,13 +215,13 @@ def _frame(axes: Axes, image: UInt8[ndarray, "H W 3"]) -> None:
 
 
 def _mark(axes: Axes, point: Sequence[float] | Float[AnyArray, "2"]) -> None:
-    """A cross in black on white, which no ground hides."""
+    """A black cross with a white border, visible on any background."""
     for colour, width in (("white", 4.5), ("black", 2.0)):
         axes.plot(*point, "+", color=colour, markersize=14, markeredgewidth=width, zorder=3)
 
 
 def _colours(values: Float[ndarray, "*n"], limits: tuple[float, float] | None = None) -> dict:
-    """Light is more; about zero where signs differ (affinity that is no softmax)."""
+    """Colour map and limits: light is high; centred on zero if signs differ (affinity without softmax)."""
     if limits is not None:
         return {"cmap": "viridis", "vmin": limits[0], "vmax": limits[1]}
     low, high = float(values.min()), float(values.max())
@@ -232,6 +232,6 @@ def _colours(values: Float[ndarray, "*n"], limits: tuple[float, float] | None = 
 
 
 def _colour_bar(axes: Axes, drawn: ScalarMappable, label: str) -> None:
-    """Beside the picture and as high; inside the axes, so that clearing them takes it away."""
+    """Colour bar beside the picture, as high as it; part of the axes, so that clearing them removes it."""
     place = axes.inset_axes((1.02, 0, 0.03, 1))
     axes.figure.colorbar(drawn, cax=place, label=label)

@@ -1,4 +1,4 @@
-"""Detections drawn on pictures, and pictures on a sheet (numpy and OpenCV)."""
+"""Drawing with NumPy and OpenCV: detections on pictures, and contact sheets of pictures."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -40,7 +40,7 @@ def draw_detections(
 
     Boxes are xyxy pixels of the picture, classes 1..N. A class has the same colour in every picture. Lines
     and letters grow with the resolution, and labels stay inside the picture. Without scores (annotations)
-    every box is drawn, and the label is the class alone. A track's id, from 1 on, stands after the class.
+    every box is drawn, and the label is the class alone. Track ids from 1 on follow the class.
     """
     height, width = image.shape[:2]
     resolution = sqrt(height * width)
@@ -50,7 +50,7 @@ def draw_detections(
     visible = np.all((boxes[:, :2] < [width, height]) & (boxes[:, 2:] >= 0), axis=1)
     order = [i for i in np.argsort(certain, kind="stable") if visible[i] and certain[i] >= score_threshold]
     outside, inside = line // 2, line - line // 2
-    # Darkened beneath the boxes and a pixel beside them, so that any colour stands out on any ground.
+    # Pixels under the boxes and one pixel around are darkened, so that every colour has contrast.
     shade = np.zeros((height, width), np.uint8)
     for i in order:
         _frame(shade, corners[i].tolist(), outside + 1, inside + 1, (1,))
@@ -58,7 +58,7 @@ def draw_detections(
     picture[shade > 0] //= 2
     for i in order:
         _frame(picture, corners[i].tolist(), outside, inside, class_colour(int(classes[i])))
-    # The most certain one chooses its place first, and is drawn last where labels cannot but overlap.
+    # Labels are placed in falling score and drawn in rising score, so that high scores stay readable.
     labels = []
     for i in reversed(order):
         name = class_names[int(classes[i]) - 1]
@@ -77,7 +77,7 @@ def draw_detections(
 def draw_outline(
     picture: UInt8[ndarray, "H W 3"], box: Float[ndarray, "4"], colour: Colour, width: int
 ) -> None:
-    """Draws the border of a box into the picture: `width` pixels, half of them on either side."""
+    """Draws the border of a box into the picture, `width` pixels wide, centred on the box's edge."""
     corners = np.rint(box).clip(-FAR, FAR).astype(int).tolist()
     _frame(picture, corners, width // 2, width - width // 2, colour)
 
@@ -85,7 +85,7 @@ def draw_outline(
 def draw_note(
     picture: UInt8[ndarray, "H W 3"], box: Float[ndarray, "4"], text: str, ink: Colour, ground: Colour
 ) -> None:
-    """Writes a small text above a box into the picture, or as near to that as the picture's edges let it."""
+    """Writes a small text above a box into the picture, moved inside the picture if necessary."""
     font = cv2.FONT_HERSHEY_SIMPLEX, 0.5
     (width, height), below = cv2.getTextSize(text, *font, 1)
     x = int(np.clip(box[0], 0, max(0, picture.shape[1] - width - 2)))
@@ -124,10 +124,11 @@ def contact_sheet(
 
 @cache
 def class_colour(class_id: int) -> Colour:
-    """RGB of a class, light enough for black letters; near ids differ most.
+    """RGB colour of a class, light enough for black letters; consecutive ids differ most.
 
     Hues a golden section apart, as colourful as sRGB allows, in OKLCH (Ottosson, "A perceptual color space
-    for image processing", 2020). Five lightnesses take turns, which tells near hues of far ids apart.
+    for image processing", 2020). Five lightnesses alternate, so that ids with similar hues differ in
+    lightness.
     """
     hue = pi * (sqrt(5) - 1) * (class_id + 1)  # class 1 is amber
     lightness = (0.60, 0.84, 0.66, 0.78, 0.72)[class_id % 5]
@@ -158,7 +159,7 @@ OKLAB_TO_LINEAR_SRGB = np.array(
 
 
 def _frame(picture: ndarray, box: Sequence[int], outside: int, inside: int, colour: tuple[int, ...]) -> None:
-    """Draws a box's border, so many pixels wide on either side (OpenCV's own only has odd widths)."""
+    """Draws a box's border of any width; OpenCV's rectangles only have odd widths."""
     x1, y1, x2, y2 = box
     left, top, right, bottom = x1 - outside, y1 - outside, x2 + outside, y2 + outside
     for corner, opposite in (
@@ -171,7 +172,7 @@ def _frame(picture: ndarray, box: Sequence[int], outside: int, inside: int, colo
 
 
 def _letters(text: str, height: float, width: int) -> tuple[float, int]:
-    """OpenCV's scale and stroke for letters about so high, descenders included; smaller if too wide."""
+    """OpenCV's scale and stroke for letters of a height (with descenders), reduced to fit the width."""
     scale = height / 30
     thickness = max(1, round(scale))
     needed, _ = _label_size(text, scale, thickness)
@@ -179,7 +180,7 @@ def _letters(text: str, height: float, width: int) -> tuple[float, int]:
 
 
 def _metrics(text: str, scale: float, thickness: int) -> tuple[int, int, int]:
-    """Width of a text, and height above and below its baseline of any text of that scale."""
+    """Width of a text, and the font's height above and below the baseline at that scale."""
     (wide, _), _ = cv2.getTextSize(text, FONT, scale, thickness)
     (_, above), below = cv2.getTextSize("Ag|", FONT, scale, thickness)
     return wide, above, below
@@ -198,7 +199,7 @@ def _free_place(
     line: int,
     taken: Sequence[Rectangle],
 ) -> Rectangle:
-    """Position of a label: above its box, or below or inside it if labels or the edge are in the way."""
+    """Position of a label: above its box, or below or inside if other labels or the edge cover that."""
     wide, high = size
     x1, y1, x2, y2 = box
     outside, inside = line // 2, line - line // 2

@@ -167,7 +167,7 @@ def test_help_shows_docstrings_and_the_experiments_values(capsys, line, rate):
     ("source", "parts"),
     [
         (None, ["configs/broken.py: no such file", "configs/demo.py, configs/tiny.py"]),
-        ("x = 1", ["configs/broken.py: there is no function get_config()"]),
+        ("x = 1", ["configs/broken.py: no function get_config()"]),
         ("def get_config():\n    return {}", ["configs/broken.py: get_config() returns dict"]),
         ("def get_config(:", ["configs/broken.py, line 1: SyntaxError"]),
         ("import nowhere_at_all", ["configs/broken.py, line 1: ModuleNotFoundError", "nowhere_at_all"]),
@@ -189,9 +189,9 @@ def test_a_broken_experiment_is_named(folder, source, parts):
 def test_near_misses_are_offered(folder):
     assert (
         mistake(cli.load_config, "configs/dmeo.py")
-        == "configs/dmeo.py: no such file; there is configs/demo.py"
+        == "configs/dmeo.py: no such file; choose from configs/demo.py"
     )
-    assert mistake(cli.load_config, "tinny").endswith("there is configs/tiny.py")
+    assert mistake(cli.load_config, "tinny").endswith("choose from configs/tiny.py")
     (folder / "configs" / "demo.json").write_text("{}")
     assert mistake(cli.load_config, "configs/demo.json").endswith("a Python file, such as configs/demo.py")
 
@@ -209,7 +209,7 @@ def test_a_file_goes_before_an_experiment_of_the_package():
 
 def test_without_files_the_experiments_of_the_package_are_named(folder, monkeypatch):
     monkeypatch.chdir(folder / "configs")
-    assert mistake(cli.load_config, "synthvid").endswith("there is synthvid_s")
+    assert mistake(cli.load_config, "synthvid").endswith("choose from synthvid_s")
     assert "demo, dff_r101_vid, fgfa_r101_vid, lsts_" in mistake(cli.load_config, "nothing/like/it")
 
 

@@ -113,7 +113,7 @@ def test_the_command_line_a_file_and_a_saved_config_are_checked(tmp_path):
 def test_a_saved_config_with_a_number_where_fields_belong(tmp_path, text):
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(
-        UserError, match=r"config\.json: config\.model.* is \d, but model\..* belongs into it"
+        UserError, match=r"config\.json: config\.model.* is \d, but model\..* is one of its fields"
     ):
         load_saved_config(tmp_path / "config.json")
 

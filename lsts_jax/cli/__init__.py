@@ -1,4 +1,4 @@
-"""What the commands share: options, experiments, and one line for a user's mistake.
+"""Shared by all commands: options, experiments, exit statuses.
 
 A command declares a frozen dataclass of its options, whose field `config: Experiment` makes every field of
 the experiment an option, and a function `run`, which `main(run)` calls:
@@ -34,8 +34,10 @@ __all__ = [
 
 
 def make_folder(path: Path, *, option: str = "") -> Path:
-    """Create a folder to write into, and give it back. Raises `UserError` where that cannot be done, naming
-    the option that would choose another folder, if given."""
+    """Creates a folder to write into and returns its path.
+
+    Raises `UserError` if the folder cannot be written; the message names `option`, which chooses another.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
         if not os.access(path, os.W_OK):

@@ -1,4 +1,4 @@
-"""How a command ends: a line on stderr and an exit status for whatever the user can mend."""
+"""Exit of a command: one line on stderr and an exit status for errors that the user can fix."""
 
 import errno
 import logging
@@ -12,10 +12,10 @@ DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
 
 
 def main(run: Callable[[Sequence[str]], None]) -> None:
-    """Runs a script on the command line's arguments and turns mistakes into an exit status.
+    """Runs a command on `sys.argv[1:]` and turns exceptions into an exit status.
 
-    `UserError`, and a disk that is full or read-only: a line on stderr, status 2. `Stopped`: a line, status
-    128 + signal. Ctrl-C elsewhere: a line, status 130. Others keep their traceback.
+    `UserError`, and a disk that is full or read-only: one line on stderr, status 2. `Stopped`: one line,
+    status 128 + signal. Ctrl-C elsewhere: one line, status 130. Other exceptions keep their traceback.
     """
     logging.basicConfig(format="%(message)s")
     logging.getLogger("lsts_jax").setLevel(logging.INFO)
@@ -29,7 +29,7 @@ def main(run: Callable[[Sequence[str]], None]) -> None:
         if error.errno not in DISK_ERRORS:
             raise
         what = f"{error.filename}: " if error.filename else ""
-        print(f"error: {what}{error.strerror}; see to the disk, or name another folder", file=sys.stderr)
+        print(f"error: {what}{error.strerror}; check the disk, or name another folder", file=sys.stderr)
         sys.exit(2)
     except Stopped as stopped:
         print(stopped, file=sys.stderr)
@@ -40,7 +40,7 @@ def main(run: Callable[[Sequence[str]], None]) -> None:
 
 
 def _hush_orbax() -> None:
-    """When a checkpoint cannot be written Orbax raises, but tells of each of its files besides."""
+    """Silences Orbax's reports on single files of a checkpoint; Orbax also raises when a save fails."""
 
     def unraisable(event):
         if str(event.exc_value) != "Event loop is closed":

@@ -15,7 +15,7 @@ from lsts_jax.errors import UserError
 
 
 def load_config(path: Path | str) -> Config:
-    """The experiment that `get_config()` of a Python file returns, its fields checked.
+    """The config that `get_config()` of a Python file returns, with its fields checked.
 
     Args:
       path: a file, or the name of an experiment of the package, such as `demo` or `variants/paper`.
@@ -26,12 +26,14 @@ def load_config(path: Path | str) -> Config:
     spec = importlib.util.spec_from_file_location(f"lsts_jax_experiment_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise UserError(f"{path}: an experiment is a Python file, such as {experiments(near=path)}")
-    # named, since the classes of a method that it defines are looked up by their module
+    # registered, because classes that the file defines are looked up by their module
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
         if not callable(getattr(module, "get_config", None)):
-            raise UserError(f"{path}: there is no function get_config() that returns the Config")
+            raise UserError(
+                f"{path}: no function get_config(); define one that returns a lsts_jax.config.Config"
+            )
         config = module.get_config()
     except UserError:
         raise
@@ -47,7 +49,7 @@ def load_config(path: Path | str) -> Config:
 
 
 def shipped() -> Path:
-    """Folder of the package's experiments: inside an installed package, beside it in a checkout."""
+    """Folder `configs` of the package: inside an installed package, beside the package in a checkout."""
     package = Path(__file__).parents[1]
     return next(folder for folder in (package / "configs", package.parent / "configs") if folder.is_dir())
 
@@ -55,19 +57,20 @@ def shipped() -> Path:
 def find_experiment(path: Path) -> Path:
     """The file itself if it exists, else the package's experiment of that name: `demo`, `configs/demo.py`.
 
-    Raises `UserError` with the experiments that exist.
+    Raises `UserError` that lists the experiments.
     """
     if os.path.isfile(path):  # Path.is_file raises for names that no file can have
         return path
     name = Path(*path.parts[1:]) if path.parts[:1] == ("configs",) else path
     file = shipped() / (name if name.suffix else f"{name}.py")
     if path.is_absolute() or not os.path.isfile(file):
-        raise UserError(f"{path}: no such file; there is {experiments(near=path)}")
+        raise UserError(f"{path}: no such file; choose from {experiments(near=path)}")
     return file
 
 
 def experiments(near: Path | None = None) -> str:
-    """Names of the experiments in `configs`, or of the package's: only those spelled like `near`, if any."""
+    """Names of the experiments in `configs/`, else of the package's; only those spelled like `near`, if
+    any."""
     folders = {Path("configs")}
     if near and near.parent != Path() and os.path.isdir(near.parent):
         folders.add(near.parent)
@@ -78,7 +81,7 @@ def experiments(near: Path | None = None) -> str:
 
 
 def _line_in(path: str, error: Exception) -> str:
-    """Where in the file `error` arose, as far as it did."""
+    """`, line N` if `error` was raised in the file, else an empty string."""
     if isinstance(error, SyntaxError) and error.filename == path:
         return f", line {error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)

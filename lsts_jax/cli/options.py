@@ -27,20 +27,20 @@ Experiment = tyro.conf.FlagConversionOff[Config]
 
 
 def parse(options: type[T], arguments: Sequence[str], *, run_option: str = "") -> T:
-    """Reads a script's arguments into its dataclass.
+    """The options of a command, read from its arguments.
 
-    Where that has a field `config: Experiment`, `--config PATH` names the experiment, and
-    `--config.model.lsts.window 8` sets a field of it. Bools are flags (`--tracks`, `--no_report`), except
-    the fields of an experiment. `--help` prints all options, with the values of the experiment if one is
-    named, and exits.
+    If the dataclass has a field `config: Experiment`, `--config PATH` names the experiment, and
+    `--config.model.lsts.window 8` sets a field of it. Bool options are flags (`--tracks`, `--no-report`);
+    bool fields of an experiment take a value. `--help` prints all options, with the values of the
+    experiment if one is named, and exits.
 
     Args:
       run_option: the option that names a run or a published detector, such as "--workdir". Without
-        `--config` the experiment is then its own.
+        `--config`, the experiment of that run is used.
 
-    Raises `UserError` naming the option and what it takes.
+    Raises `UserError` naming the option and its allowed values.
     """
-    # not by its constructor, which may check types
+    # without the constructor, which may check types
     assert is_dataclass(options)
     default = object.__new__(options)
     for field in fields(options):
@@ -50,14 +50,14 @@ def parse(options: type[T], arguments: Sequence[str], *, run_option: str = "") -
     if any(field.name == "config" for field in fields(options)):
         path, arguments = _take_config_path(arguments)
         run = _value_of(run_option, arguments) if run_option else None
-        description += "\n\n--config PATH names the experiment, a file of configs/"
-        description += f", by default that of {run_option}" if run_option else ""
-        description += "; the options below override it."
+        description += "\n\n--config PATH: the experiment, a file such as configs/demo.py"
+        description += f" (default: the experiment of {run_option})" if run_option else ""
+        description += ". The options --config.FIELD override its fields."
         if path is not None:
             config = load_config(path)
         elif run and os.path.isfile(locate(run) / CONFIG):
             config = load_saved_config(locate(run) / CONFIG)
-        elif {"-h", "--help"} & set(arguments) or (run_option and not run):  # which is then what is missing
+        elif {"-h", "--help"} & set(arguments) or (run_option and not run):  # the parser reports its absence
             config = Config()
         elif run:
             raise UserError(
@@ -89,7 +89,7 @@ def parse(options: type[T], arguments: Sequence[str], *, run_option: str = "") -
 
 
 def _bools(options: Any, start: str = "") -> set[str]:
-    """Names of the options that are flags."""
+    """Names of the bool options, which are flags."""
     names = set()
     for field in fields(options):
         if field.type is bool:
@@ -100,7 +100,7 @@ def _bools(options: Any, start: str = "") -> set[str]:
 
 
 def _as_flags(arguments: Sequence[str], flags: Collection[str]) -> list[str]:
-    """The arguments with `--tracks True` and `--report False`, an earlier spelling, as flags."""
+    """The arguments, with the older spelling `--tracks True`, `--report False` rewritten as flags."""
     result: list[str] = []
     for word in arguments:
         if word not in ("True", "False") or not result or _name(result[-1]) not in flags:
@@ -143,16 +143,16 @@ def _value_of(option: str, arguments: Sequence[str]) -> str | None:
 
 
 def _condense(box: str) -> str:
-    """tyro's framed report as one line: the problem, then the options it names, without their help."""
+    """tyro's framed report as one line: the problem, then the options that it names."""
     lines = [re.sub(r"\x1b\[[\d;]*m", "", line).strip("│| ") for line in box.splitlines()]
     sections = [[]]
     for line in lines:
-        if re.fullmatch(r"─+|-{20,}", line):  # a ruler; few dashes are what somebody typed
+        if re.fullmatch(r"─+|-{20,}", line):  # a ruler; fewer dashes come from the arguments
             sections.append([])
         elif line and line[0] not in "╭╰+":
             sections[-1].append(line)
-    told = [lines for lines in sections if lines and not lines[0].startswith("For full helptext")]
-    problem, *hints = told or [["the options cannot be read"]]
+    readable = [lines for lines in sections if lines and not lines[0].startswith("For full helptext")]
+    problem, *hints = readable or [["the options cannot be read"]]
     report = [" ".join(problem).removeprefix("Error parsing ")]
     for title, *details in hints:
         title = "expected" if title == "Argument helptext:" else title[0].lower() + title[1:]

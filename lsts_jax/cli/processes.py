@@ -1,4 +1,4 @@
-"""JAX as a command needs it: compiled programs kept between runs, and the other processes of a run."""
+"""Set-up of JAX for a command: the cache of compiled programs, and the other processes of a run."""
 
 import logging
 from dataclasses import dataclass
@@ -8,30 +8,33 @@ from pathlib import Path
 from lsts_jax.errors import UserError
 
 PATIENCE = 3600
-"""Seconds that a process which has done its part waits for the first, which writes reports."""
+"""Seconds that a finished process waits for the first process, which writes the reports."""
 
 
 @dataclass(frozen=True)
 class Hosts:
-    """Where one run is many processes, one a host or one a GPU: the same command in each."""
+    """One run in several processes, one per host or GPU, all started with the same command."""
 
     detect: bool = False
-    """Slurm, Open MPI, Kubernetes or Cloud TPU tell how many there are and which this is."""
+    """Read the number of processes and the index of this one from Slurm, Open MPI, Kubernetes or Cloud
+    TPU."""
     coordinator: str | None = None
-    """Where nothing tells: HOST:PORT of process 0, with a free port, and ..."""
+    """Address of process 0, HOST:PORT with a free port, if no cluster is detected; needs count and index."""
     count: int | None = None
-    """... the number of processes ..."""
+    """Number of processes."""
     index: int | None = None
-    """... and which of them this is, from 0."""
+    """Index of this process, from 0."""
 
 
 def prepare_jax(hosts: Hosts = Hosts()) -> None:
-    """Keep compiled programs between runs, in JAX_COMPILATION_CACHE_DIR or the user's cache folder (if any),
-    and join the other processes of a run, if any. Of those the first alone reports what is not an error.
+    """Sets up the cache of compiled programs and joins the other processes of a run, if any.
 
-    Raises `UserError` if they cannot be found.
+    The cache is in JAX_COMPILATION_CACHE_DIR, else in the user's cache folder. Only the first process shows
+    progress and messages other than errors.
+
+    Raises `UserError` if the processes cannot connect.
     """
-    import jax  # here: --help and mistakes should not wait for it
+    import jax  # here, so that --help and error messages do not wait for JAX
 
     # JAX makes the attributes of its config while it runs
     stored = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
@@ -61,7 +64,7 @@ def cache_folder() -> Path | None:
 
 
 def _be_quiet() -> None:
-    """No progress bars, no messages but errors: another process has the same ones."""
+    """Turns off progress bars and all messages but errors: the first process shows the same."""
     from tqdm import tqdm
 
     logging.getLogger("lsts_jax").setLevel(logging.ERROR)

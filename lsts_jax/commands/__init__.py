@@ -1,4 +1,5 @@
-"""The console command `lsts`: every program of the package under one name, imported when it is called."""
+"""The console command `lsts`: all programs of the package under one name; a program is imported when it is
+called."""
 
 import difflib
 import sys
@@ -44,7 +45,7 @@ def main() -> None:
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Runs the command that the arguments name. Raises `UserError` if there is none of that name."""
+    """Runs the command that the arguments name. Raises `UserError` if there is no such command."""
     name, *rest = arguments or ["--help"]
     if name in ("-h", "--help"):
         print(HELP)
@@ -55,4 +56,4 @@ def run(arguments: Sequence[str]) -> None:
         import_module(COMMANDS[name][0]).run(rest)
     else:
         alike = difflib.get_close_matches(name, COMMANDS, n=1) or COMMANDS
-        raise UserError(f"lsts {name}: no such command; there is {', '.join(alike)}")
+        raise UserError(f"lsts {name}: no such command; choose from {', '.join(alike)}")

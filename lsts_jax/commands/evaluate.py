@@ -15,36 +15,38 @@ from lsts_jax.hub import CONFIG, WEIGHTS, locate
 
 @dataclass(frozen=True)
 class Options:
-    """Detect on every frame of the val lists and score it, or score detections that are there already.
+    """Detect on every frame of data.val_lists and compute the scores, or score files of detections.
     Writes metrics.json, detections.txt and report.html into WORKDIR/eval."""
 
     config: cli.Experiment
     workdir: str
-    """Folder of a training run or of a published detector; hf://ORG/NAME; or synthvid-s, the detector that
-    comes with the package. With --detections or --compare any folder to write into."""
+    """Folder of a training run or of a published detector; hf://ORG/NAME; or synthvid-demo, the detector that
+    comes with the package. With --detections or --compare: any folder that can be written."""
     checkpoint: str = "latest"
     """latest, best (by mAP during training), or a step."""
     output: Path | None = None
-    """Folder to write into instead, as where nothing may be written into the run. A detector of the hub or of
-    the package needs it."""
+    """Folder of the results, instead of WORKDIR/eval. Required for a detector of the hub or of the
+    package."""
     detections: tuple[Path, ...] = ()
-    """Score these instead, of any detector: official text, JSON lines of predict.py or COCO's results,
-    several files together, or folders of them. No picture is opened. Goes into WORKDIR/scored."""
+    """Files of detections to score, from any detector: ImageNet VID's text, JSON lines of predict.py or COCO
+    results; or folders of such files. No picture is read. Writes into WORKDIR/scored."""
     compare: tuple[Path, Path] | None = None
-    """Two such files or folders, A and B: what B gains by class and video, with a bootstrap over videos. Goes
-    into WORKDIR/compared."""
+    """Two such files or folders, A and B: mAP of B minus A by class and video, with intervals of a bootstrap
+    over videos. Writes into WORKDIR/compared."""
     motion_iou: Path | None = None
-    """FGFA's imagenet_vid_groundtruth_motion_iou.mat; by default motion is computed from the tracks."""
+    """FGFA's imagenet_vid_groundtruth_motion_iou.mat; default: motion is computed from the tracks."""
     speed: bool = True
-    """Also measure where the time of a frame goes, into eval/speed.json."""
+    """Also measure the time of each step of detection, into eval/speed.json."""
     report: bool = True
-    """Also write report.html, if its libraries are installed."""
+    """Also write report.html, if jinja2 and matplotlib are installed."""
     hosts: cli.Hosts = field(default_factory=cli.Hosts)
 
     def folder(self, name: str) -> Path:
-        """Where results go. Raises `UserError` if that would be a folder of the package or of the cache."""
+        """Folder of the results. Raises `UserError` if it would be in the package or in the hub's cache."""
         if self.output is None and locate(self.workdir) != Path(self.workdir):
-            raise UserError(f"--output is missing: {self.workdir} is no folder to write into; name one")
+            raise UserError(
+                f"--output is missing: results cannot be written into {self.workdir}; name another folder"
+            )
         return self.output or Path(self.workdir) / name
 
 
@@ -66,7 +68,7 @@ def evaluate_detector(options: Options) -> None:
 
     run = locate(options.workdir)
     if not (run / WEIGHTS).is_file():
-        require_checkpoints(run)  # so that nothing is made in a folder that is named by mistake
+        require_checkpoints(run)  # before any folder is made: WORKDIR may be a typing error
     config, folder = with_class_names(options), options.folder("eval")
     if is_first():
         _make_folder(folder)
@@ -91,7 +93,7 @@ def evaluate_checkpoint(options: Options, config: Config, folder: Path) -> None:
     metrics = evaluated.metrics
     print(table(metrics))
     if metrics["fps"]:
-        print(f"{metrics['fps']:.1f} frames a second: reading, detecting and post-processing, side by side")
+        print(f"{metrics['fps']:.1f} frames per second, end to end: decoding, inference and NMS, overlapped")
     if options.speed:
         speed = measure_speed(detector, variables, config, dataset)
         write_json(folder / SPEED, speed)
@@ -151,7 +153,7 @@ def score_files(options: Options) -> None:
 
 
 def compare_files(options: Options, files: tuple[Path, Path], dataset, truth, a, b) -> None:
-    """Is B better than A?"""
+    """Compares B with A, prints the table and writes comparison.json and the report."""
     from lsts_jax.evaluation.compare import compare, table
     from lsts_jax.evaluation.results import COMPARISON, REPORT, remove_results, write_json
     from lsts_jax.evaluation.scoring import score_all
@@ -181,7 +183,7 @@ def _make_folder(path: Path) -> Path:
 
 
 def short_names(a: Path, b: Path) -> tuple[str, str]:
-    """What tells two paths apart, nearest to the file: one, two of runs/one/eval/x, runs/two/eval/x."""
+    """The last components in which two paths differ: one, two for runs/one/eval/x, runs/two/eval/x."""
     for pair in zip(reversed(a.resolve().parts), reversed(b.resolve().parts), strict=False):
         if pair[0] != pair[1]:
             return pair
@@ -190,15 +192,15 @@ def short_names(a: Path, b: Path) -> tuple[str, str]:
 
 def wants_report(options: Options) -> bool:
     if options.report and not find_spec("jinja2"):
-        print('no report.html without its library: pip install -e ".[report]"', file=sys.stderr)
+        print('no report.html: jinja2 is not installed; pip install -e ".[report]"', file=sys.stderr)
         return False
     return options.report
 
 
 def with_class_names(options: Options) -> Config:
-    """The config with the class names of the detector, which numbers its classes in their order.
+    """The config with the class names of the detector, in the detector's order.
 
-    Raises `UserError` where the config has others, or the same in another order.
+    Raises `UserError` if the config has other class names or another order.
     """
     config, saved = options.config, locate(options.workdir) / CONFIG
     if not saved.exists() and config.data.class_names:

@@ -1,4 +1,4 @@
-"""`lsts experiments`: the paper's experiments, which are part of the repository and not of the package."""
+"""`lsts experiments`: the paper's experiments, which only a checkout of the repository has."""
 
 import sys
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ from lsts_jax.errors import UserError
 ROOT = Path(lsts_jax.__file__).parents[1]
 PROGRAMS = {
     "run": "train and evaluate the experiments of a suite",
-    "other_offsets": "evaluate trained detectors with other sampling locations",
-    "results": "write all tables and figures from the results of the runs",
+    "other_offsets": "evaluate trained detectors with other sampling offsets",
+    "results": "write all tables and figures of RESULTS.md",
 }
 
 
@@ -29,4 +29,4 @@ def run(arguments: Sequence[str]) -> None:
         sys.path.insert(0, str(ROOT))
         import_module(f"experiments.{name}").run(rest)
     else:
-        raise UserError(f"lsts experiments {name}: no such program; there is {', '.join(PROGRAMS)}")
+        raise UserError(f"lsts experiments {name}: no such program; choose from {', '.join(PROGRAMS)}")

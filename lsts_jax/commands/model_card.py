@@ -28,7 +28,7 @@ Object detection in video with lsts_jax.
 | frames | resized to {short} x {long} pixels at most |
 | classes | {classes} |
 | mAP | {score} |
-| weights | step {step} of the training; parameters float16, statistics float32 |
+| weights | step {step} of training; parameters float16, statistics float32 |
 
 ## Use
 
@@ -82,7 +82,7 @@ def model_card(name: str, config: Config, step: int, score: float | None) -> str
 
 
 def measured_map(workdir: Path, step: int) -> float | None:
-    """mAP of a step by the run's last evaluation, or by those of its training; None if it has none."""
+    """mAP of a step, from the run's last evaluation or from those during training; None if there is none."""
     texts = []
     for file in (workdir / "metrics.jsonl", workdir / "eval" / "metrics.json"):
         if file.is_file():
@@ -93,9 +93,9 @@ def measured_map(workdir: Path, step: int) -> float | None:
 
 
 def commands(config: Config, name: str) -> list[str]:
-    """Command lines that train a config: the experiment of the package nearest to it, and what differs.
+    """Command lines that train a config: the package's most similar experiment, and overrides for the rest.
 
-    An experiment that is trained as it stands has the commands of its file, with those for its data.
+    If no field differs: the commands in the experiment's docstring, which also make its data.
     """
     wanted, candidates = _flat(asdict(config)), []
     for file in sorted(shipped().rglob("[!_]*.py")):

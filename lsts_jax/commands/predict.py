@@ -1,4 +1,4 @@
-"""Watch a trained detector at work on videos, pictures, cameras and streams."""
+"""Detect objects in videos, pictures, cameras and streams."""
 
 import logging
 import sys
@@ -16,45 +16,45 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Options:
-    """Detect on videos. Writes what --save names into the output folder, of several sources each into one
-    of its own. Ctrl-C ends a run early; what was written until then is complete."""
+    """Detect objects in videos. Writes the formats of --save into OUTPUT, with several sources into one
+    folder per source below OUTPUT. Ctrl-C ends a run early and leaves complete files."""
 
     workdir: str
     """Folder of a training run or of a published detector; hf://ORG/NAME; or synthvid-demo, the detector that
     comes with the package."""
     source: tuple[str, ...]
     """Video files, folders or patterns ("frames/*.jpg") of pictures in natural order or of videos, cameras
-    (0), streams (http://, https://, rtsp://), or - for raw frames on standard input. Picture files that are
-    named one by one are one sequence."""
+    (0), streams (http://, https://, rtsp://), or - for raw frames on standard input. Several picture files
+    are one sequence."""
     output: Path
-    """Folder to write into. What an earlier run wrote there is replaced, any other file stays."""
+    """Folder to write into. The results of an earlier run are replaced; other files stay."""
     checkpoint: str = "latest"
     """latest, best (by mAP during training), or a step."""
     save: tuple[Literal["video", "jsonl", "csv", "mot", "coco", "crops"], ...] = ("video", "jsonl")
-    """video: annotated mp4; jsonl: a line a frame; csv: a line a detection; mot: det.txt of MOTChallenge;
-    coco: COCO's results; crops: objects cut out."""
+    """video: annotated mp4; jsonl: one line per frame; csv: one line per detection; mot: det.txt of
+    MOTChallenge;
+    coco: COCO results; crops: one picture per detection."""
     score: float = 0.5
-    """Detections below this are written, but not drawn, cropped or linked."""
+    """Minimum score for drawing, crops and tracks. The other formats have lower scores too."""
     tracks: bool = False
-    """Link detections over time: objects keep an id in the annotated mp4, jsonl, csv and det.txt. It needs
-    the package norfair-enough."""
+    """Link detections over time: an object keeps its number in the annotated mp4, jsonl, csv and det.txt.
+    Needs the package norfair-enough."""
     classes: tuple[str, ...] = ()
-    """Keep only these; empty: all."""
+    """Classes to keep; empty: all."""
     schedule: Literal["online", "offline"] | None = None
-    """Where a segment's keyframe lies: at its start or in its middle. By default as the config says."""
+    """Position of a segment's keyframe: its start (online) or its middle (offline). Default: the config's."""
     start: int = 0
     """First frame, counted from 0."""
     end: int | None = None
-    """Frame to stop before."""
+    """Last frame + 1."""
     stride: int = 1
-    """Take every so many-th frame."""
+    """Process every N-th frame."""
     max_frames: int | None = None
-    """Stop after so many frames."""
+    """Largest number of frames to process."""
     raw_size: tuple[int, int] | None = None
-    """Height and width of raw frames on standard input (RGB, 8 bits)."""
+    """Height and width of the raw frames on standard input (RGB, 8 bits)."""
     live: bool = False
-    """Detect each frame before the next is read, as cameras and streams always are, and report how long that
-    takes."""
+    """Detect each frame before the next is read, as for cameras and streams, and report the latency."""
 
 
 def run(arguments: list[str]) -> None:
@@ -70,8 +70,8 @@ def run(arguments: list[str]) -> None:
     from lsts_jax.tracks import link
 
     if options.tracks:
-        link(())  # so that a missing package shows now
-    # Mistakes show before the model is built, and what would be destroyed before anything is written.
+        link(())  # reports a missing package now
+    # Input errors are reported before the model is built, conflicts with files before anything is written.
     sources = sources_of(options.source, options.raw_size)
     targets = places(options.output, [source.origin for source in sources])
     claimed = claim(options.output, targets, options.save, [file for one in sources for file in one.files])
@@ -102,11 +102,11 @@ def run(arguments: list[str]) -> None:
             f"{len(failed)} of {len(sources)} sources cannot be read: {names}; the others are done"
         )
     if empty:
-        raise UserError(f"{', '.join(empty)}: no frame is left; see to --start and --end")
+        raise UserError(f"{', '.join(empty)}: no frame between --start and --end")
 
 
 def first_readable(sources):
-    """The place of the first source that can be opened, and that source, open.
+    """Index of the first source that can be opened, and that source, opened.
 
     Raises `UserError` if there is none.
     """
@@ -117,16 +117,16 @@ def first_readable(sources):
 
 
 def open_or_warn(source):
-    """The source, open; None, with a warning, if nothing in it can be read."""
+    """The opened source; None, with a warning, if it cannot be read."""
     try:
         return source.open()
     except UserError as error:
-        logger.warning("left out: %s", error)
+        logger.warning("skipped: %s", error)
         return None
 
 
 def first_of(video, options: Options):
-    """The source, from which no more than --max_frames are read."""
+    """The source, cut after --max-frames frames."""
     most, known = options.max_frames, video.num_frames
     if most is None:
         return video
@@ -138,15 +138,15 @@ def first_of(video, options: Options):
 def check_selection(options: Options) -> None:
     """Raises `UserError` if the options can select no frame of any source."""
     if options.stride < 1 or options.start < 0:
-        raise UserError("--stride counts from 1, --start from 0")
+        raise UserError("--stride must be 1 or more, --start 0 or more")
     if options.end is not None and options.end <= options.start:
-        raise UserError(f"--end {options.end}: is not after --start {options.start}")
+        raise UserError(f"--end {options.end}: must be above --start {options.start}")
     if options.max_frames is not None and options.max_frames < 1:
-        raise UserError(f"--max_frames {options.max_frames}: must be 1 or more")
+        raise UserError(f"--max-frames {options.max_frames}: must be 1 or more")
 
 
 def watch(detector, video, job, options: Options) -> int:
-    """Detects on one source from its first frame to its last, and gives the number of its frames."""
+    """Detects on all frames of one source and returns their number."""
     from tqdm import tqdm
 
     from lsts_jax.outputs.formats import WRITERS

@@ -1,4 +1,4 @@
-"""`lsts publish`: a run as the folder that a repository of the Hugging Face hub is."""
+"""`lsts publish`: write a run as a repository of the Hugging Face hub."""
 
 import logging
 import sys
@@ -22,7 +22,7 @@ class Options:
     workdir: tyro.conf.Positional[Path]
     """Folder of the training run."""
     out: tyro.conf.Positional[Path]
-    """Folder to write; its name is the detector's. An earlier detector in it is replaced."""
+    """Folder to write into; its name becomes the detector's name. An earlier detector in it is replaced."""
     checkpoint: str = "latest"
     """latest, best (by mAP during training), or a step."""
 
@@ -35,20 +35,20 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def publish(options: Options) -> None:
-    """Writes the folder. Raises `UserError` if there is no run, or the folder holds other files."""
+    """Writes the folder. Raises `UserError` if the run does not exist or the folder holds other files."""
     from lsts_jax.commands.model_card import measured_map, model_card
     from lsts_jax.config_io import load_saved_config
     from lsts_jax.training.checkpoints import load_detector
     from lsts_jax.training.pretrained.published import require_no_other_repository, write_published
 
     if options.out.resolve() == options.workdir.resolve():
-        raise UserError(f"{options.out}: is the run itself; name another folder")
+        raise UserError(f"{options.out}: is the folder of the run; name another folder")
     config = load_saved_config(options.workdir / "config.json")
     _, variables, step = load_detector(config, options.workdir, options.checkpoint)
     require_no_other_repository(options.out)
     score = measured_map(options.workdir, step)
     if score is None:
         command = f"lsts evaluate --workdir {options.workdir} --checkpoint {options.checkpoint}"
-        logger.warning("the card names no mAP: step %d was not evaluated; %s does it", step, command)
+        logger.warning("the card has no mAP: step %d was not evaluated; run %s", step, command)
     card = model_card(options.out.resolve().name, config, step, score)
     write_published(cli.make_folder(options.out), variables, config, card, step)

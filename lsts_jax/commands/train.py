@@ -1,4 +1,4 @@
-"""Train a detector, or go on where an earlier run of the same command stopped."""
+"""Train a detector, or continue the run that the same command began."""
 
 import sys
 from contextlib import nullcontext
@@ -11,14 +11,14 @@ from lsts_jax.config import Config
 
 @dataclass(frozen=True)
 class Options:
-    """Train LSTS. Writes checkpoints, metrics.jsonl and TensorBoard files into the workdir; the same command
-    goes on from its last checkpoint."""
+    """Train a detector. Writes checkpoints, metrics.jsonl and TensorBoard files into WORKDIR. The same
+    command, run again, continues from the last checkpoint."""
 
     config: cli.Experiment
     workdir: Path
-    """Folder of this run."""
+    """Folder of the run."""
     debug_nans: bool = False
-    """From the last checkpoint on, stop at the operation that first gives a NaN, with its traceback. Slow."""
+    """Stop with a traceback at the first operation that makes a NaN. Slow."""
     hosts: cli.Hosts = field(default_factory=cli.Hosts)
 
 
@@ -39,7 +39,7 @@ def run(arguments: list[str]) -> None:
 
 
 def train_in(workdir: Path, config: Config) -> None:
-    """Train in a folder that this process, or the first of several, holds."""
+    """Trains in a folder that this process, or the first of several, has locked."""
     from lsts_jax.data.loader import TripletLoader
     from lsts_jax.data.open import open_dataset, require_objects
     from lsts_jax.data.triplets import key_ranges
@@ -70,7 +70,9 @@ def train_in(workdir: Path, config: Config) -> None:
 
     def score(detector, variables, step):
         folder = workdir / "eval"
-        with only_process(folder, wait=True) if is_first() else nullcontext():  # evaluate.py may be in it
+        with (
+            only_process(folder, wait=True) if is_first() else nullcontext()
+        ):  # evaluate.py may be writing there
             return evaluate(detector, variables, config, validation, folder, step=step).metrics
 
     train(config, workdir, loader, score)

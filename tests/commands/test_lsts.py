@@ -43,9 +43,12 @@ def test_a_command_is_run_under_its_name(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["evalute"], "lsts evalute: no such command; there is evaluate"),
-        (["--workdir", "x"], f"lsts --workdir: no such command; there is {', '.join(COMMANDS)}"),
-        (["experiments", "x"], "lsts experiments x: no such program; there is run, other_offsets, results"),
+        (["evalute"], "lsts evalute: no such command; choose from evaluate"),
+        (["--workdir", "x"], f"lsts --workdir: no such command; choose from {', '.join(COMMANDS)}"),
+        (
+            ["experiments", "x"],
+            "lsts experiments x: no such program; choose from run, other_offsets, results",
+        ),
     ],
 )
 def test_an_unknown_command_is_a_line(arguments, message):

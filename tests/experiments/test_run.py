@@ -138,7 +138,7 @@ def test_a_failed_run_is_told_and_the_others_go_on(scripts, tmp_path, capsys):
 
 def test_mistakes(scripts, tmp_path):
     start, _, _ = scripts
-    with pytest.raises(UserError, match=r"--suite papre: there is paper"):
+    with pytest.raises(UserError, match=r"--suite papre: no such suite; choose from paper"):
         run.run(["--suite", "papre", "--workdir", str(tmp_path)])
     (tmp_path / "data").rmdir()
     with pytest.raises(UserError, match=r"data: no such folder; name it by --data, or .*: render it"):

@@ -104,7 +104,7 @@ def test_without_an_evaluation_the_card_says_so(run, tmp_path, caplog):
     publish(Options(tmp_path / "run", tmp_path / "out"))
     card = (tmp_path / "out" / "README.md").read_text()
     assert "| mAP | not evaluated |" in card and "model-index" not in card
-    assert "step 0 was not evaluated; lsts evaluate --workdir " in caplog.text
+    assert "step 0 was not evaluated; run lsts evaluate --workdir " in caplog.text
 
 
 def test_the_detector_of_the_package_is_loaded_by_its_name(tmp_path, monkeypatch):
@@ -164,7 +164,9 @@ def test_a_published_detector_is_evaluated(published, cache, tmp_path, monkeypat
         assert config.model == replace(tiny_config().model, keyframe_interval=3)
         assert_is(variables, load_trained(published)[2])
         assert folder == (tmp_path / "out" if output else published / "eval")
-    with pytest.raises(UserError, match=r"^--output is missing: hf://org/shapes is no folder to write into"):
+    with pytest.raises(
+        UserError, match=r"^--output is missing: results cannot be written into hf://org/shapes"
+    ):
         evaluate.run(["--workdir", "hf://org/shapes"])
     assert cli.parse(Export, ["--workdir", "hf://org/shapes", "--out", "x"]).workdir == "hf://org/shapes"
 
