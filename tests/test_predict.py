@@ -119,7 +119,7 @@ def test_names_that_are_no_utf8(place):
 
 def test_an_empty_selection_is_a_line_and_leaves_valid_results(place):
     video("clip.mp4", 3)
-    with pytest.raises(UserError, match=r"clip\.mp4: no frame is left"):
+    with pytest.raises(UserError, match=r"clip\.mp4: no frame between"):
         run("clip.mp4", start=5, save=("video", "jsonl", "csv", "coco", "mot"))
     assert not (place / "out" / "clip.mp4").exists()
     assert json.loads((place / "out" / "coco.json").read_text()) == []

@@ -134,7 +134,7 @@ def test_other_files_stay(run, published, tmp_path):
     (tmp_path / "README.md").write_text("mine")
     with pytest.raises(UserError, match=r"README\.md: exists but"):
         publish(Options(run, tmp_path))
-    with pytest.raises(UserError, match="is the run itself"):
+    with pytest.raises(UserError, match="is the folder of the run"):
         publish(Options(run, run))
     assert [file.name for file in tmp_path.iterdir()] == ["README.md"]
     publish(Options(run, published))  # it was written by the command
