@@ -30,7 +30,7 @@ def parse(options: type[T], arguments: Sequence[str], *, run_option: str = "") -
     """The options of a command, read from its arguments.
 
     If the dataclass has a field `config: Experiment`, `--config PATH` names the experiment, and
-    `--config.model.lsts.window 8` sets a field of it. Bool options are flags (`--tracks`, `--no-report`);
+    `--config.model.lsts.window 8` sets a field of it. Bool options are flags (`--tracks`, `--no_report`);
     bool fields of an experiment take a value. `--help` prints all options, with the values of the
     experiment if one is named, and exits.
 

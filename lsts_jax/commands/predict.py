@@ -126,7 +126,7 @@ def open_or_warn(source):
 
 
 def first_of(video, options: Options):
-    """The source, cut after --max-frames frames."""
+    """The source, cut after --max_frames frames."""
     most, known = options.max_frames, video.num_frames
     if most is None:
         return video
@@ -142,7 +142,7 @@ def check_selection(options: Options) -> None:
     if options.end is not None and options.end <= options.start:
         raise UserError(f"--end {options.end}: must be above --start {options.start}")
     if options.max_frames is not None and options.max_frames < 1:
-        raise UserError(f"--max-frames {options.max_frames}: must be 1 or more")
+        raise UserError(f"--max_frames {options.max_frames}: must be 1 or more")
 
 
 def watch(detector, video, job, options: Options) -> int:
