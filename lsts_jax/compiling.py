@@ -1,11 +1,11 @@
-"""How the programs of inference are compiled."""
+"""Compilation of the inference programs."""
 
 from collections.abc import Callable
 from typing import Any
 
 import jax
 
-# What XLA may record as CUDA graphs. By default loops are not among it: the rounds of a suppression then wait
+# Operations that XLA records as CUDA graphs. By default loops are excluded: the rounds of NMS then wait
 # for the host, which launches little else meanwhile.
 GPU_OPTIONS = {
     "xla_gpu_enable_command_buffer": (
@@ -15,6 +15,6 @@ GPU_OPTIONS = {
 
 
 def jit_inference(function: Callable, **options: Any) -> Callable:
-    """`jax.jit(function, **options)`, whose loops do not leave a GPU."""
+    """`jax.jit(function, **options)` with loops that stay on the GPU."""
     on_gpu = jax.default_backend() == "gpu"
     return jax.jit(function, compiler_options=GPU_OPTIONS if on_gpu else None, **options)

@@ -1,4 +1,4 @@
-"""Files by name: of the disk, of the detectors that come with the package, and of the Hugging Face hub.
+"""Files by name: on disk, in the package (published detectors), and on the Hugging Face hub.
 
 The hub's cache, offline mode (HF_HUB_OFFLINE) and tokens (HF_TOKEN) apply.
 """
@@ -11,14 +11,14 @@ from lsts_jax.errors import UserError
 
 SCHEME = "hf://"
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
-"""Files of a detector in a repository. The file of a temporal method is code and is never fetched."""
+"""Files of a published detector. The file of a temporal method is code and is never downloaded."""
 
 SHIPPED = Path(__file__).parent / "detectors"
 """Folder of the published detectors that come with the package."""
 
 
 def locate(name: Path | str) -> Path:
-    """Local path of a file or folder, of `hf://ORG/NAME[/FILE]`, or of a detector of the package by its name.
+    """Local path of a file or folder, of `hf://ORG/NAME[/FILE]`, or of a named detector of the package.
 
     Raises `UserError` if it cannot be downloaded.
     """
@@ -41,16 +41,16 @@ def is_address(name: Path | str) -> bool:
 def fetch(address: str) -> Path:
     """Local path of `hf://ORG/NAME/FILE`, or of the folder with the detector `hf://ORG/NAME`.
 
-    Raises `UserError` if huggingface_hub is not installed, or has no such file and cannot download it.
+    Raises `UserError` if huggingface_hub is not installed or cannot provide the file.
     """
     parts = re.fullmatch(r"hf://([^/]+/[^/]+)(?:/(.+))?", address.rstrip("/"))
     if parts is None:
-        raise UserError(f"{address}: an address of the hub is hf://ORG/NAME or hf://ORG/NAME/FILE")
+        raise UserError(f"{address}: not an address of the hub; write hf://ORG/NAME or hf://ORG/NAME/FILE")
     repository, file = parts.groups()
     if file:
         return _download(address, repository, file)
     folder = _download(address, repository, WEIGHTS).parent
-    with suppress(UserError):  # a backbone has none of ours
+    with suppress(UserError):  # a backbone has no config of this package
         _download(address, repository, CONFIG)
     return folder
 
@@ -62,6 +62,6 @@ def _download(address: str, repository: str, file: str) -> Path:
         raise UserError(f'{address}: needs a package: pip install "lsts_jax[hub]"') from error
     try:
         return Path(hf_hub_download(repository, file))
-    except (OSError, ValueError) as error:  # HTTP errors, absent files, the cache's disk; impossible names
+    except (OSError, ValueError) as error:  # HTTP errors, absent files, a full disk, invalid names
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{address}: {file} cannot be downloaded: {reason}") from error

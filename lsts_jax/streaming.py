@@ -1,12 +1,12 @@
-"""The host's side of `video.py`: cut streams of frames into segments and keep the device fed.
+"""Streams of frames, cut into segments for `video.py`, with loading and detection overlapped.
 
-Pictures are read and resized in threads (`read_ahead`), a segment of each of several videos is sent to the
-device and dispatched without waiting, and its detections are fetched while later segments are computed. While
-a source pauses, and before an exception of a source is raised, what is computed is given.
+Threads read and resize pictures (`read_ahead`). One segment of every video in the batch is dispatched to the
+device without waiting, and its detections are fetched while later segments are computed. While a source
+pauses, and before an exception of a source is raised, all computed detections are yielded.
 `LiveDetector` instead answers each frame before it takes the next.
 
-Where the temporal method lags behind by `delay` frames, the last frame of a video is repeated as often and
-the first detections are dropped: the n-th detections are those of the n-th frame for every method.
+If the temporal method has a delay of `delay` frames, the last frame of a video is repeated `delay` times and
+the first `delay` detections are dropped: for every method the n-th detections belong to the n-th frame.
 """
 
 from collections import deque
@@ -32,11 +32,11 @@ from lsts_jax.video import detect_video, empty_memory, events, keyframe_of
 
 T = TypeVar("T")
 
-# Threads that decode and resize; OpenCV lets go of the interpreter's lock.
+# Threads that decode and resize; OpenCV releases the interpreter's lock.
 READERS = 4
-# Calls that may be under way on the device before the oldest result is waited for.
+# Dispatched calls before the oldest result is waited for.
 IN_FLIGHT = 2
-# Seconds between looks at the results that are under way, while a source has no frames.
+# Seconds between polls for finished results while a source has no frames.
 POLL = 0.01
 
 
@@ -44,22 +44,22 @@ class _Segment(NamedTuple):
     """Frames of a video that are computed together."""
 
     frames: list[Frame]
-    skipped: int  # of their detections, which lie before the first frame of the video
+    skipped: int  # first detections, which lie before the first frame of the video
 
 
 class _Lane(NamedTuple):
-    """A place of the batch of videos, and the video that is in it."""
+    """A row of the batch of videos, and the video that occupies it."""
 
     video: int
     segments: Ahead[_Segment]
 
 
-# Whose the detections of a call are, and the detections.
+# Owners of the detections of a call, and the detections.
 _UnderWay = tuple[list[tuple[int, range] | None], Detections]
 
 
 class VideoDetector:
-    """A detector bound to its parameters and schedule, compiled once a canvas and number of videos."""
+    """A detector bound to its parameters and schedule, compiled once per canvas and number of videos."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class VideoDetector:
         schedule: str,
         frames_per_batch: int = 1,
     ):
-        """Args: interval frames a segment, schedule `online` or `offline`, frames_per_batch see
+        """Args: interval, frames in a segment; schedule, `online` or `offline`; frames_per_batch, see
         `detect_video`."""
         self.detector, self.variables = detector, cast_weights(detector, variables)
         self.interval, self.schedule = detector.temporal.interval(interval), schedule
@@ -84,11 +84,12 @@ class VideoDetector:
     def stream_many(
         self, videos: Iterable[Iterable[Frame]], *, videos_per_batch: int
     ) -> Iterator[tuple[int, Detections]]:
-        """Position of the video and detections of each frame of many videos, all on one canvas.
+        """Pairs (index of the video, detections of its next frame) of many videos on one canvas.
 
-        `videos_per_batch` of them advance in lockstep, a segment at a time; as one ends, the next takes its
-        place. The frames of a video come in order, those of different videos in between. As many of this
-        process's devices as divide `videos_per_batch` share the videos; nothing passes between them.
+        `videos_per_batch` videos advance in lockstep, one segment at a time; when a video ends, the next
+        takes its row of the batch. Frames of one video come in order and are interleaved with those of other
+        videos. The videos are divided among as many of this process's devices as divide `videos_per_batch`
+        evenly; the devices do not communicate.
         """
         under_way: deque[_UnderWay] = deque()
         lanes: list[_Lane | None] = [None] * videos_per_batch
@@ -110,7 +111,7 @@ class VideoDetector:
         lanes: list[_Lane | None],
         under_way: deque[_UnderWay],
     ) -> Iterator[tuple[int, Detections]]:
-        """Dispatches all segments; gives the detections of those that are done meanwhile."""
+        """Dispatches all segments, and yields detections as soon as their segments are done."""
         memory = None
         while True:
             segments, owners, first = [], [], []
@@ -129,7 +130,7 @@ class VideoDetector:
                 owners.append((lane.video, shown) if lane else None)
             if not any(segments):
                 return
-            # an idle place computes what another does, and nobody asks for it
+            # an idle row repeats another row's segment, and its result is dropped
             some = next(filter(None, segments))
             memory, found = self._dispatch(memory, [frames or some for frames in segments], first)
             under_way.append((owners, found))
@@ -137,7 +138,7 @@ class VideoDetector:
                 yield from _fetch(*under_way.popleft())
 
     def _cut(self, frames: Iterable[Frame]) -> Iterator[_Segment]:
-        """Segments; where the frames end with an exception, it is raised after a segment of the last ones."""
+        """Segments. An exception of `frames` is raised after the segment of the last frames before it."""
         delay, failure = self.detector.temporal.delay, []
         frames, waiting = _repeat_last(_until_failure(frames, failure), delay), delay
         while segment := list(islice(frames, self.interval)):
@@ -150,15 +151,15 @@ class VideoDetector:
     def _dispatch(
         self, memory: PyTree | None, segments: list[list[Frame]], first: list[bool]
     ) -> tuple[PyTree, Detections]:
-        """Start the computation of a segment of each video."""
+        """Starts the computation of one segment of every video."""
         keyframes = [keyframe_of(self.schedule, len(frames), self.interval) for frames in segments]
-        # A short last segment is filled up, so that one program serves the whole video.
+        # A short last segment is filled up, so that one program suffices for the whole video.
         filled = [
             frames + [frames[key]] * (self.interval - len(frames))
             for frames, key in zip(segments, keyframes, strict=True)
         ]
         shape = (len(segments), 1, self.interval)
-        batch = jax.tree.map(  # [V 1 T ...], which takes one copy
+        batch = jax.tree.map(  # [V 1 T ...] with one copy
             lambda *x: np.stack(x).reshape(*shape, *np.shape(x[0])), *chain.from_iterable(filled)
         )
         if memory is None:
@@ -171,7 +172,7 @@ class VideoDetector:
         return memory, found
 
     def _program(self, videos: int) -> Callable:
-        """Detection of a segment of each of so many videos, spread over devices."""
+        """Program that detects one segment of every video, spread over devices."""
         program, places = _spread(self.detector, self._frames_per_batch, videos)
         if places != self._places:
             self.variables, self._places = jax.device_put(self.variables, places), places
@@ -179,15 +180,15 @@ class VideoDetector:
 
 
 def _once(build: Callable[..., T]) -> Callable[..., T]:
-    """`build(detector, ...)`, whose result equal detectors share: their programs are compiled once in a
-    process, also for each evaluation during a training. A detector without a hash has its own."""
+    """`build(detector, ...)`, cached for equal detectors: their programs are compiled once per process, also
+    when a training evaluates repeatedly. A detector without a hash is not cached."""
     shared: Any = lru_cache(maxsize=16)(build)
 
     @wraps(build)
     def choose(detector: Detector, *arguments: int) -> T:
         try:
             hash(detector)
-        except TypeError:  # a temporal method of one's own with a list in a field
+        except TypeError:  # for example a user's temporal method with a list in a field
             return build(detector, *arguments)
         return shared(detector, *arguments)
 
@@ -196,7 +197,7 @@ def _once(build: Callable[..., T]) -> Callable[..., T]:
 
 @_once
 def _spread(detector: Detector, frames_per_batch: int, videos: int) -> tuple[Callable, NamedSharding]:
-    """The program for so many videos, and where it wants the variables."""
+    """The program for a number of videos, and the sharding of its variables."""
     count = gcd(videos, jax.local_device_count())
     mesh = jax.make_mesh((count,), ("videos",), (AxisType.Auto,), devices=jax.local_devices()[:count])
     whole, by_video = NamedSharding(mesh, P()), NamedSharding(mesh, P("videos"))
@@ -227,14 +228,14 @@ def _fetch(owners: list[tuple[int, range] | None], found: Detections) -> Iterato
 
 
 def _meanwhile(segments: Ahead[_Segment], under_way: deque[_UnderWay]) -> Iterator[tuple[int, Detections]]:
-    """Detections that are done before the next segment is there."""
+    """Detections that are computed before the next segment is ready."""
     while under_way and not segments.is_ready(POLL):
         if all(array.is_ready() for array in jax.tree.leaves(under_way[0][1])):
             yield from _fetch(*under_way.popleft())
 
 
 def _until_failure(frames: Iterable[Frame], failure: list[Exception]) -> Iterator[Frame]:
-    """The frames until an exception, which is put into the list."""
+    """The frames before an exception, which is appended to the list."""
     try:
         yield from frames
     except Exception as error:
@@ -242,7 +243,7 @@ def _until_failure(frames: Iterable[Frame], failure: list[Exception]) -> Iterato
 
 
 def _repeat_last(frames: Iterable[Frame], count: int) -> Iterator[Frame]:
-    """The frames, and the last of them `count` times more."""
+    """The frames, then the last frame `count` more times."""
     frame = None
     for frame in frames:
         yield frame
@@ -261,14 +262,14 @@ class LiveDetector:
         self.restart()
 
     def restart(self) -> None:
-        """Forget the video: the next frame is the first of another."""
+        """Ends the video: the next frame is the first of another video."""
         self._memory, self._last, self._seen = None, None, 0
 
     def detect(self, frame: Frame) -> Detections | None:
-        """Takes the next frame; detections (NumPy arrays) of the frame `delay` before it, if there is one.
+        """Detections (NumPy arrays) of the frame `delay` before this next frame; None if there is none.
 
-        All frames of a video share one canvas; the first keyframe, the second and the first other frame wait
-        for their compilation.
+        All frames of a video share one canvas. The first keyframe, the second keyframe and the first other
+        frame include compilation.
         """
         start, on_keyframe, on_frame = self._events
         if self._seen % self._interval:
@@ -282,7 +283,7 @@ class LiveDetector:
         return jax.device_get(found) if self._seen > self.delay else None
 
     def flush(self) -> list[Detections]:
-        """Detections of the last `delay` frames of the video, which ends here."""
+        """Detections of the last `delay` frames. Ends the video."""
         last = self._last
         found = [self.detect(last) for _ in range(self.delay)] if last is not None else []
         self.restart()

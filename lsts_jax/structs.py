@@ -15,17 +15,17 @@ from typing import Any, NamedTuple
 
 from jaxtyping import Bool, Float, Float32, Int32, UInt8
 
-# JAX's or NumPy's: neither is named, so that what needs no JAX starts without it.
+# An array of JAX or NumPy; not named, so that modules without JAX do not import it.
 AnyArray = Any
 
 STRIDE = 16
-"""Pixels of the network input a cell of the feature map spans, along each side."""
+"""Side of a cell of the feature map, in pixels of the network input."""
 
 
 class Frame(NamedTuple):
     """A picture, resized and padded (right, bottom) to its canvas."""
 
-    pixels: UInt8[AnyArray, "*T H W 3"]  # RGB; whatever lies outside `size` is zero
+    pixels: UInt8[AnyArray, "*T H W 3"]  # RGB; zero outside `size`
     size: Int32[AnyArray, "*T 2"]  # height, width of the resized picture on the canvas
     scale: Float32[AnyArray, "*T"]  # resized / original side lengths
 
@@ -36,13 +36,13 @@ class GroundTruth(NamedTuple):
     boxes: Float32[AnyArray, "*B G 4"]
     classes: Int32[AnyArray, "*B G"]  # 1..N, 0 in empty and in ignored slots
     valid: Bool[AnyArray, "*B G"]  # an object
-    ignored: Bool[AnyArray, "*B G"]  # a region in which nothing is learned or scored
+    ignored: Bool[AnyArray, "*B G"]  # a region that is neither trained on nor scored
 
 
 class Triplet(NamedTuple):
-    """A training example: three frames of a video and what is in the last (paper, section 3.4)."""
+    """A training example: three frames of a video and the annotation of the last (paper, section 3.4)."""
 
-    old_key: Frame | None  # None where a method is trained without keyframes
+    old_key: Frame | None  # None if the method is trained without keyframes
     new_key: Frame | None
     current: Frame
     ground_truth: GroundTruth  # of `current`
@@ -64,7 +64,7 @@ class Memory(NamedTuple):
 
 
 class FrameFeature(NamedTuple):
-    """Feature that a frame is detected on."""
+    """Feature from which a frame's objects are detected."""
 
     feature: Float[AnyArray, "*B h w C"]
 

@@ -4,10 +4,10 @@
     on_keyframe(memory, frame)  a later keyframe updates the memory and is detected on the new memory
     on_frame(memory, frame)     a frame between keyframes borrows from the memory, which does not change
 
-(paper, section 3.1 and figure 2; what happens inside is the temporal method's, `models/temporal`.) All are
-pure functions of (detector, variables, ...) for one frame or one video; `vmap`, `jit`, `grad` and `scan` are
-the caller's. Backbone features do not depend on the memory, nor frames between keyframes on each other:
-`detect_video` computes both in batches and scans over the keyframes alone.
+(paper, section 3.1 and figure 2; `models/temporal` defines the events of each method.) All are pure functions
+of (detector, variables, ...) for one frame or one video; the caller applies `vmap`, `jit`, `grad` and `scan`.
+Backbone features do not depend on the memory, and frames between keyframes do not depend on each other:
+`detect_video` computes both in batches and scans over the keyframes only.
 """
 
 from collections.abc import Callable
@@ -35,7 +35,7 @@ class Events(NamedTuple):
 
 
 def events(detector: Detector) -> Events:
-    """Bind the three events to a detector."""
+    """The three events of a detector."""
     return Events(partial(start, detector), partial(on_keyframe, detector), partial(on_frame, detector))
 
 
@@ -86,13 +86,13 @@ def detect_video(
     *,
     frames_per_batch: int = 1,
 ) -> tuple[PyTree, Detections]:
-    """Detect on S segments of T frames, carrying the memory from one to the next.
+    """Detects on S segments of T frames, with the memory carried from segment to segment.
 
     Args:
       memory: from the segments before (`empty_memory` at the start).
-      frames: [S T ...]; a shorter last segment is filled with any frame, whose detections mean nothing.
+      frames: [S T ...]; fill a shorter last segment with any frames, and ignore their detections.
       keyframe: index of each segment's keyframe.
-      first: the segment opens a video, and whatever the memory holds is forgotten.
+      first: True if the segment starts a video; the memory before it is then ignored.
       frames_per_batch: frames computed at once.
 
     Returns:
@@ -133,10 +133,11 @@ def _renew(
     *,
     keep: bool,
 ) -> tuple[PyTree, tuple[PyTree, Array]]:
-    """A keyframe's step of the scan: the memory after it, the same to `keep`, and the keyframe's feature.
+    """One step of the scan over keyframes: the memory after it, the same again if `keep`, and the keyframe's
+    feature.
 
-    Videos in lockstep begin at different times, so that a mask chooses between the first keyframe of a video
-    and a later one; either costs little beside the backbone.
+    Videos in lockstep start at different times, so a mask selects between the first keyframe of a video and a
+    later one. Both are computed; they cost little compared with the backbone.
     """
     key, first = inputs
     bound = detector.bind(variables)
@@ -147,7 +148,7 @@ def _renew(
 
 
 def _in_batches(function: Callable, inputs: PyTree, *, frames_per_batch: int) -> PyTree:
-    """`function` of each of n inputs, `frames_per_batch` at once; of n - 1 or more, all, in one program."""
+    """`function` of n inputs, in batches of `frames_per_batch`; all at once if that is n - 1 or more."""
     count = len(jax.tree.leaves(inputs)[0])
     if frames_per_batch >= count - 1:
         return jax.vmap(function)(inputs)

@@ -19,10 +19,10 @@ from lsts_jax.structs import Detections, Frame, Triplet
 
 
 class Detector(nn.Module):
-    """R-FCN on the feature that a temporal method makes of a frame and its video.
+    """R-FCN on the feature that a temporal method computes from a frame and the memory.
 
-    `detector.bind(variables)` gives a detector whose methods, and those of its parts, can be called; bind
-    inside the function that is transformed. Parameters of backbone and method lie side by side at the top.
+    `detector.bind(variables)` gives a detector whose methods, and those of its parts, can be called; call
+    `bind` inside the transformed function. Parameters of backbone and method are on the same, top level.
     """
 
     backbone: ResNet
@@ -42,7 +42,7 @@ class Detector(nn.Module):
         return bound
 
     def share_scopes(self) -> None:
-        """Does nothing itself: the first call of any method runs `setup`, which the parts wait for."""
+        """Does nothing itself: the first call of a method runs `setup`, which creates the parts."""
 
     def key(self, frame: Frame) -> PyTree:
         """Features of a keyframe, computed without the memory."""
@@ -65,7 +65,7 @@ class Detector(nn.Module):
         return self.temporal.on_frame(memory, other)
 
     def on_triplet(self, triplet: Triplet) -> Float[Array, "h w C"]:
-        """Feature that the current frame of a training sample is detected on."""
+        """Feature from which the current frame of a training sample is detected."""
         return self.temporal.on_triplet(self.backbone, triplet)
 
     def detect(self, feature: Float[Array, "h w C"], frame: Frame) -> Detections:
@@ -75,7 +75,7 @@ class Detector(nn.Module):
         return self.rfcn.detect(feature, proposals.boxes, frame)
 
     def __call__(self, frame: Frame) -> Detections:
-        """Two keyframes and a frame after each other, so that `init` meets every part."""
+        """Runs two keyframes and one other frame, so that `init` creates the parameters of every part."""
         key = self.key(frame)
         memory, _ = self.start(key)
         memory, _ = self.on_keyframe(memory, key)

@@ -1,4 +1,4 @@
-"""Weights of a detector that is not trained any more."""
+"""Weights of a detector for inference."""
 
 from typing import Any
 
@@ -14,10 +14,10 @@ Variables = dict[str, Any]
 
 
 def cast_weights(detector: Detector, variables: Variables) -> Variables:
-    """The variables with the weights of convolutions in the type that each convolution computes in.
+    """The variables, with the weights of every convolution cast to its compute dtype.
 
-    A convolution in bfloat16 casts its weights in every call. Cast once, they give the same results bit for
-    bit, in half the memory. Nothing changes for a detector that computes in float32.
+    A bfloat16 convolution otherwise casts its float32 weights in every call. The results are equal bit for
+    bit, and the weights take half the memory. Variables of a float32 detector do not change.
     """
     if detector.rpn.dtype == jnp.float32:
         return variables
@@ -36,9 +36,9 @@ def cast_weights(detector: Detector, variables: Variables) -> Variables:
 
 
 def _types_of_convolutions(detector: Detector, variables: Variables) -> dict[tuple, Any]:
-    """The type that each convolution computes in, by the path of its parameters."""
+    """Compute dtype of every convolution, by the path of its parameters."""
     types = {}
-    shape = jax.ShapeDtypeStruct  # of any frame: the types do not depend on its size
+    shape = jax.ShapeDtypeStruct  # any frame: the types do not depend on its size
     frame = Frame(shape((128, 128, 3), jnp.uint8), shape((2,), jnp.int32), shape((), jnp.float32))
 
     def note(call, args, kwargs, context):

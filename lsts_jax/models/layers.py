@@ -1,4 +1,4 @@
-"""Layers that all parts share: convolution with the authors' padding, normalisation, initialisers."""
+"""Layers shared by all parts: convolution with the authors' padding, normalisation, initialisers."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -18,20 +18,20 @@ LayerInit = Literal["normal", "he"]
 
 # Initial weights of all layers above the backbone (authors). Embeddings and quality networks need them this
 # small whatever else is trained from nothing: with larger ones both softmaxes start saturated, and the
-# aggregated feature is a random shuffle of the memory that no gradient mends.
+# aggregated feature is a random shuffle of the memory, without a gradient that could improve it.
 NEW_LAYER = nn.initializers.normal(0.01)
 
 
 def deep_layer_init(init: LayerInit) -> Callable:
-    """Initial weights of the layers between backbone and heads: as above, or He's, without which a network
-    that is trained from nothing starts with vanishing features."""
+    """Initialiser of the layers between backbone and heads: N(0, 0.01), or He's for training from scratch,
+    where small weights would make the features vanish."""
     return NEW_LAYER if init == "normal" else nn.initializers.he_normal()
 
 
 class Conv(nn.Module):
     """A convolution that pads symmetrically: a map of n cells becomes one of ceil(n / stride).
 
-    With a kernel larger than 1x1 it first sets what lies outside the picture to zero (`ops/canvas.py`).
+    With a kernel larger than 1x1, cells outside the picture are set to zero first (`ops/canvas.py`).
     """
 
     features: int
@@ -64,7 +64,8 @@ class Conv(nn.Module):
 
 
 class DeformableConv(nn.Module):
-    """A 3x3 convolution of stride 1 whose taps move by offsets that another one finds in the same input.
+    """A 3x3 convolution of stride 1 with tap offsets, which a second convolution predicts from the same
+    input.
 
     Its kernel has the name and shape of a plain convolution's. The offsets start at zero.
     """
@@ -98,9 +99,9 @@ class DeformableConv(nn.Module):
 
 
 def _product(x: Array, kernel: Array, strides: Sequence[int], *_, precision=None, **__) -> Array:
-    """A 1x1 convolution as a matrix product, whose gradient XLA computes three times as fast on a CPU."""
+    """A 1x1 convolution as a matrix product: its gradient is three times as fast on a CPU."""
     if max(strides) > 1:
-        # XLA for GPUs (jaxlib 0.11.2) aborts the process where it fuses such a slice into the product
+        # XLA for GPUs (jaxlib 0.11.2) aborts the process if it fuses such a slice into the product
         x = lax.optimization_barrier(x[:, :: strides[0], :: strides[1], :])
     return lax.dot_general(x, kernel[0, 0], (((3,), (0,)), ((), ())), precision=precision)
 

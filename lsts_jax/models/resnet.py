@@ -1,7 +1,7 @@
 """ResNet v1 in the two parts of the paper's figure 2, for one frame.
 
-Deviations from torchvision: the stride sits on the first 1x1 convolution of a stage (Caffe, the authors;
-`stride_on` covers both), stage 5 keeps stride 16 and is dilated instead, statistics are never updated.
+Deviations from torchvision: the stride is in the first 1x1 convolution of a stage (Caffe, the authors;
+`stride_on` selects it), stage 5 keeps stride 16 and is dilated instead, statistics are never updated.
 """
 
 from functools import partial
@@ -21,7 +21,7 @@ from lsts_jax.structs import STRIDE, Frame
 
 
 class Unit(nn.Module):
-    """A residual unit, basic (depth 18, 34) or bottleneck; takes and gives the sum *before* the ReLU."""
+    """A residual unit, basic (depth 18, 34) or bottleneck. Input and output are sums *before* the ReLU."""
 
     depth: int
     channels: int
@@ -74,13 +74,13 @@ class Unit(nn.Module):
 
 
 class _Stages(nn.Module):
-    """Settings of the network that both parts share."""
+    """Settings shared by both parts of the network."""
 
     config: BackboneConfig
     dtype: DTypeLike
 
     def units(self, x: Array, size: Array, stage: int, first: int, last: int) -> tuple[Array, Array]:
-        """Units first..last-1 of a stage; gives the sum before the ReLU and its size."""
+        """Applies units first..last-1 of a stage. Returns the sum before the ReLU, and its size."""
         config = self.config
         unit_type = nn.remat(Unit) if config.remat else Unit
         for unit in range(first, last):
@@ -165,7 +165,7 @@ class ResNet(nn.Module):
         self.high_level = HighLevel(self.config, self.dtype, self.feature_channels, self.layer_init)
 
     def low(self, frame: Frame) -> Float[Array, "h w L"]:
-        """Low-level feature of a frame: what a cheap frame pays of the backbone."""
+        """Low-level feature of a frame, the only part of the backbone that cheap frames run."""
         return self.low_level(frame.pixels, frame.size)
 
     def high(self, low: Float[Array, "h w L"], size: Int32[Array, "2"]) -> Float[Array, "h w C"]:

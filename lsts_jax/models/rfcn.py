@@ -1,7 +1,7 @@
 """R-FCN: position-sensitive score maps, pooled and averaged for each region (Dai et al. 2016).
 
-Deviation from the authors' file format: their class-agnostic box head has a second, background box whose
-weight in the loss is always zero; it is left out.
+Deviation from the authors' file format: their class-agnostic box head also predicts a background box, whose
+weight in the loss is always zero; this head does not.
 """
 
 import flax.linen as nn
@@ -33,7 +33,7 @@ class RFCN(nn.Module):
     def __call__(
         self, feature: Float[Array, "h w C"], rois: Float32[Array, "R 4"], size: Int32[Array, "2"]
     ) -> tuple[Float32[Array, "R N1"], Float32[Array, "R 4"]]:
-        """Class logits (background first), and class-agnostic box deltas divided by their deviations.
+        """Class logits (background first) and class-agnostic box deltas (divided by their deviations).
 
         Args: rois in pixels, size (height, width) of the picture in pixels.
         """
@@ -50,7 +50,7 @@ class RFCN(nn.Module):
         return votes[:, :classes], votes[:, classes:]
 
     def detect(self, feature: Float[Array, "h w C"], rois: Float32[Array, "R 4"], frame: Frame) -> Detections:
-        """Classified and refined regions after per-class NMS, boxes in pixels of the original picture."""
+        """Detections after per-class NMS, with refined boxes in pixels of the original picture."""
         logits, deltas = self(feature, rois, frame.size)
         return select_detections(
             decode(rois, deltas * jnp.array(ROI_DEVIATIONS)[None]),

@@ -1,4 +1,4 @@
-"""Region proposal network: an objectness and a box for every anchor (authors: 1x1 convolutions only)."""
+"""Region proposal network: objectness and a box for every anchor (authors: 1x1 convolutions only)."""
 
 import flax.linen as nn
 import jax
@@ -28,7 +28,7 @@ class RPN(nn.Module):
     def __call__(
         self, feature: Float[Array, "h w C"], size: Int32[Array, "2"]
     ) -> tuple[Float32[Array, "M 2"], Float32[Array, "M 4"]]:
-        """Logits (background, object), and box deltas divided by their deviations, of all anchors.
+        """Logits (background, object) and box deltas (divided by their deviations) of all anchors.
 
         Args: size (height, width) of the picture in pixels.
         """
@@ -56,7 +56,7 @@ class RPN(nn.Module):
         cells: tuple[int, int],
         size: Int32[Array, "2"],
     ) -> Proposals:
-        """The best boxes of the outputs; no gradient flows through them.
+        """Proposals from the outputs, without gradient.
 
         Args: cells, height and width of the feature map; size (height, width) of the picture in pixels.
         """

@@ -176,7 +176,7 @@ def test_a_published_detector_is_evaluated(published, cache, tmp_path, monkeypat
     [
         ("hf://org/none", r"hf://org/none: model\.safetensors cannot be downloaded: "),
         ("hf://org/shapes/x.pth", r"hf://org/shapes/x\.pth: x\.pth cannot be downloaded: "),
-        ("hf://org", "hf://org: an address of the hub is hf://ORG/NAME"),
+        ("hf://org", "hf://org: not an address of the hub; write hf://ORG/NAME"),
         ("hf://org/a..b", r"hf://org/a\.\.b: model\.safetensors cannot be downloaded: "),
     ],
 )

@@ -1,5 +1,5 @@
-"""The temporal methods by name. A new one is a file here, its config dataclass, and a line in METHODS; one
-that stands outside the package is named by its file and class (`load_method`)."""
+"""The temporal methods by name. A new one is a file here, its config dataclass, and a line in METHODS. A
+method outside the package is named by file and class (`load_method`)."""
 
 import hashlib
 import importlib.util
@@ -32,7 +32,7 @@ METHODS: dict[str, Callable[[ModelConfig], Temporal]] = {
 def build_temporal(config: ModelConfig) -> Temporal:
     """The method that `config.temporal` names.
 
-    Raises `UserError` where it is neither a name of METHODS nor FILE.py:CLASS of a method.
+    Raises `UserError` if it is neither a name in METHODS nor FILE.py:CLASS of a method.
     """
     name = config.temporal
     if name in METHODS:
@@ -47,7 +47,7 @@ def build_temporal(config: ModelConfig) -> Temporal:
 
 
 def load_method(file: Path, class_name: str) -> type[Temporal]:
-    """A method's class from a Python file. Raises `UserError` where the file has none of that name."""
+    """Class of a method, from a Python file. Raises `UserError` if the file does not define it."""
     if not file.is_file():
         raise UserError(f"config.model.temporal: {file}: no such file")
     method = getattr(_load_file(file.resolve(), file.stat().st_mtime_ns), class_name, None)
@@ -58,14 +58,14 @@ def load_method(file: Path, class_name: str) -> type[Temporal]:
 
 @lru_cache(maxsize=16)
 def _load_file(file: Path, changed: int) -> ModuleType:
-    """The module of a file that was changed last at a time; two files of one name are two modules.
+    """Module of a file with a given time of change; files of the same name are different modules.
 
     Raises `UserError` naming the file and what its code raised.
     """
     name = f"lsts_jax_method_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:12]}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
-        raise UserError(f"config.model.temporal: {file}: a method is a class in a .py file")
+        raise UserError(f"config.model.temporal: {file}: not a .py file; a method is a class in a .py file")
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)

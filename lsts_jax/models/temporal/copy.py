@@ -7,7 +7,7 @@ from lsts_jax.structs import Frame, FrameFeature, Memory, Payment
 
 
 class Copy(Temporal):
-    """Frames between keyframes are detected on the keyframe's feature as it is; keyframes forget."""
+    """Frames between keyframes use the keyframe's feature unchanged; keyframes ignore the memory."""
 
     keyframes_use_memory = False
     trained_keyframes = 1

@@ -33,7 +33,7 @@ class Picture(NamedTuple):
 
 
 class Warped(NamedTuple):
-    """The feature of a frame, and what it was made with."""
+    """The feature of a frame, with the flow and the scale map behind it."""
 
     feature: Float[Array, "h w C"]
     flow: Float32[Array, "h w 2"]  # (x, y) in cells, from the frame to its keyframe
@@ -41,7 +41,7 @@ class Warped(NamedTuple):
 
 
 class DFF(Temporal):
-    """Keyframes forget the memory; the frames between run the flow network alone."""
+    """Keyframes ignore the memory; other frames run only the flow network."""
 
     width: int
     feature_channels: int

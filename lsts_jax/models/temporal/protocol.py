@@ -1,7 +1,7 @@
-"""Protocol of a temporal method, the part of a detector that makes a frame's feature from a video.
+"""Protocol of a temporal method, the part of a detector that computes a frame's feature from a video.
 
 Backbone, heads, losses and post-processing are the same for all methods. `video.py`, the training step, the
-streams, the export and the evaluation call a method through this class and know none by its name.
+streams, the export and the evaluation call a method only through this class.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,17 +23,17 @@ TRAINED, FROZEN = "trained", "frozen"
 class Temporal(nn.Module):
     """Base class of the temporal methods; a subclass defines `from_config` and the first five methods below.
 
-    A *payment* is what a frame costs whatever came before it: the backbone and all that knows no memory.
-    Payments and memory are any pytrees of arrays. A *bundle* is a NamedTuple with the field `feature`
-    [h w C], which the frame is detected on, and beside it whatever one wants to look at.
+    A *payment* is everything computed for a frame without the memory, such as backbone features. Payments
+    and memory are any pytrees of arrays. A *bundle* is a NamedTuple with the field `feature` [h w C], from
+    which the frame is detected, and any further fields for inspection.
     """
 
     delay = 0
-    """Frames by which detections lag behind the frame that was read."""
+    """Frames between reading a frame and detecting it."""
     keyframes_use_memory = True
     """False: `on_keyframe` is `start`, whatever the memory holds."""
     frames_use_memory = True
-    """False: a frame between keyframes is detected as `start` would; every frame is a keyframe of its own."""
+    """False: a frame between keyframes is detected as by `start`; every frame is then a keyframe."""
     trained_keyframes: ClassVar[Literal[0, 1, 2]] = 2
     """Keyframes that a training sample reads beside its current frame: 2, 1 (the new key alone) or 0."""
     trained_reach = None
@@ -46,7 +46,7 @@ class Temporal(nn.Module):
         raise NotImplementedError
 
     def interval(self, wanted: int) -> int:
-        """Frames from a keyframe to the next where the config says `wanted`."""
+        """Frames from a keyframe to the next, for `keyframe_interval` = `wanted` in the config."""
         return wanted
 
     def key(self, backbone: ResNet, frame: Frame) -> PyTree:
@@ -70,8 +70,8 @@ class Temporal(nn.Module):
         raise NotImplementedError
 
     def triplet_payments(self, backbone: ResNet, triplet: Triplet) -> tuple[PyTree, PyTree, PyTree]:
-        """Payments of the old key, the new key and the current frame of a training sample; where keyframes do
-        not use the memory the old key pays nothing."""
+        """Payments of the old key, the new key and the current frame of a training sample. If keyframes do
+        not use the memory, the old key's payment is empty."""
         old: PyTree = ()
         if self.keyframes_use_memory:
             assert triplet.old_key is not None
@@ -80,10 +80,11 @@ class Temporal(nn.Module):
         return old, self.key(backbone, triplet.new_key), self.other(backbone, triplet.current)
 
     def on_triplet(self, backbone: ResNet, triplet: Triplet) -> Float[Array, "h w C"]:
-        """Feature that the current frame of a training sample is detected on: the events in their order.
+        """Feature of the current frame of a training sample, by the three events in order.
 
-        The flags of the triplet choose by mask, so that a batch runs one program: where both keyframes are
-        one frame the video starts there, where the current frame is the keyframe it is detected as one.
+        The flags of the triplet select by mask, so that a batch runs one program: if both keyframes are one
+        frame, the video starts there; if the current frame is the new keyframe, its feature is the
+        keyframe's.
         """
         old_key, new_key, current = self.triplet_payments(backbone, triplet)
         if self.keyframes_use_memory:
@@ -98,8 +99,7 @@ class Temporal(nn.Module):
         return choose(triplet.current_is_new, at_key, self.on_frame(memory, current).feature)
 
     def learning_rates(self) -> Mapping[str, float]:
-        """Groups of the method's parameters that are trained at a rate of their own: name to multiple of the
-        learning rate. 0 keeps a group as it is."""
+        """Multiple of the learning rate, by name, for groups of the method's parameters. 0: not trained."""
         return {}
 
     def parameter_group(self, path: tuple[str, ...]) -> str:
@@ -109,22 +109,22 @@ class Temporal(nn.Module):
     def after_update(
         self, params: PyTree, gradients: PyTree, updates: PyTree
     ) -> tuple[PyTree, dict[str, Array]]:
-        """The detector's parameters after an update of the optimizer, brought back to where the method allows
-        them, and what one wants to log of them."""
+        """The detector's parameters after an update of the optimizer, projected to the values that the method
+        allows, and numbers to log."""
         return params, {}
 
     def learned_offsets(self, params: PyTree) -> Float[AnyArray, "K 2"] | None:
-        """Where the method has learned to sample the memory: offsets (x, y) in cells, for reports and
-        experiments to show. None where it learns no such places."""
+        """Learned sampling offsets (x, y), in cells, for reports and experiments; None if the method has
+        none."""
         return None
 
     def for_test(self, params: PyTree) -> "Temporal":
-        """The same method as detection runs it with these parameters: equal results, less work."""
+        """The method for inference with these parameters: equal results at less cost."""
         return self
 
 
 def high_feature(backbone: ResNet, frame: Frame) -> Payment:
-    """The high-level feature of a frame, which most methods compute for a keyframe."""
+    """The high-level feature of a frame, most methods' payment of a keyframe."""
     return Payment(backbone.high(backbone.low(frame), frame.size), cells(frame))
 
 
@@ -134,7 +134,7 @@ def cells(frame: Frame) -> Array:
 
 
 def each(call: Callable, backbone: nn.Module, inputs: PyTree) -> PyTree:
-    """`call(backbone, one)` for all of a batch in one pass, inside a method of a module."""
+    """`call(backbone, example)` for a whole batch in one pass, inside a method of a module."""
     mapped = nn.vmap(call, variable_axes={"params": None, "batch_stats": None}, split_rngs={"params": False})
     return mapped(backbone, inputs)
 

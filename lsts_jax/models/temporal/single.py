@@ -9,7 +9,7 @@ from lsts_jax.structs import Frame, FrameFeature, Payment, Triplet
 
 
 class Single(Temporal):
-    """Every frame is a keyframe of its own."""
+    """Every frame is a keyframe."""
 
     keyframes_use_memory = False
     frames_use_memory = False

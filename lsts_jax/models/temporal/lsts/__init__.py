@@ -1,5 +1,5 @@
 """LSTS: the memory is sampled at learned locations, by SRFU at keyframes and by DFA at the frames between
-(paper, section 3). Either can be left out, for comparison."""
+(paper, section 3). Both can be switched off, for comparison."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -24,8 +24,8 @@ from lsts_jax.structs import Alignment, AnyArray, Frame, FrameFeature, Memory, P
 
 
 class LSTS(Temporal):
-    """The paper's method. Without SRFU a keyframe forgets the memory; without DFA the frames between are
-    detected on the memory as it is."""
+    """The paper's method. Without SRFU keyframes ignore the memory; without DFA other frames are detected
+    on the unchanged memory."""
 
     settings: LSTSConfig
     has_srfu: bool
@@ -107,10 +107,10 @@ class LSTS(Temporal):
         return self.dfa(memory.feature, other.feature, self.sampling_offsets(), other.size)
 
     def triplet_payments(self, backbone: ResNet, triplet: Triplet) -> tuple[PyTree, PyTree, PyTree]:
-        """As one batch: passes of one picture each are slower."""
+        """The three payments, computed as one batch, which is faster than three passes."""
         keys = [triplet.old_key, triplet.new_key] if self.has_srfu else [triplet.new_key]
         frames = [*keys, triplet.current] if self.has_dfa else keys
-        # The frames of a video have one size, and a size that they share keeps the program what it was.
+        # The three frames have one size; sharing it leaves the compiled program unchanged.
         size, cell_size = triplet.current.size, cells(triplet.current)
         low = each(
             lambda backbone, frame: backbone.low(frame),
@@ -141,7 +141,7 @@ class LSTS(Temporal):
     def after_update(
         self, params: PyTree, gradients: PyTree, updates: PyTree
     ) -> tuple[PyTree, dict[str, Array]]:
-        """Offsets back in the window, and their norms."""
+        """The parameters with offsets projected into the window, and the offsets' norms."""
         params, projected = project_offsets(params, self.settings.window)
         return params, {
             "offset_grad_norm": optax.tree.norm(gradients["offsets"]),
@@ -154,16 +154,16 @@ class LSTS(Temporal):
         return params["offsets"]
 
     def for_test(self, params: PyTree) -> "LSTS":
-        """With the smallest window that holds the offsets."""
+        """The method with the smallest window that holds the offsets."""
         window = smallest_window(params["offsets"])
         return self.clone(settings=replace(self.settings, window=window))
 
 
 def project_offsets(params: PyTree, window: int) -> tuple[PyTree, Float32[Array, ""]]:
-    """Bring offsets back into [-window, window), beyond which the factorised form is blind.
+    """Projects offsets into [-window, window), the range of the factorised form.
 
-    A projection after the update keeps their gradient alive, which clipping in the forward pass would not.
-    Returns the parameters and how many coordinates were moved.
+    Clipping in the forward pass would instead zero the gradient of clipped offsets.
+    Returns the parameters and the number of changed coordinates.
     """
     offsets = params["offsets"]
     inside = jnp.clip(offsets, -window, window - 1e-3)

@@ -1,4 +1,5 @@
-"""Dense feature aggregation: memory gives other frames what their cheap feature lacks (paper, 3.3)."""
+"""Dense feature aggregation: the memory completes the cheap feature of frames between keyframes (paper,
+3.3)."""
 
 from typing import Literal
 

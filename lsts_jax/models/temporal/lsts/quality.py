@@ -1,4 +1,4 @@
-"""The quality network: how much to trust each of two aligned features, position by position."""
+"""The quality network: blending weights of two aligned features at every position."""
 
 from typing import Literal
 

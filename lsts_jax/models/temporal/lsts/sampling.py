@@ -18,7 +18,7 @@ from lsts_jax.ops.canvas import zero_outside
 
 
 def initial_offsets(key: PRNGKeyArray, kind: str, count: int, spread: float = 1.0) -> Float32[Array, "K 2"]:
-    """K sampling offsets (x, y) in cells before training: `spread` times
+    """Initial sampling offsets (x, y) in cells, K of them: `spread` times
 
     uniform: the integer grid of sqrt(K) x sqrt(K) cells, x outermost (authors, K = 81: -4..4);
     gaussian: N(0, I) (authors, K = 40); random: uniform in +-2 (2021 reproduction).
@@ -33,7 +33,7 @@ def initial_offsets(key: PRNGKeyArray, kind: str, count: int, spread: float = 1.
 
 
 def grid_side(count: int) -> int:
-    """Points along a side of the uniform grid of `count` offsets. Raises `UserError` where there is no such
+    """Points along a side of the uniform grid of `count` offsets. Raises `UserError` if there is no such
     grid."""
     side = math.isqrt(count)
     if side**2 != count or side % 2 == 0:
@@ -45,15 +45,14 @@ def grid_side(count: int) -> int:
 
 
 def check_offsets(settings: LSTSConfig) -> LSTSConfig:
-    """The settings themselves. Raises `UserError` where the uniform grid is none, or reaches beyond the
-    window."""
+    """The settings themselves. Raises `UserError` if the uniform grid is not square or exceeds the window."""
     if settings.offsets != "uniform":
         return settings
     reach = grid_side(settings.num_offsets) // 2 * settings.initial_spread
     if reach >= settings.window:
         raise UserError(
             f"config.model.lsts.window is {settings.window}, but the grid of {settings.num_offsets} offsets "
-            f"reaches {reach:g}, and what lies beyond the window samples nothing; give "
+            f"reaches {reach:g}, and offsets beyond the window sample nothing; give "
             f"{math.floor(reach) + 1} or more"
         )
     return settings

@@ -16,7 +16,7 @@ def fuse(
     offsets: Float32[Array, "K 2"],
     size: Int32[Array, "2"],
 ) -> Alignment:
-    """Align the memory to the target and blend both by their quality."""
+    """Aligns the memory to the target and blends the two by their quality."""
     aggregated, affinity = lsts(memory, target, offsets, size)
     weights = quality(target, aggregated, size)
     scale = weights.astype(target.dtype)[..., None]
@@ -36,5 +36,5 @@ class SRFU(nn.Module):
         offsets: Float32[Array, "K 2"],
         size: Int32[Array, "2"],
     ) -> Alignment:
-        """`feature` of the result is the new memory, whole (the authors' update ratio is 1)."""
+        """`feature` of the result is the new memory (the authors' update ratio is 1)."""
         return fuse(self.lsts, self.quality, memory, high, offsets, size)
