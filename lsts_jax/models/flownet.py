@@ -28,7 +28,8 @@ ENCODER = (
 # level, encoder layer it is joined to, channels of its transposed convolution in units of the width
 DECODER = ((6, "conv5_1", 8), (5, "conv4_1", 4), (4, "conv3_1", 2), (3, "conv2", 1))
 FLOW_SCALE = 2.5
-"""Twenty times the output is pixels of the network's input, half the frame; a cell is 16 of the frame's."""
+"""Cells per unit of output: the output times 20 is in pixels of the half-size input; a cell is 16 of the
+frame's pixels."""
 
 
 class Flow(NamedTuple):
@@ -40,7 +41,7 @@ class Flow(NamedTuple):
 
 
 class FlowNet(nn.Module):
-    """Flow from a frame to a key frame. On a padded canvas padding changes no number."""
+    """Flow from a frame to a key frame. Padding of the canvas does not change the result."""
 
     width: int
     scale_channels: int
@@ -91,7 +92,7 @@ class FlowNet(nn.Module):
     def grow(
         self, features: int, x: Array, size: Int32[Array, "2"], like: Array, name: str
     ) -> Float[Array, "_h _w D"]:
-        """A transposed convolution of twice the size, cut to that of `like`."""
+        """A transposed convolution to twice the size, cropped to the size of `like`."""
         height, width, _ = like.shape
         layer = nn.ConvTranspose(
             features, (4, 4), (2, 2), padding=((2, 2), (2, 2)), dtype=self.dtype, name=name
@@ -100,7 +101,7 @@ class FlowNet(nn.Module):
 
 
 def average_pool(x: Float[Array, "h w C"], size: Int32[Array, "2"]) -> Float[Array, "_h _w C"]:
-    """Means of 2x2 cells, of those that belong to the picture; half the size, rounded up."""
+    """Means over the cells of 2x2 blocks that belong to the picture; half the size, rounded up."""
     height, width, _ = x.shape
     counted = inside(height, width, size)[..., None].astype(x.dtype)
 

@@ -6,18 +6,18 @@ For every position p of the target and every sampling offset o_k:
     affinity[:, p] = normalise over k
     out(p)         = sum_k affinity[k, p] * values(p + o_k)
 
-Two forms of the same function. `gather` samples keys and values K times, as it is written above.
-`factorised` uses that bilinear sampling at a shared offset is a fixed blend of integer shifts. With the
-tap matrix A[k, q] (the paper's kernel G at shift q of a window |q| <= R):
+Two forms of the same function. `gather` samples keys and values K times, as written above.
+`factorised` uses the fact that bilinear sampling at a shared offset is a fixed blend of integer shifts. With
+the tap matrix A[k, q] (the paper's kernel G at shift q of a window |q| <= R):
 
     logits[k, p] = sum_q A[k, q] * corr(p, q)        corr(p, q) = <query(p), keys(p + q)>
     out(p)       = sum_q blend(p, q) * values(p + q)  blend(p, q) = sum_k affinity[k, p] * A[k, q]
 
-so that nothing of size K x C x h x w exists and the cost does not depend on K. The map is cut into tiles, and
-the positions of a tile are compared with all of the patch that they reach: one dense product, of which
-corr(p, q) is a band; and blend(p, q), written as such a band, is the matrix that the patch's values are
-multiplied with. Derivatives are the same products the other way round, tile by tile, and nothing is kept for
-them but the inputs.
+so that no array of size K x C x h x w exists and the cost does not depend on K. The map is cut into tiles,
+and
+the positions of a tile are compared with the whole patch within their reach: one dense product, of which
+corr(p, q) is a band. blend(p, q), written as such a band, is the matrix that multiplies the patch's values.
+The gradient uses the transposed products, tile by tile, and stores only the inputs.
 """
 
 from collections.abc import Callable
@@ -42,7 +42,7 @@ Size = tuple[int, int]  # height, width
 TILE: Size = (5, 10)
 # Tiles in one step of the loop: their small operations run side by side.
 TILES_AT_ONCE = 4
-# Keeps the normalisations that divide by a sum of signed similarities finite where it vanishes.
+# Smallest divisor of the normalisations that divide by a sum of signed similarities.
 SUM_FLOOR = 1e-6
 # Numbers and places of tiles are int32, also where Python's integers become int64 (jax_enable_x64).
 ORIGIN = np.int32(0)
@@ -51,8 +51,7 @@ ORIGIN = np.int32(0)
 def _matmul(equation: str, a: Float[Array, "*a"], b: Float[Array, "*b"]) -> Float32[Array, "*c"]:
     """`einsum` that accumulates in float32 and does not round float32 operands.
 
-    Where both operands are bfloat16 the highest precision would change no result and keep GPUs from their
-    fast products.
+    For two bfloat16 operands the highest precision would not change the result, but would slow down GPUs.
     """
     is_rounded = a.dtype == b.dtype == jnp.bfloat16
     precision = lax.Precision.DEFAULT if is_rounded else lax.Precision.HIGHEST
@@ -74,17 +73,17 @@ def aggregate(
     implementation: Implementation,
     window: int,
 ) -> Aggregation:
-    """Sample keys and values at p + offsets and sum the values, weighted by their affinity to query(p).
+    """Samples keys and values at p + offsets and sums the values, weighted by their affinity to query(p).
 
     Args:
       query: embedding of the target.
-      keys: embedding of the source; zero outside the map (such locations score 0 but take part).
+      keys: embedding of the source, zero outside the map (locations there have logit 0 and count).
       values: the source itself.
       offsets: sampling offsets (x, y) in cells; [K 2], or [K h w 2] with `gather`.
-      normalization: softmax (authors), s / sum s (paper) or s / sum |s| (2021 reproduction). The last two
-        keep their divisor at least 1e-6 away from zero.
+      normalization: softmax (authors), s / sum s (paper) or s / sum |s| (2021 reproduction). The magnitude
+        of the divisor of the last two is at least 1e-6.
       implementation: `factorised` or `gather`.
-      window: R; the factorised form sees offsets in [-R, R) only, and whatever lies beyond is lost.
+      window: R; offsets outside [-R, R) sample nothing in the factorised form.
 
     Returns:
       The aggregated feature in the dtype of `values`, and the affinity.
@@ -99,7 +98,7 @@ def aggregate(
 def normalize_affinity(
     logits: Float32[Array, "K *p"], *, normalization: Normalization
 ) -> Float32[Array, "K *p"]:
-    """Weights over K that sum to one (for abs_sum: whose magnitudes do)."""
+    """Weights over K that sum to one (abs_sum: whose magnitudes sum to one)."""
     if normalization == "softmax":
         return jax.nn.softmax(logits, axis=0)
     if normalization == "sum":
@@ -124,7 +123,7 @@ def _factorised(query, keys, values, offsets, normalization: Normalization, wind
 
 
 def smallest_window(offsets: Float[Array | ndarray, "K 2"]) -> int:
-    """The smallest R whose window covers all offsets. Call outside `jit`: the values must be known."""
+    """The smallest R whose window covers all offsets. Call it outside `jit`: it needs concrete values."""
     return int(np.floor(np.abs(np.asarray(offsets)).max())) + 1
 
 
@@ -139,7 +138,7 @@ def tap_matrix(offsets: Float32[Array, "K 2"], window: int) -> Float32[Array, "K
 
 
 class _Tiles(NamedTuple):
-    """A map cut into equal tiles, row by row. All of it is static.
+    """A map cut into equal tiles, row by row. All fields are static.
 
     The last tile of a row or a column is moved inside the map and overlaps the one before; so are patches
     that would reach beyond the map, outside of which keys and values are zero.
@@ -161,9 +160,9 @@ class _Place(NamedTuple):
 
 
 def _cut(size: Size, window: int, *, dense: bool) -> _Tiles:
-    """Tiles for the memory and the caches of a CPU; `dense`: the map as one, as accelerators like it."""
+    """Tiles sized for the caches of a CPU; `dense`: the whole map as one tile, for accelerators."""
 
-    # where the patch is all of a side anyway, cutting it saves nothing
+    # cutting a side saves nothing if the patch spans it anyway
     def cut(side: int, most: int) -> tuple[int, int, int]:
         count = 1 if dense or side <= most + 2 * window else -(-side // most)
         tile = -(-side // count)
@@ -197,7 +196,7 @@ def _by_tiles(
 
 
 def _for_platform(call: Callable, window: int, *arrays: Array) -> Any:
-    """`call(tiles, *arrays)` with tiles for the platform that is compiled for. `arrays[2]`: the values."""
+    """`call(tiles, *arrays)` with tiles for the target platform. `arrays[2]`: the values."""
     h, w, _ = arrays[2].shape
     on = lambda dense: partial(call, _cut((h, w), window, dense=dense))
     return lax.platform_dependent(*arrays, cpu=on(False), default=on(True))

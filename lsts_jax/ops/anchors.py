@@ -12,9 +12,9 @@ def base_anchors(
 ) -> Float32[np.ndarray, "A 4"]:
     """The anchors of the cell at the origin, in pixels; ratios outermost.
 
-    A cell of stride x stride pixels is reshaped to each ratio (height / width) keeping its area, its sides
-    rounded to whole pixels, and then multiplied by each scale. All share the centre of the cell, which is
-    (stride - 1) / 2 as corners are inclusive.
+    A cell of stride x stride pixels is reshaped to every ratio (height / width) with its area kept and its
+    sides rounded to whole pixels, then multiplied by every scale. All anchors share the centre of the cell,
+    (stride - 1) / 2, since corners are inclusive.
     """
     ratio, scale = np.asarray(ratios, np.float64)[:, None], np.asarray(scales, np.float64)[None, :]
     width = np.round(np.sqrt(stride * stride / ratio))
@@ -29,7 +29,7 @@ def anchor_grid(
 ) -> Float32[Array, "M 4"]:
     """The anchors of all cells of a height x width map, M = height * width * A.
 
-    Flat in the order (row, column, anchor), the anchor fastest: cell (i, j) holds the base anchors moved by
+    In the order (row, column, anchor), the anchor fastest: cell (i, j) has the base anchors moved by
     (j, i) * stride.
     """
     base = base_anchors(ratios=ratios, scales=scales, stride=stride)

@@ -26,7 +26,7 @@ def iou(a: Float32[Array, "n 4"], b: Float32[Array, "m 4"]) -> Float32[Array, "n
 
 
 def covered(boxes: Float32[Array, "n 4"], regions: Float32[Array, "m 4"]) -> Float32[Array, "n m"]:
-    """Share of the area of each box that lies in each region: 1 for a small box in a large region."""
+    """Share of every box's area that lies in every region: 1 for a small box inside a large region."""
     return _intersection(boxes, regions) / area(boxes)[:, None]
 
 
@@ -38,7 +38,7 @@ def _intersection(a: Float32[Array, "n 4"], b: Float32[Array, "m 4"]) -> Float32
 
 
 def encode(boxes: Float32[Array, "*n 4"], targets: Float32[Array, "*n 4"]) -> Float32[Array, "*n 4"]:
-    """The deltas that turn each box into its target; the inverse of `decode`."""
+    """Deltas from every box to its target; the inverse of `decode`."""
     width, height, x, y = _size_and_centre(boxes)
     target_width, target_height, target_x, target_y = _size_and_centre(targets)
     return jnp.stack(
@@ -53,7 +53,7 @@ def encode(boxes: Float32[Array, "*n 4"], targets: Float32[Array, "*n 4"]) -> Fl
 
 
 def decode(boxes: Float32[Array, "*n 4"], deltas: Float32[Array, "*n 4"]) -> Float32[Array, "*n 4"]:
-    """Move and stretch each box by its deltas. dw and dh are not clamped (authors): `clip` the result."""
+    """Boxes moved and scaled by their deltas. dw and dh are not clamped (authors): `clip` the result."""
     width, height, x, y = _size_and_centre(boxes)
     x = deltas[..., 0] * width + x
     y = deltas[..., 1] * height + y
@@ -69,7 +69,7 @@ def _size_and_centre(boxes: Float32[Array, "*n 4"]) -> tuple[Array, Array, Array
 
 
 def clip(boxes: Float32[Array, "*n 4"], size: Int32[Array, "2"]) -> Float32[Array, "*n 4"]:
-    """Clip to the pixels of a picture of `size` (height, width): [0, width - 1] x [0, height - 1]."""
+    """Boxes clipped to a picture of `size` (height, width): [0, width - 1] x [0, height - 1]."""
     last = (size - 1).astype(jnp.float32)
     x = jnp.clip(boxes[..., 0::2], 0, last[1])
     y = jnp.clip(boxes[..., 1::2], 0, last[0])

@@ -1,7 +1,7 @@
 """The part of a canvas, or of a feature map computed from it, that holds the picture.
 
-Convolutions see zeros beyond the border of a map. On a padded canvas biases would fill the padding, so
-it is set back to zero before every operation that looks at neighbours: then padding changes no number.
+Convolutions read zeros beyond the border of a map. On a padded canvas biases would fill the padding, so the
+padding is set to zero before every operation that reads neighbours. Padding then does not change the result.
 """
 
 import jax.numpy as jnp
@@ -20,6 +20,6 @@ def inside(height: int, width: int, size: Int32[Array, "2"]) -> Bool[Array, "{he
 
 
 def zero_outside(x: Shaped[Array, "h w C"], size: Int32[Array, "2"]) -> Shaped[Array, "h w C"]:
-    """Set the cells beyond `size` (height, width, in cells of this map) to zero."""
+    """The map with cells beyond `size` (height, width, in cells) set to zero."""
     height, width, _ = x.shape
     return jnp.where(inside(height, width, size)[..., None], x, jnp.zeros((), x.dtype))

@@ -2,8 +2,8 @@
 
     out(p) = sum over taps of kernel(tap) . features(p + tap + offset(p, tap))
 
-Every group of channels has offsets of its own. A scan makes the samples of one tap at a time and multiplies
-them with the tap's kernel, so that nothing of size K x C x h x w exists; the gradient samples again.
+Every group of channels has its own offsets. A scan over taps samples and multiplies with the tap's kernel, so
+that no array of size K x C x h x w exists; the gradient samples again.
 """
 
 from functools import partial
@@ -26,11 +26,11 @@ def deform_conv(
     dilation: int = 1,
     border: Border = "held",
 ) -> Float[Array, "h w D"]:
-    """A convolution of stride 1 and padding dilation * (k // 2), with taps that offsets move.
+    """A convolution of stride 1 and padding dilation * (k // 2), with taps displaced by offsets.
 
     Args:
       offsets: in cells; channels in the order (group, tap, y before x) of the authors, torchvision and mmcv.
-        Their number tells the number of groups.
+        Their number determines the number of groups.
       size: height, width of the picture in cells of this map; the border rule holds at the picture's border.
 
     Returns:
@@ -57,7 +57,7 @@ def _over_taps(
     size: Int32[Array, "2"],
     places: Int32[Array, "K 2"],
 ) -> Float[Array, "h w D"]:
-    """`deform_conv` with an axis of taps; `places` are the taps (y, x) around a position, without offsets."""
+    """`deform_conv` with an axis of taps; `places`: positions (y, x) of the taps without offsets."""
 
     def step(total, tap):
         moves, kernel, place = tap

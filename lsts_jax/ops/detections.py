@@ -1,4 +1,4 @@
-"""From class probabilities and boxes of regions to detections, in the authors' order of steps."""
+"""Detections from class probabilities and boxes of regions, in the authors' order of steps."""
 
 import jax.numpy as jnp
 from jax import lax
@@ -22,14 +22,14 @@ def select_detections(
     nms_threshold: float,
     max_detections: int,
 ) -> Detections:
-    """Clip, scale to the original picture, threshold, suppress by class, keep the best.
+    """Clips boxes, scales them to the original picture, applies threshold and per-class NMS, keeps the best.
 
     Args:
       boxes: class-agnostic boxes in pixels of the resized picture.
-      probabilities: of the classes, background first.
+      probabilities: class probabilities, background first.
       size: (height, width) of the resized picture.
       scale: resized / original side length.
-      max_detections: every score at least as high as this many-th is kept.
+      max_detections: detections to keep, plus those that tie with the last.
 
     Returns:
       Detections with D = min(max_detections + 20, R N) slots.

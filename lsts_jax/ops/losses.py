@@ -1,7 +1,7 @@
 """The losses of the two heads and the choice of hard regions.
 
-Each sums to weight 1 in the total. Boxes are divided by a constant, the size of the batch that was asked
-for, and not by the number of objects in it; classes by the number of labels that take part.
+All losses have weight 1 in the total. Box losses are divided by a constant, the configured size of the batch,
+not by its number of objects; class losses by the number of labels other than -1.
 """
 
 from typing import NamedTuple
@@ -36,13 +36,13 @@ def rpn_losses(
     Args:
       logits: of (background, object) for each anchor.
       deltas: as regressed, in deviations.
-      labels: 1, 0 or -1 for anchors that take no part.
+      labels: 1, 0, or -1 for anchors that do not count.
       target_deltas: in deviations; only those of label 1 are used.
       batch: number of anchors that are sampled.
 
     Returns:
-      The mean of -log p over the anchors that take part (0 if there is none), and the sum of smooth L1 over
-      the positive ones, divided by `batch`.
+      Mean of -log p over the anchors that count (0 if there are none), and the sum of smooth L1 over the
+      positive anchors, divided by `batch`.
     """
     box = _box_losses(deltas, target_deltas, labels == 1)
     return HeadLosses(_mean_cross_entropy(logits, labels, labels >= 0), jnp.sum(box) / batch)
@@ -57,20 +57,20 @@ def ohem_select(
     *,
     rois: int,
 ) -> Bool[Array, "R"]:
-    """Keep the regions of the largest loss, objects and background together (Shrivastava et al., 2016).
+    """Selects the regions of largest loss, objects and background together (Shrivastava et al., 2016).
 
-    The loss of a region is -log(p + 1e-14) plus, for objects, the smooth L1 of its deltas. No gradient
-    flows through the choice.
+    The loss of a region is -log(p + 1e-14) plus, for objects, the smooth L1 of its deltas. The
+    selection has no gradient.
 
     Args:
       logits: of the background and the N classes for each region.
       deltas: as regressed, in deviations, like `target_deltas`.
       labels: 1..N, 0 for background.
       valid: regions that may be kept.
-      rois: how many are.
+      rois: number of regions to keep.
 
     Returns:
-      True for the `rois` valid regions of the largest loss, or for all valid ones if there are fewer.
+      Mask of the `rois` valid regions of largest loss; all valid regions if there are fewer.
     """
     logits, deltas = lax.stop_gradient((logits, deltas))
     probability = jnp.take_along_axis(jax.nn.softmax(logits), labels[:, None], axis=1)[:, 0]
@@ -91,8 +91,8 @@ def rfcn_losses(
     """Losses of the R-FCN head over the regions that `ohem_select` kept; arguments as there.
 
     Returns:
-      The mean of -log p over them (0 if there is none), and the sum of smooth L1 over the objects among
-      them, divided by `rois` however many were kept.
+      Mean of -log p over the kept regions (0 if there are none), and the sum of smooth L1 over the objects
+      among them, divided by `rois` whatever the number of kept regions.
     """
     box = _box_losses(deltas, target_deltas, kept & (labels > 0))
     return HeadLosses(_mean_cross_entropy(logits, labels, kept), jnp.sum(box) / rois)

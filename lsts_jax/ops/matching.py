@@ -1,10 +1,10 @@
 """Training targets of the anchors and the regions of interest.
 
-Labels are -1 where nothing is learned and 0 for the background. Departures from the authors' code:
-- An object that no anchor inside the picture overlaps has a best IoU of 0, which there makes every anchor
-  that misses it positive. Here it has no best anchor.
-- Two IoUs tie within a few rounding errors of float32; the authors compare them in float64.
-- Ignored regions, which the authors' data has not.
+Label -1: not trained on; 0: background. Differences from the authors' code:
+- If no anchor inside the picture overlaps an object, the object's best IoU is 0, and the authors' code makes
+  every anchor with IoU 0 positive. Here such an object has no best anchor.
+- IoUs tie if they are within a few rounding errors of float32; the authors compare in float64.
+- Ignored regions, which the authors' data does not have.
 - Regions are not reordered (objects first).
 """
 
@@ -23,12 +23,12 @@ TIE = 1 - 1e-6
 
 
 class AnchorTargets(NamedTuple):
-    labels: Int32[Array, "M"]  # 1 object, 0 background, -1 nothing
+    labels: Int32[Array, "M"]  # 1 object, 0 background, -1 not trained on
     deltas: Float32[Array, "M 4"]  # to the best object, divided by the deviations; 0 without objects
 
 
 class RoITargets(NamedTuple):
-    """Regions are the proposals and then the slots of the ground truth; no gradient flows through them."""
+    """Regions: the proposals, then the slots of the ground truth. Without gradient."""
 
     rois: Float32[Array, "R 4"]
     labels: Int32[Array, "R"]  # class 1..N, 0 background
@@ -48,7 +48,7 @@ def anchor_targets(
     negative_iou: float,
     ignore_iou: float,
 ) -> AnchorTargets:
-    """`label_anchors`, with all but a random batch of the labels set to -1 by `subsample_labels`."""
+    """`label_anchors`, then `subsample_labels`: all labels but a random batch are -1."""
     labels, deltas = label_anchors(
         anchors,
         ground_truth,
@@ -70,11 +70,11 @@ def label_anchors(
     negative_iou: float,
     ignore_iou: float,
 ) -> AnchorTargets:
-    """Match anchors with objects (Ren et al., 2015, section 3.1.2).
+    """Matches anchors with objects (Ren et al., 2015, section 3.1.2).
 
-    Only anchors wholly inside the picture count. Positive: those of IoU >= `positive_iou` with an object,
-    and every one that ties for the best of an object, be it as low as it may. Negative: the others whose
-    IoU with all objects is < `negative_iou`, unless an ignored region covers `ignore_iou` of their area.
+    Only anchors wholly inside the picture count. Positive: IoU >= `positive_iou` with an object, or
+    the highest IoU (ties included) with an object, however low. Negative: other anchors with IoU <
+    `negative_iou` with all objects, unless an ignored region covers `ignore_iou` of their area.
 
     Args:
       anchors: boxes in pixels.
@@ -82,7 +82,7 @@ def label_anchors(
       size: (height, width) of the picture without the padding of its canvas.
 
     Returns:
-      Labels, and deltas for every anchor inside (the first of the objects that it overlaps equally).
+      Labels, and deltas to the object of highest IoU (the first of equals) for every anchor inside.
     """
     limit = size[::-1].astype(jnp.float32)[None]  # (x, y)
     inside = jnp.all((anchors[:, :2] >= 0) & (anchors[:, 2:] < limit), axis=1)
@@ -104,10 +104,10 @@ def label_anchors(
 def subsample_labels(
     key: PRNGKeyArray, labels: Int32[Array, "M"], *, batch: int, positive_fraction: float
 ) -> Int32[Array, "M"]:
-    """Keep a random `batch` of the labels 0 and 1 and set the others to -1.
+    """Keeps a random `batch` of the labels 0 and 1 and sets the others to -1.
 
-    At most `positive_fraction` of the batch is positive, negatives fill what positives leave; each kind is
-    drawn uniformly without replacement.
+    At most `positive_fraction` of the batch is positive, negatives fill the rest. Both are drawn uniformly
+    without replacement.
     """
     for_positives, for_negatives = jax.random.split(key)
     most = int(batch * positive_fraction)
@@ -135,11 +135,11 @@ def roi_targets(
     positive_iou: float,
     ignore_iou: float,
 ) -> RoITargets:
-    """Append the objects to the proposals and match all of them with the objects; nothing is sampled.
+    """Appends the objects to the proposals and matches all of these regions with the objects, without
+    sampling.
 
-    A region belongs to the object that it overlaps most (the first of equals) if their IoU is
-    >= `positive_iou`. The others are background, and not valid if an ignored region covers `ignore_iou` of
-    their area.
+    A region belongs to the object of highest IoU (the first of equals) if that IoU is >= `positive_iou`.
+    Other regions are background, and not valid if an ignored region covers `ignore_iou` of their area.
     """
     rois = lax.stop_gradient(jnp.concatenate([proposals, ground_truth.boxes]))
     overlap = _overlaps(rois, ground_truth)
@@ -156,12 +156,12 @@ def roi_targets(
 
 
 def _overlaps(boxes: Float32[Array, "n 4"], ground_truth: GroundTruth) -> Float32[Array, "n G"]:
-    """IoU with each object, 0 with a slot that holds none."""
+    """IoU with the object of every slot, 0 for empty slots."""
     return jnp.where(ground_truth.valid[None], iou(boxes, ground_truth.boxes), 0.0)
 
 
 def _in_ignored(boxes: Float32[Array, "n 4"], ground_truth: GroundTruth, share: float) -> Bool[Array, "n"]:
-    """True where an ignored region covers at least this share of a box."""
+    """True if an ignored region covers at least this share of the box."""
     return jnp.any((covered(boxes, ground_truth.boxes) >= share) & ground_truth.ignored[None], axis=1)
 
 

@@ -1,12 +1,12 @@
 """Greedy non-maximum suppression, exact, without a loop over boxes.
 
-Greedy suppression visits boxes in falling score and keeps a box unless it overlaps one kept before. Over
-boxes in that order it is the one solution of
+Greedy suppression visits boxes in falling score and keeps a box unless it overlaps a kept one. For boxes in
+that order, `keep` is the unique solution of
 
     keep_j = candidate_j and not any(keep_i and IoU_ij > threshold for i before j)
 
-and iterating this from keep = candidate reaches it: after k rounds the answer is right for every box whose
-chain of suppressions is at most k long, so it takes a few parallel rounds instead of one step a box.
+Iteration from keep = candidate converges to it: after k rounds every box with a chain of at most k
+suppressions is right. A few parallel rounds replace one step per box.
 """
 
 import jax.numpy as jnp
@@ -15,8 +15,8 @@ from jaxtyping import Array, Bool, Float32, Int32
 
 from lsts_jax.ops.boxes import iou
 
-# Boxes that are compared with each other at once. Larger blocks waste comparisons where few are needed to
-# fill max_kept, smaller ones take more steps.
+# Boxes compared with each other at once. Larger blocks waste comparisons if few boxes fill max_kept, smaller
+# blocks take more steps.
 BLOCK = 512
 
 
@@ -28,21 +28,21 @@ def nms(
     max_kept: int,
     valid: Bool[Array, "n"] | None = None,
 ) -> tuple[Int32[Array, "{max_kept}"], Int32[Array, ""]]:
-    """Keep boxes in falling score that overlap no kept one by more than `threshold`, at most `max_kept`.
+    """Keeps boxes in falling score unless IoU with a kept box is above `threshold`; at most `max_kept`.
 
-    Boxes go by in blocks: each is suppressed by those kept so far and then within itself, until enough are
-    kept or none are left.
+    Boxes are processed in blocks: a block is suppressed by the boxes kept so far, then within itself, until
+    `max_kept` are kept or no box is left.
 
     Args:
       boxes: pixels, inclusive corners.
-      scores: equal ones keep the order of the input.
-      threshold: a box whose IoU with a kept one is exactly this stays.
-      max_kept: number of slots of the answer.
-      valid: boxes that take part; all by default.
+      scores: equal scores keep the order of the input.
+      threshold: a box with exactly this IoU with a kept one stays.
+      max_kept: number of slots of the result.
+      valid: boxes to consider; all by default.
 
     Returns:
-      Indices of the kept boxes in falling score, repeated cyclically to fill the slots (authors) or all 0 if
-      there is none, and how many were kept.
+      Indices of the kept boxes in falling score, repeated cyclically to fill the slots (authors; all 0 if
+      none is kept), and the number of kept boxes.
     """
     n = len(boxes)
     valid = jnp.ones(n, bool) if valid is None else valid
@@ -82,18 +82,18 @@ def class_nms(
     threshold: float,
     score_threshold: float,
 ) -> Bool[Array, "R N"]:
-    """Greedy suppression class by class where all classes share the boxes.
+    """Greedy suppression per class, for boxes that all classes share.
 
-    One matrix of overlaps serves all classes; the classes differ in who comes first.
+    All classes use one matrix of IoUs; only the order of the boxes differs.
 
     Args:
       boxes: pixels, inclusive corners.
-      scores: of the N classes without the background; equal ones keep the order of the boxes.
-      threshold: a box whose IoU with a kept one of the class is exactly this stays.
-      score_threshold: a box takes part in a class if its score is above this.
+      scores: of the N classes without the background; equal scores keep the order of the boxes.
+      threshold: a box with exactly this IoU with a kept one of the class stays.
+      score_threshold: a box counts in a class if its score is above this.
 
     Returns:
-      True where a box is kept for a class.
+      Mask: the box is kept for the class.
     """
     overlaps = jnp.triu(iou(boxes, boxes) > threshold, k=1)
     overlaps = overlaps | overlaps.T
@@ -105,7 +105,7 @@ def class_nms(
 
 
 def _suppress(candidate: Bool[Array, "*N n"], suppresses: Bool[Array, "*N n n"]) -> Bool[Array, "*N n"]:
-    """Solve keep_j = candidate_j and not any_i(keep_i and suppresses_ij) by iteration."""
+    """Solves keep_j = candidate_j and not any_i(keep_i and suppresses_ij) by iteration."""
 
     def round_(keep):
         return candidate & ~jnp.any(keep[..., :, None] & suppresses, axis=-2)

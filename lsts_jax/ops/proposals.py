@@ -1,4 +1,4 @@
-"""From the outputs of the region proposal network to proposals (Ren et al., 2015, section 3.3)."""
+"""Proposals from the outputs of the region proposal network (Ren et al., 2015, section 3.3)."""
 
 import jax.numpy as jnp
 from jax import lax
@@ -20,21 +20,21 @@ def propose(
     nms_threshold: float,
     stride: int = 16,
 ) -> Proposals:
-    """Move the anchors by their deltas and keep the best that do not overlap.
+    """Moves the anchors by their deltas and keeps the best boxes after NMS.
 
-    No box is too small to be proposed. As in the authors' operator, anchors of the cells that reach beyond
-    the picture (the last row and column of a map whose picture is no multiple of the stride) score -1, so
-    that they come last. Cells that hold nothing but the padding of a canvas take no part.
+    Boxes have no minimum size. As in the authors' operator, anchors of cells that extend beyond the picture
+    (the last row and column if the picture is not a multiple of the stride) score -1, so that they rank
+    last. Cells that lie in the padding of the canvas are excluded.
 
     Args:
       objectness: softmax score of the foreground for each anchor.
-      deltas: as regressed, multiplied by their deviations.
-      anchors: boxes of `anchor_grid`; their centres tell their cells.
+      deltas: regressed values multiplied by their deviations.
+      anchors: boxes of `anchor_grid`; their centres determine their cells.
       size: (height, width) of the picture without the padding.
-      pre_nms: number of best anchors that go into the suppression; equal scores in the order of `anchors`.
+      pre_nms: number of best boxes that enter NMS; equal scores keep the order of `anchors`.
       post_nms: R, number of proposals.
       nms_threshold: largest IoU of two proposals.
-      stride: pixels a cell.
+      stride: pixels per cell.
 
     Returns:
       Proposals in falling objectness, repeated cyclically to fill R. No gradient flows through them.
@@ -48,7 +48,7 @@ def propose(
     takes_part = jnp.all(centres < some.astype(jnp.float32)[None], axis=1)
     scores = jnp.where(takes_part, jnp.where(in_whole_cell, objectness, -1.0), -jnp.inf)
 
-    scores, best = lax.top_k(scores, min(pre_nms, len(scores)))  # the first of equals comes first
+    scores, best = lax.top_k(scores, min(pre_nms, len(scores)))  # equal scores keep their order
     boxes = clip(decode(anchors[best], deltas[best]), size)
     kept, _ = nms(boxes, scores, threshold=nms_threshold, max_kept=post_nms, valid=takes_part[best])
     return Proposals(boxes[kept], scores[kept])

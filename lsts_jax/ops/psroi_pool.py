@@ -1,8 +1,8 @@
 """Position-sensitive RoI pooling (Dai et al., R-FCN, 2016, section 3), with the rounding of its code.
 
-A region is cut into 7 x 7 bins and each bin averages the score map of its own. The regions are few and the
-maps small, so a row of bins of all regions is one product, a mask of rows [R, h] times the maps, whose result
-is then summed over the columns of each bin.
+A region is cut into 7 x 7 bins; every bin averages its own score map. Regions are few and maps are small, so
+one row of bins of all regions is one matrix product (a mask of rows [R, h] times the maps), followed by a sum
+over the columns of each bin.
 """
 
 from functools import partial
@@ -26,21 +26,21 @@ def psroi_pool(
 ) -> Float32[Array, "R P P C"]:
     """Average map (row, column) of every class over bin (row, column) of every region.
 
-    As the authors' operator: the corners are rounded to whole pixels, halves away from zero, x2 and y2 then
-    moved by 1, all divided by the stride; a side is at least 0.1 cells; a bin reaches from the floor of its
-    start to the ceiling of its end, so that bins overlap, and is clipped to the map; an empty bin is 0.
+    As in the authors' operator: the corners are rounded to whole pixels, halves away from zero, x2 and y2
+    then moved by 1, all divided by the stride; a side is at least 0.1 cells; a bin reaches from the floor of
+    its start to the ceiling of its end, so that bins overlap, and is clipped to the map; an empty bin is 0.
     It is computed in float32.
 
     Args:
-      score_maps: maps in the order (row, column, class), P = 7. The authors' convolution has the channels
-        (class * 7 + row) * 7 + column: whoever imports its weights transposes them.
-      rois: boxes in pixels; they get no gradient.
-      size: (height, width) in pixels of the picture on a padded canvas. Rounding can make a bin reach a cell
-        beyond the picture, where it must be clipped as at the border of the map. The whole map by default.
-      stride: pixels a cell.
+      score_maps: maps in the order (row, column, class), P = 7. The authors' convolution orders
+        channels as (class * 7 + row) * 7 + column; importers must transpose its weights.
+      rois: boxes in pixels, without gradient.
+      size: (height, width) in pixels of the picture on a padded canvas. Rounding can extend a bin by a cell
+        beyond the picture, where it is clipped as at the border of the map. Default: the whole map.
+      stride: pixels per cell.
 
     Returns:
-      The averages. Mean over the bins (axes 1 and 2) for the region's scores.
+      Averages; their mean over the bins (axes 1 and 2) is the region's scores.
     """
     height, width, pooled, _, _ = score_maps.shape
     rois = lax.stop_gradient(rois)
@@ -84,7 +84,7 @@ def _bins(
 
 
 def _rounded(x: Float32[Array, "*n"]) -> Float32[Array, "*n"]:
-    """x >= 0 itself, through its bits, so that it is rounded to float32 before it is used."""
+    """x >= 0, passed through its bits so that it is rounded to float32 before use."""
     bits = lax.bitcast_convert_type(x, jnp.int32)
     infinity = lax.bitcast_convert_type(jnp.float32(jnp.inf), jnp.int32)
     return lax.bitcast_convert_type(jnp.minimum(bits, infinity), jnp.float32)

@@ -1,7 +1,7 @@
-"""Bilinear sampling between the cells of a map: at p + offset for every position p (paper, section 3.2,
-equation 2), along a flow (`warp.py`), at the taps of a convolution (`deform_conv.py`).
+"""Bilinear sampling of a feature map: at p + offset for every position p (paper, section 3.2, equation 2),
+along a flow (`warp.py`), at the taps of a convolution (`deform_conv.py`).
 
-The readable form: four gathers. `affinity.py` has sampling at shared offsets in a form whose cost does not
+This is the readable form, with four gathers. `affinity.py` samples at shared offsets at a cost that does not
 depend on K.
 """
 
@@ -17,9 +17,9 @@ CHUNK = 64  # channels that are spread at a time on a CPU
 Border = Literal["zero", "held"]
 """Rule at the border of a map of n cells.
 
-zero: each of the four corners is zero on its own outside the map (LSTS, warping, torchvision, DCNv2).
-held: a sample counts where 0 <= coordinate < n on both axes and is zero elsewhere; from the last cell on it
-has that cell's value (DCNv1, the authors' operator of 2017).
+zero: a corner outside the map is zero, the other corners count (LSTS, warping, torchvision, DCNv2).
+held: a sample is zero unless 0 <= coordinate < n on both axes; between n - 1 and n it has the last cell's
+value (DCNv1, the authors' operator of 2017).
 """
 
 
@@ -34,8 +34,8 @@ class Cells(NamedTuple):
 def split_offsets(offsets: Float[Array, "*K 2"]) -> tuple[Array, Array]:
     """Integer and fractional part, o = i + t with 0 <= t < 1 and do/dt = 1.
 
-    The bilinear kernel has a kink at integers. Cutting the gradient at the floor gives the right-hand
-    derivative there, as the authors' operator has it; their initial offsets are integers.
+    The bilinear kernel has a kink at integers. No gradient flows through the floor, which gives the
+    right-hand derivative there, as in the authors' operator; their initial offsets are integers.
     """
     integer = jnp.floor(lax.stop_gradient(offsets))
     return integer.astype(jnp.int32), offsets - integer
@@ -47,7 +47,7 @@ def between(
     count: int | Int32[Array, ""],
     border: Border = "zero",
 ) -> Cells:
-    """Cells of the coordinates integer + fraction, and the bilinear weights that a border rule gives them.
+    """Cells around the coordinates integer + fraction, with bilinear weights by a border rule.
 
     Args:
       count: cells of the map along this axis; on a padded canvas, cells of the picture.
@@ -66,7 +66,7 @@ def between(
 def bilinear(features: Float[Array, "h w C"], y: Cells, x: Cells) -> Float[Array, "*P C"]:
     """Samples of `features` between the cells y and x [*P].
 
-    The gradient gathers the corners again: nothing is kept for it but the inputs.
+    The gradient gathers the corners again; only the inputs are stored for it.
     """
     rows = features.reshape(-1, features.shape[-1])
     corners = (
@@ -79,7 +79,7 @@ def bilinear(features: Float[Array, "h w C"], y: Cells, x: Cells) -> Float[Array
 def spread(
     into: Float[Array, "h w C"], samples: Float[Array, "*P C"], y: Cells, x: Cells
 ) -> Float[Array, "h w C"]:
-    """The transpose of `bilinear`: `into` with the samples added to the cells that they lie between."""
+    """The transpose of `bilinear`: `into` with each sample added to its four cells."""
     rows = into.reshape(-1, into.shape[-1])
     for index, weight in _corners(into.shape, y, x):
         added = samples.astype(into.dtype) * weight.astype(into.dtype)[..., None]
@@ -90,7 +90,7 @@ def spread(
 def weight_gradients(
     features: Float[Array, "h w C"], grad: Float[Array, "*P C"], y: Cells, x: Cells
 ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-    """Gradients of (low, high) along y and along x, where `grad` is that of the samples."""
+    """Gradients of the weights (low, high) along y and along x; `grad` is the gradient of the samples."""
     rows = features.reshape(-1, features.shape[-1])
     at = [
         _sum_channels(rows.at[index].get(mode="promise_in_bounds") * grad).astype(x.low.dtype)
@@ -156,11 +156,11 @@ bilinear.defvjp(_forward, _backward)
 def sample_at_offsets(
     features: Float[Array, "h w C"], offsets: Float[Array, "*K 2"]
 ) -> Float[Array, "K h w C"]:
-    """Sample `features` at p + offset for each position p and each of K offsets.
+    """Samples `features` at p + offset for every position p and every one of K offsets.
 
     Args:
-      features: the map that is sampled; outside it is zero, corner by corner.
-      offsets: (x, y) in cells, [K 2] shared by all positions or [K h w 2], one set a position.
+      features: the map to sample, with zeros outside.
+      offsets: (x, y) in cells, [K 2] shared by all positions, or [K h w 2] with one set per position.
 
     Returns:
       The samples in the dtype of `features`.

@@ -1,8 +1,8 @@
-"""FGFA: the features of all frames around, warped along optical flow and averaged (Zhu et al., "Flow-Guided
+"""FGFA: features of the frames around, warped along optical flow and averaged (Zhu et al., "Flow-Guided
 Feature Aggregation", 2017).
 
-At test the embedding is that of the feature before it is warped, so that each frame pays for it once; in
-training that of the warped feature. Both are the authors'.
+At test the embedding is computed from the unwarped feature, once per frame; in training from the warped
+feature. Both as the authors do.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ HE = nn.initializers.variance_scaling(2.0, "fan_in", "normal")  # authors
 
 
 class Seen(NamedTuple):
-    """What the window keeps of a frame."""
+    """A frame's entry in the window."""
 
     pixels: UInt8[Array, "*T H W 3"]
     feature: Float[Array, "*T h w C"]
@@ -37,21 +37,21 @@ class Seen(NamedTuple):
 
 
 class Paid(NamedTuple):
-    """A frame's entry in the window, and the size (height, width) of its picture in pixels."""
+    """Payment of a frame: its entry in the window, and the size (height, width) of its picture in pixels."""
 
     seen: Seen
     size: Int32[Array, "2"]
 
 
 class Window(NamedTuple):
-    """The last frames, as a ring; before there are as many, the first frame in the places of the missing."""
+    """The last frames, as a ring; at the start of a video the first frame fills the empty places."""
 
-    frames: Seen  # axis 0: their place in the ring
+    frames: Seen  # axis 0: place in the ring
     oldest: Int32[Array, ""]  # place of the oldest, which the next frame takes
 
 
 class Aggregated(NamedTuple):
-    """The feature of a frame, and the part of each frame of the window in it, the oldest first."""
+    """The feature of a frame, and the weight of every frame of the window in it, oldest first."""
 
     feature: Float[Array, "h w C"]
     flow: Float32[Array, "T h w 2"]  # (x, y) in cells, from the frame to that of the window
@@ -67,7 +67,7 @@ class Sums(NamedTuple):
 
 
 class Embedding(nn.Module):
-    """Map of a feature that frames are compared by."""
+    """Embedding of a feature, by which frames are compared."""
 
     inner: int
     channels: int
@@ -111,7 +111,7 @@ class FGFA(Temporal):
         return 1
 
     def key(self, backbone: ResNet, frame: Frame) -> Paid:
-        """Pixels, feature and embedding, which is that of the feature as it is (authors, at test)."""
+        """Pixels, feature, and the embedding of the unwarped feature (authors, at test)."""
         feature = self.feature_of(backbone, frame)
         embedding = zero_outside(self.embedding(feature, cells(frame)), cells(frame))
         return Paid(Seen(frame.pixels, feature, embedding), frame.size)
@@ -119,14 +119,14 @@ class FGFA(Temporal):
     other = key
 
     def start(self, key: Paid) -> tuple[Window, FrameFeature]:
-        """Where all frames of the window are one, its flow to itself is left of the aggregation."""
+        """If all frames of the window are the same frame, the aggregation reduces to its flow to itself."""
         length = self.config.radius + 1 + self.delay
         frames = jax.tree.map(lambda x: jnp.broadcast_to(x, (length, *x.shape)), key.seen)
         flow = self.flownet(key.seen.pixels, key.seen.pixels, key.size).flow
         return Window(frames, jnp.int32(0)), FrameFeature(warp(key.seen.feature, flow))
 
     def on_keyframe(self, memory: Window, key: Paid) -> tuple[Window, Aggregated]:
-        """The frame enters the window, and the one `delay` before it is detected."""
+        """Adds the frame to the window and detects the frame `delay` before it."""
         frames = jax.tree.map(
             lambda ring, new: lax.dynamic_update_index_in_dim(ring, new, memory.oldest, 0),
             memory.frames,
@@ -140,11 +140,11 @@ class FGFA(Temporal):
         return self.on_keyframe(memory, other)[1]
 
     def aggregate(self, frames: Seen, oldest: Int32[Array, ""], size: Int32[Array, "2"]) -> Aggregated:
-        """Feature of the frame `delay` before the newest (paper, equations 2 and 3), whose flow to itself is
-        not zero and warps it too (authors).
+        """Feature of the frame `delay` before the newest (paper, equations 2 and 3). Its own feature is
+        warped too, by its non-zero flow to itself (authors).
 
-        The sums grow frame by frame, so that no more than one warped feature exists at a time: cosines lie
-        in [-1, 1], and the softmax over the window needs no maximum first.
+        Sums accumulate frame by frame, so that only one warped feature exists at a time. Cosines are in
+        [-1, 1], so the softmax over the window does not need the maximum first.
         """
         length = len(frames.pixels)
         order = lax.rem(oldest + jnp.arange(length, dtype=jnp.int32), jnp.int32(length))
@@ -167,8 +167,8 @@ class FGFA(Temporal):
         return Aggregated(feature, flows, cosine, jnp.exp(cosine) / sums.weight[None])
 
     def on_triplet(self, backbone: ResNet, triplet: Triplet) -> Float[Array, "h w C"]:
-        """Two frames of the window, drawn at random, aggregated for the current one, which takes no part
-        unless it is drawn (authors)."""
+        """Two frames of the window, drawn at random, aggregated for the current frame, which counts only if
+        it is drawn (authors)."""
         triple = (triplet.old_key, triplet.new_key, triplet.current)
         frames = jax.tree.map(lambda *x: jnp.stack(x), *triple)
         features = each(lambda backbone, frame: self.feature_of(backbone, frame), backbone, frames)
@@ -182,7 +182,7 @@ class FGFA(Temporal):
         return average_pair(embed, features, flows)
 
     def feature_of(self, backbone: ResNet, frame: Frame) -> Float[Array, "h w C"]:
-        """High-level feature, zero outside the picture, where flow may point to."""
+        """High-level feature, zero outside the picture, since flow may point there."""
         feature = backbone.high(backbone.low(frame), frame.size)
         return zero_outside(feature, cells(frame))
 
@@ -199,7 +199,8 @@ def add_frame(
     flow: Float32[Array, "h w 2"],
     current: Float[Array, "h w E"],
 ) -> tuple[Sums, Float32[Array, "h w"]]:
-    """The sums with one more frame, warped along a flow; and its cosine with the current embedding."""
+    """The sums with one more frame, warped along a flow, and the frame's cosine with the current
+    embedding."""
     cosine = cosines(warp(embedding, flow), current)
     weight = jnp.exp(cosine)
     weighted = weight[..., None] * warp(feature, flow).astype(jnp.float32)
@@ -213,7 +214,7 @@ def mean_of(sums: Sums) -> Float32[Array, "h w C"]:
 def average_pair(
     embed: Callable[[Array], Array], features: Float[Array, "3 h w C"], flows: Float32[Array, "2 h w 2"]
 ) -> Float[Array, "h w C"]:
-    """The first two features, warped along their flows, then embedded, and averaged by their cosines with the
+    """The first two features, warped along their flows, embedded, and averaged by their cosines with the
     third (authors, in training). Args: embed, the embeddings of three features."""
     warped = jax.vmap(warp)(features[:2], flows)
     embedded = embed(jnp.concatenate([warped, features[2:]]))
