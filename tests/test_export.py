@@ -278,7 +278,7 @@ def test_what_cannot_be_exported(workdir, tmp_path, monkeypatch):
         run(["--workdir", str(tmp_path / "nowhere"), *out])
     with pytest.raises(UserError, match="--checkpoint 7"):
         run(["--workdir", str(workdir), *out, "--checkpoint", "7"])
-    with pytest.raises(UserError, match="--size: height and width"):
+    with pytest.raises(UserError, match="--size: give height and width"):
         run(["--workdir", str(workdir), *out, "--size", "0", "7"])
     with pytest.raises(UserError, match=r"a picture of 1x1000 .* too thin"):
         run(["--workdir", str(workdir), *out, "--size", "1", "1000"])
@@ -303,7 +303,7 @@ def test_pictures_go_on_the_smallest_canvas(exported):
     detector = load_script(exported).Detector(exported)
     assert detector.canvas_of((60, 110)) == (64, 96)
     assert detector.canvas_of((90, 40)) == (96, 64)  # resized to 96 x 43
-    with pytest.raises(ValueError, match="make it a video of its own"):
+    with pytest.raises(ValueError, match="give it a separate video"):
         detector.prepare(np.zeros((90, 40, 3), np.uint8), (64, 96))
 
 
@@ -326,7 +326,7 @@ def test_a_source_without_frames(exported, tmp_path, monkeypatch, capsys):
     script = load_script(exported)
     for source in (tmp_path, tmp_path / "frame.png", tmp_path / "absent.mp4"):
         monkeypatch.setattr(sys, "argv", ["run.py", str(source)])
-        with pytest.raises(SystemExit, match="not one frame"):
+        with pytest.raises(SystemExit, match="no frame or picture"):
             script.main()
     assert "frame 0 cannot be decoded" in capsys.readouterr().err
 

@@ -1,7 +1,7 @@
-"""Is one set of detections better than another? Paired differences, and what chance may add (numpy only).
+"""Comparison of two sets of detections: paired differences with bootstrap intervals (numpy only).
 
-Frames of a video resemble each other, so that the sample of a data set is its videos: the bootstrap draws as
-many videos as there are, with replacement, scores both sets of detections on the same draw, and repeats that.
+Frames of a video are similar, so videos are the units of the bootstrap: a draw has as many videos as the data
+set, with replacement, and both sets of detections are scored on the same draw.
 """
 
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from lsts_jax.evaluation.matching import Annotations, DetectionArrays, Matches, 
 
 RESAMPLES = 1000
 LEVEL = 0.95
-FEW = 8  # videos; of fewer, blocks of frames take the place of videos
+FEW = 8  # videos; with fewer videos, blocks of frames are the units
 BLOCK = 30  # frames
 
 
@@ -50,7 +50,7 @@ class Comparison(NamedTuple):
 
 
 class _Ranked(NamedTuple):
-    """The detections of a class in falling score, as far as they count."""
+    """The detections of a class that count, in falling score."""
 
     hit: Int64[ndarray, "r"]  # ranks of the true ones
     unit: Int32[ndarray, "m"]
@@ -71,8 +71,8 @@ def compare(
     """mAP of two sets of detections, their difference, and its interval by a bootstrap over videos.
 
     Args:
-      video_of_frame: index in `video_names` of each frame, frames numbered as in `annotations`; -1 for a
-        number that no frame has.
+      video_of_frame: index in `video_names` of each frame, frames numbered as in `annotations`; -1 for
+        numbers without a frame.
     """
     unit_of_frame, units, unit = _units(video_of_frame)
     matches = [match(annotations, found, len(class_names)) for found in (a, b)]
@@ -106,7 +106,7 @@ def compare(
 
 
 def average_precision(ranked: _Ranked, weights: Float[ndarray, "u"]) -> float:
-    """The metric's AP where each unit counts `weights` times; NaN where that leaves no object."""
+    """The metric's AP with every unit counted `weights` times; NaN if no object is left."""
     total = weights @ ranked.objects
     if total == 0:
         return np.nan
@@ -129,7 +129,7 @@ def _rank(
     for number, rows in enumerate(matches.ranked, start=1):
         rows = rows[~matches.hidden[rows]]
         hit = np.flatnonzero(matches.taken[rows] >= 0)
-        rows = rows[: hit[-1] + 1 if len(hit) else 0]  # what comes after the last true one has no weight
+        rows = rows[: hit[-1] + 1 if len(hit) else 0]  # detections after the last true one have no weight
         chosen = ~annotations.ignored & (annotations.classes == number)
         objects = np.bincount(of_object[chosen], minlength=units).astype(float)
         ranked.append(_Ranked(hit, unit_of_frame[found.frame[rows]], objects))
@@ -137,11 +137,11 @@ def _rank(
 
 
 def _units(video_of_frame: Int32[ndarray, "f"]) -> tuple[Int32[ndarray, "f"], int, str]:
-    """Units of the bootstrap: the number of each frame's unit, the number of units, and their name."""
+    """Units of the bootstrap: unit of every frame, number of units, and their name."""
     known = np.flatnonzero(video_of_frame >= 0)
     videos, starts, unit = np.unique(video_of_frame[known], return_index=True, return_inverse=True)
     if len(videos) < FEW:
-        block = (np.arange(len(known)) - starts[unit]) // BLOCK  # blocks do not reach into the next video
+        block = (np.arange(len(known)) - starts[unit]) // BLOCK  # blocks do not extend into the next video
         _, unit = np.unique(np.stack([unit, block], axis=1), axis=0, return_inverse=True)
     units = np.full(len(video_of_frame), -1, np.int32)
     units[known] = unit.reshape(-1)
@@ -155,7 +155,7 @@ def _difference(a: float, b: float, drawn: Float[ndarray, "r"]) -> Difference:
 
 
 def _by_video(ranked: list[_Ranked], names: tuple[str, ...]) -> dict[str, float]:
-    """mAP in each video, over the classes that it has; videos are the units."""
+    """mAP in every video, over the classes that occur in it."""
     found: list[list[float]] = [[] for _ in names]
     for of_class in ranked:
         hit = np.zeros(len(of_class.unit), bool)
@@ -170,7 +170,7 @@ def _by_video(ranked: list[_Ranked], names: tuple[str, ...]) -> dict[str, float]
 
 
 def table(comparison: Comparison, names: tuple[str, str], *, videos: int = 5) -> str:
-    """The comparison as lines of text, in percent; the videos lost and won most."""
+    """The comparison as lines of text, in percent, with the videos of largest loss and gain."""
     rows = {"mAP": comparison.mAP} | comparison.AP
     width = max(map(len, [*rows, *comparison.videos, *names]))
     lines = [f"A  {names[0]}", f"B  {names[1]}", "", f"{'':<{width}}      A      B   B - A   95 % interval"]

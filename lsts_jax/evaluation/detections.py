@@ -1,13 +1,13 @@
-"""Detections on disk: the official ImageNet VID text and JSON lines, (numpy only).
+"""Detections on disk: the official ImageNet VID text, and JSON lines (numpy only).
 
-Text, a line for each detection: `frame_id class score x1 y1 x2 y2`, where frame_id counts the frames of the
-whole val list from 1, score has 4 decimals and corners have 2. Scores closer than that become ties, so the
-metric of a file can differ from that of the arrays in the fourth digit.
+Text, one line per detection: `frame_id class score x1 y1 x2 y2`, where frame_id counts the frames of the
+whole val list from 1, score has 4 decimals and corners have 2. Rounded scores can tie, so the metric of a
+file can differ from that of the arrays in the fourth digit.
 
-JSON lines, one for each frame of a video, also where nothing was found:
+JSON lines, one per frame of a video, also for frames without detections:
 `{"frame": 0, "time": 0.0, "detections": [{"class": "dog", "score": 0.98, "box": [x1, y1, x2, y2]}]}`,
-where frames that are picture files have also `"file_name": "frame_0.jpg"`, and detections of tracked videos
-`"track": 3`, or -1 if they are on no track.
+with `"file_name": "frame_0.jpg"` for picture files, and in tracked videos `"track": 3` for every detection
+(-1: no track).
 """
 
 import json
@@ -46,7 +46,7 @@ class FrameDetections(NamedTuple):
 
 
 def join(frames: Iterable[FrameDetections]) -> DetectionArrays:
-    """The detections of many frames as the flat arrays that the metric takes."""
+    """The detections of many frames as flat arrays, the input of the metric."""
     frames = list(frames)
     numbers = np.array([frame.frame for frame in frames], np.int32)
     return DetectionArrays(
@@ -72,7 +72,7 @@ def write_text(path: Path | str, found: DetectionArrays) -> None:
 def jsonl_writer(
     path: Path | str, class_names: tuple[str, ...]
 ) -> Iterator[Callable[[FrameDetections], None]]:
-    """Gives a function that appends a frame to a new file of JSON lines, each on disk when it returns."""
+    """Yields a function that appends a frame to a new file of JSON lines and returns once it is on disk."""
     with _open(path, "w") as file:
 
         def write(frame: FrameDetections) -> None:
@@ -96,11 +96,11 @@ def jsonl_writer(
 
 
 def read_text(path: Path | str, num_classes: int) -> DetectionArrays:
-    """Reads a file in the official text format; frames are counted from 0 again.
+    """Reads a file in the official text format; frame numbers are converted to count from 0.
 
-    Numbers are float64, so that a file is scored exactly as it reads.
-    Raises `UserError` naming file and line: it is no detection, its class is none of 1..num_classes, or its
-    corners are in another order.
+    Numbers are float64, so that scoring uses exactly the numbers in the file.
+    Raises `UserError` naming file and line if a line is not a detection, its class is not in 1..num_classes,
+    or its corners are in another order.
     """
     blocks = [_columns(np.zeros(0, TEXT_ROW))]
     with _open(path, "r") as file:
@@ -114,14 +114,14 @@ def read_text(path: Path | str, num_classes: int) -> DetectionArrays:
                 raise UserError(f"{path}, line {first_line + number}: {reason}, found {text!r}") from error
             first_line += len(lines)
     columns = []
-    for name in TEXT_COLUMNS:  # one after the other: files can have 50 million lines
+    for name in TEXT_COLUMNS:  # in blocks: files can have 50 million lines
         columns.append(np.concatenate([block.pop(name) for block in blocks]))
     frame, *rest = columns
     return DetectionArrays(frame - np.int32(1), *rest)
 
 
 def read_jsonl(path: Path | str, class_names: tuple[str, ...]) -> Iterator[FrameDetections]:
-    """Reads JSON lines, frame by frame; `track_ids` is None where no detection has a track.
+    """Reads JSON lines, frame by frame; `track_ids` is None for frames without tracks.
 
     Raises `UserError` naming file and line.
     """
@@ -142,7 +142,7 @@ def _rows(frame: FrameDetections) -> Iterator[tuple[int, float, list[float]]]:
 
 
 def _parse_text(lines: list[str], num_classes: int) -> ndarray:
-    """The rows of lines of text. Raises `ValueError` with what is expected."""
+    """The rows of lines of text. Raises `ValueError` with the expected format."""
     lines = [line for line in lines if not line.isspace()]
     if not lines:
         return np.zeros(0, TEXT_ROW)
@@ -161,7 +161,7 @@ def _parse_text(lines: list[str], num_classes: int) -> ndarray:
 
 
 def are_backwards(boxes: Float[ndarray, "n 4"]) -> Bool[ndarray, "n"]:
-    """Mask of boxes whose end is before their start. Rounding can make such boxes of less than a pixel."""
+    """Mask of boxes whose end lies before their start, by more than rounding of small boxes can cause."""
     width, height = sides(boxes)
     return (width < -ROUNDING) | (height < -ROUNDING)
 
@@ -171,7 +171,7 @@ def _columns(rows: ndarray) -> dict[str, ndarray]:
 
 
 def _first_fault(lines: list[str], num_classes: int) -> tuple[int, str]:
-    """The place of the first line that cannot be read, and what is expected there."""
+    """Index of the first invalid line, and the format expected there."""
     for number, line in enumerate(lines):
         try:
             _parse_text([line], num_classes)
@@ -209,7 +209,7 @@ def _open(path: Path | str, mode: Literal["r", "w"]) -> TextIO:
             return open(path, mode, encoding="utf-8")
         with open(path, "rb") as file:
             encoding = "utf-16" if file.read(2) in UTF16 else "utf-8-sig"
-        # Bytes that are no text become a line that does not parse, which is then named.
+        # Bytes that are not text become a line that does not parse and is named in the error.
         return open(path, mode, encoding=encoding, errors="replace")
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from error

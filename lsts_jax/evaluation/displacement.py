@@ -15,12 +15,12 @@ def synthvid_motion(
 ) -> Float[ndarray, "n 2"]:
     """True displacement (x, y), in cells, from an object in a frame to the same object in its keyframe.
 
-    That is what an offset has to be for the frame to find the object. Frames in which the object is not
-    annotated, at either end, are left out.
+    A sampling offset equal to it reads the object in the keyframe. Pairs in which either frame does not
+    annotate the object are left out.
 
     Args:
       truth: content of a SynthVID's synthvid.json.
-      interval, schedule: frames of a segment and place of its keyframe (`ModelConfig`).
+      interval, schedule: frames in a segment and position of its keyframe (`ModelConfig`).
       scale: side of the network input / side of the picture.
       split: train or val.
     """

@@ -1,19 +1,19 @@
 """Kinds of detection errors, and the cost of each kind in mAP (numpy only).
 
 The kinds of TIDE (Bolya et al., "TIDE: A General Toolbox for Identifying Object Detection Errors", 2020). The
-error of a detection that takes no object is the first of these that applies:
+error of a detection without a matched object is the first of these that applies:
 
-    location    overlaps an object of its class, by 0.1 or more and less than its threshold
-    class       overlaps an object of another class by its threshold or more
-    duplicate   overlaps an object of its class enough, but another detection has taken it
-    both        overlaps some object by 0.1 or more: neither the class nor the place is right
-    background  overlaps nothing by 0.1
+    location    IoU with an object of its class is 0.1 or more, but below the object's threshold
+    class       IoU with an object of another class reaches that object's threshold
+    duplicate   IoU with an object of its class is enough, but another detection is matched to the object
+    both        IoU with an object of another class is 0.1 or more, but below the threshold
+    background  IoU with all objects is below 0.1
 
-An object that no detection takes is missed if no detection is wrong about it in its class or place alone.
+An unmatched object is missed unless it is the object of a location or class error.
 
-Different from TIDE's code: an object's threshold is that of the metric (see `matching.match`). Of
-several errors of a kind about one object the one of the highest score is mended, whatever errors of other
-kinds are about it. A class whose objects are all missed counts 1, not 0, when they are mended.
+Different from TIDE's code: an object's threshold is that of the metric (see `matching.match`). Of several
+errors of a kind for one object, the one of highest score is corrected, whatever errors of other kinds the
+object has. A class whose objects are all missed has AP 1, not 0, after correction.
 """
 
 from typing import NamedTuple
@@ -37,19 +37,19 @@ from lsts_jax.evaluation.vid_map import score
 KINDS = ("class", "location", "both", "duplicate", "background")
 CLASS, LOCATION, BOTH, DUPLICATE, BACKGROUND = range(len(KINDS))
 NEAR = 0.1
-"""IoU below which a detection has nothing to do with an object (TIDE)."""
+"""IoU below which a detection is unrelated to an object (TIDE)."""
 
 
 class Errors(NamedTuple):
-    """The error of each detection, and the missed objects."""
+    """Error of every detection, and the missed objects."""
 
-    kind: Int8[ndarray, "m"]  # index in KINDS; -1 of true detections and of those that do not count
-    about: Int32[ndarray, "m"]  # the object of a class, location or duplicate error, otherwise -1
+    kind: Int8[ndarray, "m"]  # index in KINDS; -1 for true detections and for those that do not count
+    about: Int32[ndarray, "m"]  # object of a class, location or duplicate error, otherwise -1
     missed: Bool[ndarray, "n"]
 
 
 def find_errors(annotations: Annotations, detections: DetectionArrays, matches: Matches) -> Errors:
-    """Sorts the false detections and the missed objects."""
+    """Classifies the false detections and lists the missed objects."""
     false = np.flatnonzero((matches.taken < 0) & ~matches.hidden)
     kind, about = np.full(len(matches.taken), -1, np.int8), np.full(len(matches.taken), -1, np.int32)
     kind[false] = BACKGROUND
@@ -61,7 +61,7 @@ def find_errors(annotations: Annotations, detections: DetectionArrays, matches: 
         near, enough = iou >= NEAR, iou >= matches.wanted_iou[pairs.target]
         placed = np.isin(pairs.detection, pairs.detection[own & enough])
         kind[pairs.detection[near]] = BOTH
-        for number, chosen in (  # what applies first comes last
+        for number, chosen in (  # the kind that applies first is written last
             (DUPLICATE, own & enough),
             (CLASS, ~own & enough),
             (LOCATION, own & near & ~placed),
@@ -83,8 +83,8 @@ def costs(
 ) -> dict[str, float]:
     """Gain in mAP if only the errors of one kind were corrected, by kind; "missed" for missed objects.
 
-    Class and location: the error of the highest score about each object that is not taken becomes true, and
-    all others go. Both, duplicate and background: they go. Missed: these objects are not counted.
+    Class and location: for every unmatched object the error of highest score becomes true, and all other
+    errors of the kind are removed. Both, duplicate and background: removed. Missed: the objects do not count.
     """
     whole = score(annotations, detections, matches, class_names)
     gained = {}
@@ -110,10 +110,11 @@ def confusion(
 ) -> Int64[ndarray, "N1 N1"]:
     """Confusion matrix of the detections that reach the threshold.
 
-    Rows are annotated, columns detected classes, 0 the background. Every object counts once: where it is
-    taken, or else as the class of its best class error, or else as background. So does every detection that
-    counts: in the row of the background if no object is left for it. Rows sum to the objects of a class,
-    columns to the detections as it.
+    Rows are annotated classes, columns detected classes, 0 is the background. Every object counts once: in
+    the column of its own class if matched, else of its best class error, else of the background. Every
+    detection
+    counts once: in the row of the background if no object remains. A row sums to the objects of its class, a
+    column to the detections of its class.
     """
     seen = (detections.scores >= score_threshold) & ~matches.hidden
     row = np.where(seen & (matches.taken >= 0), matches.taken, -1)
@@ -132,7 +133,7 @@ def confusion(
 def _best(
     pairs: Pairs, iou: Float64[ndarray, "p"], chosen: Bool[ndarray, "p"]
 ) -> tuple[Int64[ndarray, "d"], Int64[ndarray, "d"]]:
-    """The chosen pair of largest IoU for each detection: detections, objects."""
+    """The selected pair of largest IoU of every detection: detections, objects."""
     pairs, iou = Pairs(*(column[chosen] for column in pairs)), iou[chosen]
     top = np.flatnonzero(iou == best_of_detection(pairs, iou))
     top = top[is_first(pairs.detection[top])]
@@ -147,7 +148,7 @@ def _mend(
     of_kind: Bool[ndarray, "m"],
     num_classes: int,
 ) -> Matches:
-    """The matches where the best error of a kind about each object that is not taken takes it."""
+    """The matches after every unmatched object is matched to its best error of a kind."""
     free = ~annotations.ignored
     free[matches.taken[matches.taken >= 0]] = False
     right = _first_about(detections, errors, of_kind, free)
@@ -162,7 +163,7 @@ def _mend(
 def _first_about(
     detections: DetectionArrays, errors: Errors, chosen: Bool[ndarray, "m"], free: Bool[ndarray, "n"]
 ) -> Int64[ndarray, "k"]:
-    """Rows of the chosen error of highest score about each free object."""
+    """Rows of the selected error of highest score for every unmatched object."""
     rows = np.flatnonzero(chosen)
     rows = rows[free[errors.about[rows]]]
     rows = rows[np.lexsort((-detections.scores[rows], errors.about[rows]))]

@@ -1,4 +1,4 @@
-"""The metric of some of the objects: by motion, by size, by length of track, by degradation (numpy only)."""
+"""The metric for groups of objects: by motion, size, length of track, degradation (numpy only)."""
 
 import numpy as np
 from jaxtyping import Bool, Float, Int32
@@ -23,13 +23,13 @@ def groups_of(
     motion: Float[ndarray, "n"],
     degraded: Bool[ndarray, "n"] | None = None,
 ) -> Groups:
-    """All groups that have objects.
+    """Masks of all groups that have objects.
 
     Args:
       videos: video of each object.
       tracks: track of each object, -1 if unknown.
       motion: motion IoU of each object.
-      degraded: which objects the annotation calls so, as blurred or hidden; the others are clean.
+      degraded: mask of the objects annotated as degraded (blurred, hidden); the others are clean.
     """
     groups = {
         "motion": in_ranges(motion),
@@ -57,7 +57,7 @@ def by_size(boxes: Float[ndarray, "n 4"]) -> dict[str, Bool[ndarray, "n"]]:
 def by_track_length(
     videos: Int32[ndarray, "n"], tracks: Int32[ndarray, "n"]
 ) -> dict[str, Bool[ndarray, "n"]]:
-    """Masks by the number of listed frames that annotate an object's track; no track, no group."""
+    """Masks by the number of listed frames of an object's track; objects without a track are in no group."""
     pairs = np.stack([videos, tracks], axis=1)
     _, track, lengths = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
     length, known = lengths[track.reshape(-1)], tracks >= 0
@@ -75,10 +75,10 @@ def scores_by_group(
     class_names: tuple[str, ...],
     groups: Groups,
 ) -> dict[str, dict[str, float]]:
-    """ImageNet VID's mAP where only the objects of a group are to be found, by FGFA's rules.
+    """ImageNet VID's mAP of every group of objects, by FGFA's rules.
 
-    A detection that takes an object out of the group counts neither way. One that takes none is a false one
-    in groups by size if its own size is the group's; in all others with the weight that `blame` gives it.
+    Detections matched to an object outside the group do not count. Unmatched detections are false positives:
+    in groups by size if their own size is the group's, in other groups with the weight of `blame`.
     """
     sizes = by_size(detections.boxes)
     result: dict[str, dict[str, float]] = {kind: {} for kind in groups}

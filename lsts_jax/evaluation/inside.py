@@ -1,4 +1,4 @@
-"""Sampling locations that LSTS has learned, and their use for a point of a frame."""
+"""Learned sampling locations of LSTS, and their weights at a point of a frame."""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -30,13 +30,13 @@ class Example(NamedTuple):
     point: Float[ndarray, "2"]  # x, y of the middle of the cell
     cell: float  # side
     affinity: Float[ndarray, "K"]  # weights of the sampling locations at the point (DFA)
-    effective: float  # how many locations the affinity amounts to: exp(entropy), mean over the frame
+    effective: float  # effective number of locations: exp(entropy of the affinity), mean over the frame
     frame_memory: Float[ndarray, "h w"]  # weight of the memory in the frame's feature (DFA)
-    keyframe_memory: Float[ndarray, "h w"]  # and in its keyframe's (SRFU)
+    keyframe_memory: Float[ndarray, "h w"]  # weight of the memory in the keyframe's feature (SRFU)
 
 
 class Learned(NamedTuple):
-    """The sampling offsets (x, y) before and after training, in cells, and what they are used for."""
+    """The sampling offsets (x, y) before and after training, in cells, and examples of their use."""
 
     initial: Float[ndarray, "K 2"]
     offsets: Float[ndarray, "K 2"]
@@ -54,10 +54,10 @@ def look_inside(
 ) -> Learned | None:
     """Learned sampling locations, with examples from the first, the middle and the last long enough video.
 
-    An example is the last frame of a segment that has an object, and the point the middle of its largest one.
-    The segment is the second, or a later one where there are few videos; the memory comes to it as in an
-    evaluation. None where the temporal method learns no offsets, or does not align the memory in keyframes
-    and in frames between.
+    An example is the last frame of a segment with an object, and the centre of its largest object. The
+    segment is the second, or a later one if there are few videos; the memory is computed as in an evaluation.
+    None if the temporal method does not learn offsets, or does not align the memory at keyframes and other
+    frames.
     """
     offsets = detector.temporal.learned_offsets(variables["params"])
     if offsets is None:
@@ -75,7 +75,7 @@ def look_inside(
         boxes = {t: _object_boxes(dataset, video, t) for t in segments[-1] if t != keyframes[-1]}
         last = max((t for t in boxes if len(boxes[t])), default=None)
         if len(segments) < count or last is None:
-            trouble = f"{dataset.videos[video].name} has no object there"
+            trouble = f"{dataset.videos[video].name} has no object in that frame"
             continue
         read = lambda t, video=video: read_frame(dataset, video, t, config.data)
         try:

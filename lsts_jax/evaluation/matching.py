@@ -11,16 +11,16 @@ from lsts_jax.data.boxes import area, intersection, sides
 from lsts_jax.errors import UserError
 
 PAIRS_AT_ONCE = 1 << 19
-"""Pairs of boxes whose overlap is computed at once, which bounds the memory."""
+"""Pairs of boxes per block of the IoU computation, which bounds the memory."""
 
 
 class Annotations(NamedTuple):
     """Annotated objects of a data set: the boxes of all frames, one after the other."""
 
     frame: Int32[ndarray, "n"]  # position in the data set's list of frames, from 0
-    classes: Int32[ndarray, "n"]  # 1..N; of no account where ignored
+    classes: Int32[ndarray, "n"]  # 1..N; not used for ignored regions
     boxes: Float[ndarray, "n 4"]  # pixels of the original picture
-    ignored: Bool[ndarray, "n"]  # a region, of any class, in which nothing is scored
+    ignored: Bool[ndarray, "n"]  # a region that is not scored, for all classes
 
 
 class DetectionArrays(NamedTuple):
@@ -33,18 +33,18 @@ class DetectionArrays(NamedTuple):
 
 
 class Matches(NamedTuple):
-    """Outcome of each detection. Objects are numbered as in the annotations."""
+    """Result of matching, per detection. Objects are numbered as in the annotations."""
 
-    taken: Int32[ndarray, "m"]  # the object that it takes, or -1
-    nearest: Int32[ndarray, "m"]  # the object of any class that it overlaps most, -1 if it touches none
-    ties: Int64[ndarray, "t 2"]  # detection and object: others that it overlaps as much as `nearest`
-    hidden: Bool[ndarray, "m"]  # half of it or more lies in an ignored region, and it takes no object
-    ranked: list[Int32[ndarray, "_"]]  # of each class: its detections in falling score
-    wanted_iou: Float64[ndarray, "n"]  # IoU at which each object counts as found
+    taken: Int32[ndarray, "m"]  # matched object, or -1
+    nearest: Int32[ndarray, "m"]  # object of highest IoU, of any class; -1: touches none
+    ties: Int64[ndarray, "t 2"]  # pairs (detection, object): further objects with the IoU of `nearest`
+    hidden: Bool[ndarray, "m"]  # unmatched, and half or more of it lies in an ignored region
+    ranked: list[Int32[ndarray, "_"]]  # for every class, its detections in falling score
+    wanted_iou: Float64[ndarray, "n"]  # IoU threshold of every object
 
 
 class Pairs(NamedTuple):
-    """A detection and a target of its frame that touch."""
+    """Pairs of a detection and an annotation of its frame that touch."""
 
     detection: Int64[ndarray, "p"]  # ascending if the frames of the detections are
     target: Int64[ndarray, "p"]
@@ -65,14 +65,14 @@ def match(
     iou_threshold: float = 0.5,
     pixel_tolerance: int = 10,
 ) -> Matches:
-    """Frame by frame and by falling score, a detection takes the best free object of its class.
+    """Matches detections, in falling score, to the free object of highest IoU of their class and frame.
 
-    An object counts as found at IoU >= min(threshold, w h / ((w + tolerance)(h + tolerance))), with a
-    tolerance of 0 at the threshold itself. Of objects with equal overlap the first in the list is taken.
-    Detections of equal score are ranked by frame, then as given.
+    The threshold of an object of w x h pixels is min(threshold, w h / ((w + tolerance)(h + tolerance))); with
+    tolerance 0 it is `threshold`. Of objects with equal IoU the first in the list is matched. Detections of
+    equal score are ranked by frame, then in the given order.
 
-    Raises `UserError` if no frame has an object, a detection is of no known class or holds a number that is
-    not finite.
+    Raises `UserError` if no frame has an object, or a detection has an unknown class or a number that is not
+    finite.
     """
     check(annotations, detections, num_classes)
     objects = np.flatnonzero(~annotations.ignored)
@@ -102,17 +102,17 @@ def match(
 
 
 def _take(taken: Int32[ndarray, "m"], detection: Int64[ndarray, "p"], target: Int64[ndarray, "p"]) -> None:
-    """Gives each detection the first of its targets that is free when its turn comes.
+    """Matches every detection to the first of its targets that is free in its turn.
 
-    Pairs come in the order in which they are tried. Each round settles, at once, all detections whose first
-    target no earlier detection could still take; the first of a frame and class is always among them, so
-    that there are no more rounds than a frame has objects of a class.
+    Pairs are sorted in the order of trial. A round settles all detections whose first target cannot be
+    matched to an earlier detection any more. The first detection of a frame and class is always among these,
+    so there are at most as many rounds as a frame has objects of a class.
     """
     while len(detection):
         first = is_first(detection)
         place = target - target.min()
         earliest = np.empty(place.max() + 1, np.int64)
-        earliest[place[::-1]] = np.arange(len(place))[::-1]  # of several assignments the last one stays
+        earliest[place[::-1]] = np.arange(len(place))[::-1]  # of several assignments the last stays
         settled = first & (detection[earliest[place]] == detection)
         taken[detection[settled]] = target[settled]
         gone = np.zeros(len(earliest), bool)
@@ -122,7 +122,7 @@ def _take(taken: Int32[ndarray, "m"], detection: Int64[ndarray, "p"], target: In
 
 
 def rank(detections: DetectionArrays, num_classes: int) -> list[Int32[ndarray, "_"]]:
-    """The detections of each class in falling score; ties by frame, then in the order given."""
+    """The detections of every class in falling score; ties by frame, then in the given order."""
     in_order = is_ascending(detections.frame)
     ranked = []
     for number in range(1, num_classes + 1):
@@ -138,10 +138,10 @@ def rank(detections: DetectionArrays, num_classes: int) -> list[Int32[ndarray, "
 def touching(
     annotations: Annotations, detections: DetectionArrays, chosen: Int64[ndarray, "k"]
 ) -> Iterator[Pairs]:
-    """All pairs of a detection and a chosen annotation of its frame that have pixels in common.
+    """All pairs of a detection and a selected annotation of its frame with common pixels.
 
-    They come in bounded blocks. A block holds all pairs of its frames, sorted by detection (in the order
-    given) and then by annotation.
+    Yields blocks of bounded size. A block holds all pairs of its frames, sorted by detection (in the given
+    order), then by annotation.
     """
     chosen = chosen[np.argsort(annotations.frame[chosen], kind="stable")]
     frames, first_target, targets = np.unique(
@@ -169,7 +169,7 @@ def touching(
 
 
 def best_of_detection(pairs: Pairs, values: Float64[ndarray, "p"]) -> Float64[ndarray, "p"]:
-    """For each pair the largest of the values of its detection's pairs in the block."""
+    """For every pair, the largest value among its detection's pairs in the block."""
     if not len(values):
         return values
     starts = np.flatnonzero(is_first(pairs.detection))
@@ -177,13 +177,13 @@ def best_of_detection(pairs: Pairs, values: Float64[ndarray, "p"]) -> Float64[nd
 
 
 def ranges(start: Int64[ndarray, "k"], count: Int64[ndarray, "k"]) -> Int64[ndarray, "s"]:
-    """start, start + 1, .. of `count` numbers, one range after the other."""
+    """The concatenated ranges start, start + 1, ... of `count` numbers."""
     ends = np.cumsum(count)
     return np.arange(ends[-1] if len(ends) else 0) + np.repeat(start - ends + count, count)
 
 
 def is_first(values: ndarray) -> Bool[ndarray, "p"]:
-    """Mask of the values that differ from the value before."""
+    """Mask of the values that differ from their predecessor."""
     return np.concatenate([np.ones(min(1, len(values)), bool), values[1:] != values[:-1]])
 
 
@@ -205,5 +205,5 @@ def check(annotations: Annotations, detections: DetectionArrays, num_classes: in
 def _reject(detections: DetectionArrays, wrong: Bool[ndarray, "m"], what: str, values: ndarray) -> None:
     if wrong.any():
         first = wrong.argmax()
-        number = detections.frame[first] + 1  # as lists and the official text count
+        number = detections.frame[first] + 1  # counted from 1, as in lists and the official text
         raise UserError(f"frame {number}: a detection has the {what} {values[first]}")

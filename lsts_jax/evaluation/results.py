@@ -1,4 +1,4 @@
-"""The files that an evaluation leaves in a folder: all of them belong to one evaluation."""
+"""The files of an evaluation in its folder; all files of a folder belong to one evaluation."""
 
 import json
 from collections.abc import Iterable
@@ -13,27 +13,27 @@ SPEED, REPORT = "speed.json", "report.html"
 
 
 OWN_FOLDERS = ("eval", "scored", "compared")
-"""Folders of a run that are evaluation's; any other has MARK once an evaluation has written to it."""
+"""Folders of a run that belong to evaluation. Any other folder gets the file MARK when an evaluation writes
+there."""
 MARK = ".evaluated"
 
 
 def remove_results(folder: Path, inputs: Iterable[Path] = ()) -> None:
-    """Removes what an earlier evaluation left, before the first file of a new one is written.
+    """Removes the files of an earlier evaluation, before a new one writes its first file.
 
     Args: inputs, files or folders of detections that are evaluated.
 
-    Raises `UserError` if the folder holds files of these names that no evaluation wrote, or that are among
-    `inputs`.
+    Raises `UserError` if files of these names were not written by an evaluation, or are among `inputs`.
     """
     names = (METRICS, DETECTIONS, COMPARISON, SPEED, REPORT)
     present = [folder / name for name in names if (folder / name).exists()]
     is_own = folder.name in OWN_FOLDERS
     if present and not is_own and not (folder / MARK).exists():
-        raise UserError(f"{present[0]}: no evaluation wrote it; remove it, or name another --output")
+        raise UserError(f"{present[0]}: not written by an evaluation; remove it, or name another --output")
     read = {path.resolve() for path in inputs}
     for file in present:
         if file.resolve() in read or folder.resolve() in read:
-            raise UserError(f"{file}: would be removed, but it is read; name another --output")
+            raise UserError(f"{file}: is an input and would be removed; name another --output")
     if not is_own:
         with writing(folder):
             (folder / MARK).touch()
@@ -49,10 +49,10 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def class_names_of(detections: Path) -> tuple[str, ...] | None:
-    """The class names by which a file of detections numbers its classes.
+    """The class names, in order, that a file of detections refers to by number.
 
     They are in metrics.json beside the file, or in the config of the run whose eval/ the file is in. None
-    where neither tells.
+    if neither exists.
     """
     for file, keys in (
         (detections.parent / METRICS, ("class_names",)),

@@ -1,4 +1,4 @@
-"""Evaluation of a data set: every listed frame, the official metric, the files that record both."""
+"""Evaluation of a detector on a data set: detections, the official metric, and their files."""
 
 import time
 from collections.abc import Iterator
@@ -46,26 +46,26 @@ def evaluate(
     checkpoint: str | None = None,
     motion_file: Path | None = None,
 ) -> Evaluated:
-    """Detect on all samples of a data set and score them.
+    """Detects on all samples of a data set and scores the detections.
 
     Args:
-      dataset: the frames of a video that its lists name are taken in order as one video.
-      folder: metrics.json and detections.txt are written there, and the other results of an earlier
-        evaluation are removed. Several processes share the videos, and the folder, in which each leaves the
-        detections of its own; the first writes. An evaluation that was killed is continued: videos that were
-        finished with the same weights, config and lists are not detected again.
+      dataset: the listed frames of a video, in order, are treated as one video.
+      folder: receives metrics.json and detections.txt; all other results of an earlier evaluation are
+        removed. Several processes divide the videos and store their detections in this folder; the first
+        process writes the results. A killed evaluation continues: videos finished with the same weights,
+        config and lists are not detected again.
       step: step of the variables, for metrics.json.
       checkpoint: name of their checkpoint, for metrics.json.
       motion_file: see `read_truth`.
 
     Returns:
-      With the content of metrics.json: the scores of `score_all` as fractions of 1, frames, and fps with the
-      frames and seconds that it was measured on (the whole of it: decoding, detection, post-processing;
-      compilation, once a canvas, and videos that an earlier run finished are left out).
+      `metrics`, the content of metrics.json: the scores of `score_all` as fractions of 1, frames, and fps
+      with its frames and seconds. fps is end to end (decoding, inference and NMS, overlapped), without
+      compilation and without videos that an earlier run finished.
     """
     folder.mkdir(parents=True, exist_ok=True)
     truth = read_truth(dataset, motion_file)
-    if config.evaluation.seq_nms:  # which suppresses by itself
+    if config.evaluation.seq_nms:  # Seq-NMS includes NMS
         detector = detector.clone(rfcn=detector.rfcn.clone(nms_threshold=1.0))
     opens = is_first()
     key = store_key(variables, config, dataset) if opens else {}
@@ -98,7 +98,7 @@ def evaluate(
 def _detect_missing(
     detector: Detector, variables: dict, config: Config, dataset: VideoDataset, store: VideoStore
 ) -> tuple[int, float]:
-    """Detect on the videos that are not in the store; gives their frames and the seconds that they took."""
+    """Detects on the videos that are not in the store; returns the number of their frames and the seconds."""
     video_detector = VideoDetector(
         detector,
         variables,
@@ -130,12 +130,12 @@ def _detect_missing(
 
 
 def refine(found: DetectionArrays, truth: Truth, config: Config, num_classes: int) -> DetectionArrays:
-    """Detections after the config's steps between detection and scoring: thresholds by class, Seq-NMS."""
+    """Detections after the config's steps before scoring: thresholds by class, Seq-NMS."""
     if thresholds := config.evaluation.score_thresholds:
         if len(thresholds) not in (1, num_classes):
             raise UserError(
                 f"config.evaluation.score_thresholds: {len(thresholds)} values for {num_classes} classes; "
-                "give one, or one a class"
+                "give one, or one per class"
             )
         kept = found.scores >= np.broadcast_to(thresholds, num_classes)[found.classes - 1]
         found = DetectionArrays(*(column[kept] for column in found))
@@ -164,7 +164,7 @@ class _Listed(NamedTuple):
 
 
 def _by_canvas(dataset: VideoDataset, config: Config) -> dict[Size, list[_Listed]]:
-    """Each video of the lists once, by the canvas of its first frame."""
+    """All listed videos, grouped by the canvas of their first frame."""
     times: dict[int, set[int]] = {}
     for video, t in dataset.samples:
         times.setdefault(video, set()).add(t)
@@ -184,7 +184,7 @@ def _compile(detector: VideoDetector, config: Config, dataset: VideoDataset, lis
 def _detect(
     detector: VideoDetector, config: Config, dataset: VideoDataset, group: list[_Listed]
 ) -> Iterator[tuple[int, FrameDetections]]:
-    """Place in the group and detections of every frame."""
+    """Index of the video in its group, and detections, of every frame."""
     prepare_threads()
     with ThreadPoolExecutor(READERS) as pool:
 

@@ -1,4 +1,4 @@
-"""All scores of a data set's detections, whoever made them (numpy only; COCO's need a library)."""
+"""All scores of detections on a data set, from any detector (NumPy only; COCO's AP needs hotcoco)."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,15 +23,15 @@ class Truth(NamedTuple):
     videos: Int32[ndarray, "n"]
     tracks: Int32[ndarray, "n"]  # -1 where unknown
     motion: Float[ndarray, "n"]  # motion IoU: the lower, the faster
-    samples: Int32[ndarray, "f 2"]  # video and t of each frame, as `annotations` number them; -1: none
-    degraded: Bool[ndarray, "n"] | None = None  # False where unknown; None where all are
+    samples: Int32[ndarray, "f 2"]  # video and t of every frame, numbered as in `annotations`; -1: none
+    degraded: Bool[ndarray, "n"] | None = None  # False if unknown; None if all are unknown
 
     @property
     def video_of_frame(self) -> Int32[ndarray, "f"]:
         return self.samples[:, 0]
 
     def frames_by_video(self) -> list[ndarray]:
-        """The frames of each video, in the order of time."""
+        """The frames of every video, in the order of time."""
         order = np.lexsort(self.samples.T[::-1])
         order = order[self.video_of_frame[order] >= 0]
         return np.split(order, np.flatnonzero(np.diff(self.video_of_frame[order])) + 1)
@@ -68,16 +68,16 @@ def read_truth(dataset: VideoDataset, motion_file: Path | None = None) -> Truth:
 
 
 def _groups(values: Int32[ndarray, "n"]) -> list[ndarray]:
-    """The rows of each value."""
+    """The rows of every distinct value."""
     order = np.argsort(values, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(values[order])) + 1)
 
 
 def score_all(truth: Truth, found: DetectionArrays, class_names: tuple[str, ...]) -> dict[str, Any]:
-    """The part of metrics.json that is about detections: the official metric, the same by motion, size, track
-    length and degradation, and COCO's AP.
+    """The scores in metrics.json: the official metric, overall and by motion, size, track length and
+    degradation, and COCO's AP.
 
-    COCO's are left out where its library is not installed.
+    COCO's AP is left out if hotcoco is not installed.
     """
     annotations = truth.annotations
     matches = match(annotations, found, len(class_names))

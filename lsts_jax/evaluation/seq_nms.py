@@ -1,12 +1,12 @@
 """Seq-NMS: suppression along a video (Han et al., "Seq-NMS for Video Object Detection", 2016; numpy only).
 
-Boxes of a class in neighbouring frames are linked where they overlap enough. Of all paths along links, the
-one whose scores have the largest sum is taken: its boxes get their mean score, and every box that overlaps
-one of them in its frame is removed. So on with what is left, until it is not worth linking; among the rest,
-each frame's boxes suppress each other by their own scores.
+Boxes of a class in neighbouring frames are linked if their IoU is high enough. The path along links with the
+largest sum of scores is selected: its boxes get their mean score, and boxes of the same frame that overlap
+them are removed. This repeats with the remaining boxes until the sum of the best path is too small. The
+remaining boxes go through NMS frame by frame.
 
-The numbers are those of FGFA's code. Different from it, an overlap of exactly `nms_iou` suppresses in the
-last step too.
+The numbers are those of FGFA's code. The one difference: in the last step, too, an IoU of exactly
+`nms_iou` suppresses.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from tqdm import tqdm
 from lsts_jax.errors import UserError
 from lsts_jax.evaluation.matching import Annotations, DetectionArrays, ranges, touching
 
-LEAST_SUM = 0.01  # of a path that is worth linking
+LEAST_SUM = 0.01  # smallest sum of scores of a path
 
 
 def seq_nms(
@@ -31,12 +31,12 @@ def seq_nms(
     link_iou: float = 0.5,
     nms_iou: float = 0.3,
 ) -> DetectionArrays:
-    """Detections of a data set, those that are left after Seq-NMS, in the order given and with new scores.
+    """The detections that remain after Seq-NMS, in the given order, with new scores.
 
     Args:
-      found: best before any suppression: what other frames can vouch for may be what a frame would suppress.
-      videos: the frames of each, numbered as in `found`, in the order of time. Those that follow each other
-        here are linked, whatever lies between them.
+      found: detections, best before any NMS, since NMS may remove boxes that other frames support.
+      videos: frames of every video, numbered as in `found`, in the order of time. Consecutive frames of
+        this list are linked, whatever their distance in time.
 
     Raises `UserError` if a detection is in no video.
     """
@@ -50,7 +50,7 @@ def seq_nms(
         start = np.searchsorted(frames, video, side="left")
         count = np.searchsorted(frames, video, side="right") - start
         rows, time = by_frame[ranges(start, count)], np.repeat(np.arange(len(video)), count)
-        # one class after the other, with a frame between them that keeps them from being linked
+        # one class after the other, with an empty frame between, so that classes are not linked
         time = time + found.classes[rows] * (len(video) + 1)
         order = np.argsort(time, kind="stable")
         rows, time = rows[order], time[order].astype(np.int32)
@@ -65,7 +65,7 @@ def seq_nms(
 def _overlaps(
     time: Int32[ndarray, "n"], boxes: Float[ndarray, "n 4"], step: int, iou: float
 ) -> Int64[ndarray, "p 2"]:
-    """Boxes, and which boxes of `step` frames before they overlap at least so much; ascending."""
+    """Pairs of a box and a box `step` frames earlier with at least this IoU; ascending."""
     none = np.zeros(len(time), np.int32)
     later = DetectionArrays(time, none, none.astype(np.float32), boxes)
     earlier = Annotations(time + np.int32(step), none, boxes, none.astype(bool))
@@ -79,11 +79,11 @@ def _overlaps(
 def _rescore(
     score: list[float], links: Int64[ndarray, "l 2"], rivals: Int64[ndarray, "r 2"]
 ) -> list[float | None]:
-    """The new score of each box, None where it is suppressed. Boxes are numbered in the order of time."""
+    """The new score of every box; None: suppressed. Boxes are numbered in the order of time."""
     count = len(score)
     earlier, later = _lists(links, count), _lists(links[np.argsort(links[:, 1], kind="stable"), ::-1], count)
     rival = _lists(rivals, count)
-    # of the best path that ends at a box: the sum of its scores, and the box before
+    # of the best path that ends at a box: sum of scores, and previous box
     total, source = [0.0] * count, [-1] * count
     gone = [False] * count
     result: list[float | None] = [None] * count
@@ -97,7 +97,7 @@ def _rescore(
         heappush(ends, (-total[box], box))
 
     def take(box: int, new_score: float) -> list[int]:
-        """Keeps a box; gives those that are gone with it."""
+        """Keeps a box; returns the boxes removed with it."""
         removed = [other for other in {box, *rival[box]} if not gone[other]]
         for other in removed:
             gone[other] = True
@@ -117,7 +117,7 @@ def _rescore(
             path.append(source[path[-1]])
         mean = total[box] / len(path)
         removed = [other for box in path for other in take(box, mean)]
-        # only paths that led through these change; ascending, because a path's boxes are
+        # only paths through these boxes change; ascending, as the boxes of a path are
         orphans = [after for other in removed for after in later[other] if source[after] == other]
         heapify(orphans)
         while orphans:
@@ -136,7 +136,7 @@ def _rescore(
 
 
 def _lists(pairs: Int64[ndarray, "p 2"], count: int) -> list[list[int]]:
-    """The second members of the pairs of each first member; pairs are ascending in the first."""
+    """For every first member, the second members of its pairs; pairs are sorted by the first member."""
     borders = np.searchsorted(pairs[:, 0], np.arange(count + 1)).tolist()
     members = pairs[:, 1].tolist()
     return [members[low:high] for low, high in pairwise(borders)]

@@ -1,7 +1,7 @@
-"""Time of each part of the work on a frame, measured separately, with its definition.
+"""Time of every part of the work on a frame, measured separately.
 
-Compilation and the first call of everything are left out. Parts of a pipeline overlap: they do not add up to
-the frames a second of an evaluation, which is the rate of the whole.
+Compilation and first calls are left out. Parts overlap in a pipeline, so their times do not add up to the fps
+of an evaluation, which is end to end.
 """
 
 import time
@@ -26,11 +26,11 @@ REPEATS = 5
 
 DEFINITIONS = {
     "decode": "read, decode, resize and pad a frame, in one thread",
-    "host to device": "copy a frame to the device, waited for",
-    "compute, online": "a frame of a segment on the device, waited for; post-processing included",
+    "host to device": "copy a frame to the device and wait for it",
+    "compute, online": "a frame of a segment on the device, post-processing included",
     "compute, offline": "the same, with the keyframe in the middle of its segment",
-    "post-processing": "of it: proposals, both suppressions and the choice of detections",
-    "live, keyframe": "from a resized frame on the host to its detections there, a frame at a time",
+    "post-processing": "thereof: proposals, both NMS and the selection of detections",
+    "live, keyframe": "from a resized frame on the host to its detections on the host, frame by frame",
     "live, other frame": "the same, between keyframes",
 }
 
@@ -38,7 +38,7 @@ DEFINITIONS = {
 def measure_speed(
     detector: Detector, variables: dict, config: Config, dataset: VideoDataset
 ) -> dict[str, float]:
-    """Median seconds a frame of each of DEFINITIONS, on the first listed video."""
+    """Median seconds per frame of every part in DEFINITIONS, on the first listed video."""
     video, first = dataset.samples[0]
     interval = detector.temporal.interval(config.model.keyframe_interval)
     last = dataset.videos[video].num_frames - 1
@@ -69,7 +69,7 @@ def measure_speed(
 
 
 def speed_table(found: dict[str, float]) -> str:
-    """Milliseconds and definition of each part, a line each."""
+    """Milliseconds and definition of every part, one line per part."""
     width = max(map(len, found))
     return "\n".join(
         f"{name:<{width}}  {1e3 * seconds:8.2f} ms  {DEFINITIONS[name]}" for name, seconds in found.items()
@@ -77,7 +77,7 @@ def speed_table(found: dict[str, float]) -> str:
 
 
 def _post_processing(detector: Detector, variables: dict, frame: Frame) -> float:
-    """Time of detection on a feature without the two heads."""
+    """Time of detection from a feature, without the two heads."""
 
     def keyframe_feature(frame):
         bound = detector.bind(variables)

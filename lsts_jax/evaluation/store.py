@@ -1,4 +1,4 @@
-"""Detections of finished videos on disk: an evaluation that was killed goes on with the next video."""
+"""Detections of finished videos on disk, from which a killed evaluation continues."""
 
 import hashlib
 import json
@@ -20,8 +20,8 @@ KEY = "key.json"
 
 
 def store_key(variables: dict, config: Config, dataset: VideoDataset) -> dict:
-    """Everything that detections depend on: the weights themselves, the config, the source of a temporal
-    method of one's own, and the videos with the names, times and ids of their frames."""
+    """Everything that detections depend on: the weights, the config, the source of a user's own temporal
+    method, and the videos with the names, times and ids of their frames."""
     leaves = jax.tree_util.tree_leaves_with_path(variables)
     weights = (part for path, leaf in leaves for part in (repr(path), str(leaf.dtype), np.asarray(leaf)))
     names = [video.name for video in dataset.videos]
@@ -31,7 +31,7 @@ def store_key(variables: dict, config: Config, dataset: VideoDataset) -> dict:
     )
     method = _digest([method_identity(config.model.temporal)])
     key = {"weights": _digest(weights), "method": method, "frames": _digest(frames), "config": asdict(config)}
-    return json.loads(json.dumps(key))  # as it is read again: lists instead of tuples
+    return json.loads(json.dumps(key))  # as JSON returns it: lists instead of tuples
 
 
 def _digest(parts: Iterable[str | np.ndarray]) -> str:
@@ -44,9 +44,9 @@ def _digest(parts: Iterable[str | np.ndarray]) -> str:
 
 
 class VideoStore:
-    """A folder with a file a video; those of another key (see `store_key`) are removed.
+    """A folder with one file per video. Files of another key (`store_key`) are removed.
 
-    Of several processes that share it, one opens it before the others use it.
+    If several processes share the folder, one opens it before the others use it.
     """
 
     def __init__(self, folder: Path, key: dict, *, opens: bool = True):
@@ -61,7 +61,7 @@ class VideoStore:
         return self._file(video).exists()
 
     def write(self, video: int, found: DetectionArrays) -> None:
-        """Whole or not at all."""
+        """Writes the detections of a video, whole or not at all."""
         with write_whole(self._file(video)) as part, part.open("wb") as file:
             np.savez(file, **found._asdict())
 

@@ -1,15 +1,15 @@
-"""Anybody's detections of a data set: the official text, JSON lines, COCO's results (numpy only).
+"""Files of detections from any detector: official text, JSON lines, COCO results (NumPy only).
 
-How a file counts frames:
+Frame numbers in a file:
 
-    *.jsonl   from 0 in one video, as predict.py writes them: that of the data set, or of several the one
-              that the file's folder (or the file) is named after
-    *.json    COCO's results. image_id: that of the annotation file (coco_vid); otherwise as the official
-              text counts, or as *.jsonl if the file's folder is named after a video
-    other     official text: the numbers of the list, over all videos, from 1
+    *.jsonl   from 0 in one video, as predict.py writes them. The video is the data set's only one, or the one
+              after which the file or its folder is named
+    *.json    COCO results. image_id: from the annotation file (coco_vid); else as in the official text,
+              or as in *.jsonl if the file's folder is named after a video
+    other     official text: numbers of the list, over all videos, from 1
 
-Frames that are not to be scored are left out and counted. Classes by number are those of the data set, in
-files that our own evaluations wrote those of the detector that was evaluated.
+Frames outside the lists are left out and counted. Class numbers refer to the data set's classes; in files
+written by an evaluation of this package, to the classes of the evaluated detector.
 """
 
 import json
@@ -49,15 +49,16 @@ class _Submission(NamedTuple):
     """The content of a file."""
 
     found: DetectionArrays
-    frames: Int[ndarray, "f"]  # those that the file names, also where nothing was found
+    frames: Int[ndarray, "f"]  # frames named by the file, also those without detections
 
 
 def read_detections(paths: Sequence[Path], dataset: VideoDataset) -> DetectionArrays:
-    """All files together, sorted by frame. A folder stands for the files in it, hidden ones left out. A file
-    without detections is one: nothing was found.
+    """Detections of all files, sorted by frame. A folder stands for its files, without hidden ones. An empty
+    file
+    is valid: it has no detections.
 
-    Raises `UserError` naming the file: it cannot be read, is of no known video, names a class that the data
-    set has not, names frames but none of the data set's, or frames that another file has as well.
+    Raises `UserError` naming the file if it cannot be read, its video is unknown, it has a class that the
+    data set does not have, none of its frames are in the data set, or another file has the same frames.
     """
     files = [file for path in paths for file in _files(Path(path))]
     wanted = np.unique([dataset.global_id(video, t) - 1 for video, t in dataset.samples])
@@ -68,7 +69,7 @@ def read_detections(paths: Sequence[Path], dataset: VideoDataset) -> DetectionAr
     for number, file in enumerate(files):
         submission = _read(file, dataset, samples)
         if len(submission.frames) and not np.isin(submission.frames, wanted).any():
-            raise UserError(f"{file}: is about none of the {len(wanted)} frames to be scored")
+            raise UserError(f"{file}: has none of the {len(wanted)} frames to be scored")
         found, left_out = _within(submission.found, wanted)
         if left_out:
             logger.warning("%s: %d detections are in frames that are not scored", file, left_out)
@@ -95,7 +96,7 @@ def _files(path: Path) -> list[Path]:
     files = [file for file in there if file.suffix.lower() in SUFFIXES and file.name not in NO_DETECTIONS]
     if others := [file for file in there if file not in set(files) and file.name not in WRITTEN_BESIDE]:
         logger.warning(
-            "%s: %d files are no detections and not read, such as %s", path, len(others), others[0]
+            "%s: %d files without detections were not read, such as %s", path, len(others), others[0]
         )
     if not files:
         raise UserError(f"{path}: no {', '.join(SUFFIXES)} in this folder")
@@ -103,7 +104,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _within(found: DetectionArrays, wanted: Int64[ndarray, "f"]) -> tuple[DetectionArrays, int]:
-    """The detections in the wanted frames, sorted by frame, and how many are in others."""
+    """The detections in the wanted frames, sorted by frame, and the number of other detections."""
     place = np.searchsorted(wanted, found.frame).clip(max=len(wanted) - 1)
     inside = wanted[place] == found.frame
     if inside.all() and (found.frame[1:] >= found.frame[:-1]).all():
@@ -130,9 +131,9 @@ def _read(file: Path, dataset: VideoDataset, samples: Samples) -> _Submission:
 
 
 def _renamed(classes: Int32[ndarray, "m"], file: Path, dataset: VideoDataset) -> Int32[ndarray, "m"]:
-    """Classes by the numbers of the data set, where a file of ours is known to have others.
+    """Detections with the data set's class numbers, if metrics.json beside the file says it uses others.
 
-    Raises `UserError` naming a class that the data set has not.
+    Raises `UserError` naming a class that the data set does not have.
     """
     names = class_names_of(file)
     if names is None or names == dataset.class_names:
@@ -140,7 +141,9 @@ def _renamed(classes: Int32[ndarray, "m"], file: Path, dataset: VideoDataset) ->
     numbers = {name: number for number, name in enumerate(dataset.class_names, start=1)}
     for number in np.unique(classes).tolist():
         if names[number - 1] not in numbers:
-            raise UserError(f"{file}: has detections of {names[number - 1]!r}, no class of the data set")
+            raise UserError(
+                f"{file}: has detections of {names[number - 1]!r}, which is not a class of the data set"
+            )
     return np.array([0, *(numbers.get(name, 0) for name in names)], np.int32)[classes]
 
 
@@ -150,22 +153,22 @@ def _video_of(file: Path, dataset: VideoDataset) -> int:
         return 0
     if (video := named_after(file, names)) is None:
         raise UserError(
-            f"{file}: of which video? Put it into a folder that is named after one, such as "
+            f"{file}: belongs to which video? Put it into a folder named after the video, such as "
             f"{PurePosixPath(names[0]).name}"
         )
     return video
 
 
 def _ids_of(video: int, dataset: VideoDataset, samples: Samples) -> Int32[ndarray, "t"]:
-    """The data set's number of each frame of a video, -1 where it is not scored."""
-    ids = np.full(dataset.videos[video].num_frames + 1, -1, np.int32)  # the last stands for all others
+    """The data set's number of every frame of a video; -1: not scored."""
+    ids = np.full(dataset.videos[video].num_frames + 1, -1, np.int32)  # the last entry: all other frames
     for t in samples.get(video, ()):
         ids[t] = dataset.global_id(video, t) - 1
     return ids
 
 
 def _renumber(frames: Int[ndarray, "m"], ids: Int32[ndarray, "t"]) -> Int32[ndarray, "m"]:
-    """Frames counted in a video by the data set's numbers, others as -1."""
+    """Frame numbers of a video converted to the data set's numbers; -1: not scored."""
     return ids[np.where((frames >= 0) & (frames < len(ids)), frames, -1)]
 
 
@@ -178,25 +181,25 @@ def _read_results(file: Path, dataset: VideoDataset, samples: Samples) -> Detect
         video = named_after(file, [one.name for one in dataset.videos])
         if video is None and (image < 1).any():
             first = (image < 1).argmax()
-            what = f"image_id {image[first]} is no frame; they count from 1, as the val lists do"
+            what = f"image_id {image[first]} is not a frame of the val lists, which count from 1"
             raise UserError(f"{file}, result {first + 1}: {what}")
         frame = image - 1 if video is None else _renumber(image, _ids_of(video, dataset, samples))
         known = len(class_names_of(file) or dataset.class_names)
         classes = np.where((category >= 1) & (category <= known), category, -1)
     if (strangers := classes < 0).any():
         first = strangers.argmax()
-        what = f"category_id {category[first]} is no class of the data set"
+        what = f"category_id {category[first]} is not a class of the data set"
         raise UserError(f"{file}, result {first + 1}: {what}")
     corners = np.concatenate([rows[:, 3:5], rows[:, 3:5] + rows[:, 5:] - 1], axis=1)
     found = DetectionArrays(frame.astype(np.int32), classes.astype(np.int32), rows[:, 2], corners)
     if isinstance(dataset, CocoVID):
-        return DetectionArrays(*(column[classes > 0] for column in found))  # 0: not to be found
+        return DetectionArrays(*(column[classes > 0] for column in found))  # 0: unknown
     return found._replace(classes=_renamed(found.classes, file, dataset))
 
 
 def _parse_results(file: Path, ids: Ids | None) -> ndarray:
-    """[m COLUMNS]; each result becomes numbers as soon as it is parsed, because files can be large. `ids` are
-    the numbers of ids that may be text."""
+    """COCO results as an array [m COLUMNS]. A result becomes numbers as soon as it is parsed, because files
+    can be large. `ids`: numbers of image ids that may be text."""
     numbers = array("d")
 
     def shrink(item: dict[str, Any]) -> None:
@@ -211,11 +214,11 @@ def _parse_results(file: Path, ids: Ids | None) -> ndarray:
         if not isinstance(content, list) or len(content) != len(rows):
             raise ValueError("expected a list of image_id, category_id, score and bbox [x, y, w, h]")
         if not np.isfinite(rows).all() or (rows[:, :2] % 1 != 0).any() or (np.abs(rows[:, :2]) > 2**31).any():
-            raise ValueError("a number is not finite, or an id is no whole number")
+            raise ValueError("a number is not finite, or an id is not a whole number")
         if (negative := (rows[:, 5:] < 0).any(axis=1)).any():
             raise ValueError(f"result {negative.argmax() + 1}: a box has a width or height below 0")
     except OSError as error:
         raise UserError(f"{file}: {error.strerror}") from error
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise UserError(f"{file}: not COCO's results: {error}") from error
+        raise UserError(f"{file}: not COCO results: {error}") from error
     return rows

@@ -1,12 +1,13 @@
 """The official ImageNet VID mean average precision (numpy only).
 
-It is Pascal VOC's area under the interpolated precision-recall curve with two changes. A small object asks
-for less overlap: the threshold of a box of w x h pixels is min(0.5, w h / ((w + 10)(h + 10))), which forgives
-an error of about 5 pixels on every side. And a detection takes the best box that is still *free*, rather
-than failing because its best box is taken.
+It is Pascal VOC's area under the interpolated precision-recall curve with two changes. The IoU
+threshold is lower for small objects: min(0.5, w h / ((w + 10)(h + 10))) for a box of w x h pixels, which
+tolerates an error of about 5 pixels on every side. And a detection is matched to the best object that is
+still *free*; in VOC it is false if its best object is already matched.
 
 Different from the official script, which averages all 30 classes with 0 or NaN for those without objects:
-the mean is over the classes that have objects. Detections of equal score are ranked by frame, then as given.
+the mean is over the classes that have objects. Detections of equal score are ranked by frame, then in the
+given order.
 """
 
 from typing import NamedTuple
@@ -19,7 +20,7 @@ from lsts_jax.evaluation.matching import Annotations, DetectionArrays, Matches, 
 
 
 class PrecisionRecall(NamedTuple):
-    """A class's curve, one point for each true positive p in falling score; false ones lie between them."""
+    """Precision-recall curve of a class, one point per true positive p in falling score."""
 
     scores: Float[ndarray, "p"]
     precision: Float[ndarray, "p"]
@@ -44,14 +45,14 @@ def score(
     in_range: Bool[ndarray, "n"] | None = None,
     weights: Float[ndarray, "m"] | None = None,
 ) -> VidMap:
-    """ImageNet VID's average precision of detections that are matched.
+    """ImageNet VID's average precision of matched detections.
 
-    A detection that takes no object and of which an ignored region of its frame covers half or more counts
-    neither as true nor as false. For slow, medium and fast objects by FGFA's rules `weights` are `blame`'s.
+    An unmatched detection does not count if ignored regions of its frame cover half or more of it. For slow,
+    medium and fast objects by FGFA's rules, `weights` come from `blame`.
 
     Args:
-      in_range: the objects to be found; a detection that takes another counts neither way. All by default.
-      weights: of each detection where it takes none, as a false one. 1 by default.
+      in_range: objects to score; detections matched to other objects do not count. Default: all.
+      weights: weight of every detection as a false positive. Default: 1.
 
     Returns:
       The mean is over the classes that have objects in range.
@@ -74,18 +75,18 @@ def score(
 def blame(
     annotations: Annotations, detections: DetectionArrays, matches: Matches, in_range: Bool[ndarray, "n"]
 ) -> Float[ndarray, "m"]:
-    """Weight of each detection as a false one where only some objects are to be found (FGFA).
+    """Weight of every detection as a false positive, if only some objects are scored (FGFA).
 
-    It is 1 if the object of any class that the detection overlaps most is in range, and 0 if not. Where it
-    overlaps one in range and one out of range alike, be it not at all: the share of the frame's objects that
-    is *out of* range. In a frame without objects: the share of all objects that is in range.
+    The weight is 1 if the object of highest IoU, of any class, is in range, else 0. If the highest IoU ties
+    between objects in and out of range (also at IoU 0): the share of the frame's objects that is *out of*
+    range. In a frame without objects: the share of all objects that is in range.
     """
     objects = ~annotations.ignored
     frames, place = np.unique(annotations.frame[objects], return_inverse=True)
     total = np.bincount(place, minlength=len(frames))
     inside = np.bincount(place, in_range[objects], minlength=len(frames))
     outside = (total - inside) / np.maximum(total, 1)
-    # of detections that touch nothing: in each frame, and last in one without objects
+    # for detections that touch no object: by frame; last: frames without objects
     by_frame = np.where(inside == total, 1.0, np.where(inside == 0, 0.0, outside))
     by_frame = np.append(by_frame, in_range[objects].mean())
     starts = np.flatnonzero(is_first(detections.frame))
@@ -109,7 +110,7 @@ def _precision_recall(
 
 
 def _area(curve: PrecisionRecall) -> float:
-    """Area under the interpolated curve: precision is the best at this recall or any higher one.
+    """Area under the interpolated curve: precision is the maximum at this or any higher recall.
 
     Recall rises by 1 / objects at each true positive and nowhere else, so the area is a plain sum.
     """

@@ -1,4 +1,4 @@
-"""The video that a file of detections belongs to, by the name of the file or of its folder."""
+"""Assignment of a file of detections to a video, by the name of the file or of its folder."""
 
 from collections.abc import Sequence
 from itertools import takewhile
@@ -8,11 +8,11 @@ from lsts_jax.errors import UserError
 
 
 def named_after(file: Path, names: Sequence[str]) -> int | None:
-    """The place in `names` of the video whose name the path of a file ends with, as out/day/clip.jsonl and
-    out/day/clip/detections.jsonl end with day/clip.
+    """Index in `names` of the video whose name ends the path of a file: out/day/clip.jsonl and
+    out/day/clip/detections.jsonl belong to day/clip.
 
-    Of several names the one with the longest end in common, and a whole name rather than the end of another.
-    None if no name ends like the path. Raises `UserError` where that leaves several.
+    Of several names the one with the longest common end is chosen, and a whole name before the end of
+    another. None if no name fits. Raises `UserError` if several names fit equally well.
     """
     path = file.resolve()
     ends = path.parent.parts, path.with_suffix("").parts
@@ -26,7 +26,9 @@ def named_after(file: Path, names: Sequence[str]) -> int | None:
         return None
     if len(found[best]) > 1:
         several = " or ".join(names[number] for number in found[best][:2])
-        raise UserError(f"{file}: of which video, {several}? Put it into a folder with the whole name of one")
+        raise UserError(
+            f"{file}: belongs to {several}? Put it into a folder with the whole name of its video"
+        )
     return found[best][0]
 
 

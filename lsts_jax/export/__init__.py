@@ -4,9 +4,9 @@
     on_keyframe(weights, memory, pixels, size, scale)  -> memory, boxes, scores, classes, valid
     on_frame(weights, memory, pixels, size, scale)     -> boxes, scores, classes, valid
 
-are the events of `video.py` on one canvas, `weights` a dictionary of arrays by name, `memory` an array or, of
-temporal methods that carry several, a dictionary of them. Where keyframes forget the memory there is no
-on_keyframe, since it would be start; a single-frame detector has start alone.
+are the events of `video.py` on one canvas, with `weights` a dictionary of arrays by name, and `memory` an
+array, or a dictionary of arrays for temporal methods that carry several. There is no on_keyframe if keyframes
+ignore the memory, since it would equal start; a single-frame detector has only start.
 """
 
 import hashlib
@@ -44,7 +44,7 @@ def require_export(folder: Path) -> None:
     try:
         import flatbuffers  # noqa: F401, what jax.export serialises with
     except ImportError as error:
-        raise UserError("exporting needs a package: pip install flatbuffers") from error
+        raise UserError("export needs the package flatbuffers: pip install flatbuffers") from error
     earlier_export(folder)
 
 
@@ -88,7 +88,7 @@ def write_export(folder: Path, loaded: LoadedDetector, canvases: tuple[Size, ...
 
 
 def plain_events(detector: Detector) -> dict[str, Callable]:
-    """The events on plain arrays, of which a reader needs no class of ours."""
+    """The events on plain arrays, so that a reader needs no class of this package."""
     start_, on_keyframe_, on_frame_ = events(detector)
 
     def start(weights, pixels, size, scale):
@@ -179,7 +179,7 @@ def _memory_shapes(detector: Detector, variables: dict, canvas: Size) -> PyTree:
 
 
 def _plain(memory: PyTree) -> PyTree:
-    """A memory without classes of ours: its array, or its arrays by name."""
+    """A memory without classes of this package: its array, or its arrays by name."""
     leaves = jax.tree_util.tree_leaves_with_path(memory)
     if len(leaves) == 1:
         return leaves[0][1]
@@ -187,7 +187,7 @@ def _plain(memory: PyTree) -> PyTree:
 
 
 def _memory(detector: Detector, weights: dict, plain: PyTree, pixels: Array) -> PyTree:
-    """The memory that `_plain` was made of."""
+    """The inverse of `_plain`."""
     shapes = _memory_shapes(detector, _nested(weights), (pixels.shape[0], pixels.shape[1]))
     leaves, structure = jax.tree_util.tree_flatten_with_path(shapes)
     if len(leaves) == 1:
@@ -198,7 +198,7 @@ def _memory(detector: Detector, weights: dict, plain: PyTree, pixels: Array) -> 
 
 
 def _names(name: str, tree: PyTree) -> list[str]:
-    """`name`, or of a dictionary of arrays `name.KEY` of each in jax's order."""
+    """`name`; for a dictionary of arrays, `name.KEY` of every array, in jax's order."""
     return [f"{name}.{key}" for key in sorted(tree)] if isinstance(tree, dict) else [name]
 
 

@@ -1,4 +1,4 @@
-"""A trained detector as files that run without this package: see the package."""
+"""Write a trained detector as files that run without this package."""
 
 import sys
 from collections.abc import Sequence
@@ -12,18 +12,18 @@ from lsts_jax.errors import UserError
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """Write a trained detector as StableHLO programs for CPU and CUDA, with its weights, a description and a
-    loader, run.py, that needs jax, numpy, flatbuffers and OpenCV only."""
+    loader, run.py, which needs only jax, numpy, flatbuffers and OpenCV."""
 
     workdir: str
-    """Folder of a training run or of a published detector; hf://ORG/NAME; or synthvid-s, the detector that
+    """Folder of a training run or of a published detector; hf://ORG/NAME; or synthvid-demo, the detector that
     comes with the package."""
     out: Path
-    """Folder to write; an earlier export in it is replaced."""
+    """Folder to write into; an earlier export in it is replaced."""
     checkpoint: str = "latest"
     """latest, best (by mAP during training), or a step."""
     size: tuple[int, int] | None = None
-    """Height and width of the pictures, before they are resized: programs for the smallest canvas that holds
-    them. By default programs for each of the config's canvases."""
+    """Height and width of the pictures before resizing, to export programs for the smallest canvas that holds
+    them. Default: programs for all canvases of the config."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -36,9 +36,9 @@ def run(arguments: Sequence[str]) -> None:
     from lsts_jax.export import require_export, write_export
 
     if options.size and min(options.size) < 1:
-        raise UserError("--size: height and width of the pictures in pixels, as in --size 720 1280")
+        raise UserError("--size: give height and width of the pictures in pixels, as in --size 720 1280")
     require_export(options.out)
-    # paths of this machine's source files have no place in the programs
+    # programs must not contain paths of source files
     jax.config.update("jax_traceback_in_locations_limit", 0)
     loaded = lsts_jax.load(options.workdir, options.checkpoint)
     canvases = loaded.config.data.canvases

@@ -1,4 +1,4 @@
-"""The folder of an export: an earlier export in it is replaced, and no other file."""
+"""The folder of an export: an earlier export in it is replaced, other files stay."""
 
 import hashlib
 import json
@@ -11,9 +11,9 @@ FORMAT, DESCRIPTION = "lsts_jax detector", "detector.json"
 
 
 def earlier_export(folder: Path) -> dict[str, str]:
-    """SHA-256 of the files of an earlier export by their names; empty if there is none.
+    """SHA-256 of the files of an earlier export, by name; empty if there is none.
 
-    Raises `UserError` if the folder holds something else, or a file of the export that was changed since.
+    Raises `UserError` if the folder holds other files, or a file of the export was changed since.
     """
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return {}
@@ -28,21 +28,21 @@ def earlier_export(folder: Path) -> dict[str, str]:
     for name, digest in sums.items():
         file = folder / name
         if file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() != digest:
-            raise UserError(f"{file}: was changed since it was exported; move it, or name another folder")
+            raise UserError(f"{file}: was changed since the export; move it, or name another folder")
     return sums
 
 
 def replace_export(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Writes files by their names instead of those of an earlier export, the description last.
+    """Replaces the files of an earlier export by `files` (content by name), the description last.
 
-    Raises `UserError` if a file that is no export's is in the way.
+    Raises `UserError` if a file of the same name belongs to no export.
     """
     earlier = {*earlier_export(folder), DESCRIPTION}
     for name in files:
         file = folder / name
         if file.is_symlink() or (file.exists() and name not in earlier):
             raise UserError(
-                f"{file}: exists but is not of an earlier export; move it, or name another folder"
+                f"{file}: exists but does not belong to an earlier export; move it, or name another folder"
             )
     with writing(folder):
         for name in earlier:

@@ -1,9 +1,10 @@
-"""Run an exported detector on a video file or a folder of pictures: a JSON line a frame on standard output.
+"""Run an exported detector on a video file or a folder of pictures: one JSON line per frame on standard
+output.
 
     python run.py clip.mp4 > detections.jsonl
 
-Needs jax and numpy, flatbuffers (with which jax reads programs) and OpenCV (only to decode and resize). From
-another program, with RGB pictures [height, width, 3] of uint8:
+Needs jax, numpy, flatbuffers (for jax to read programs) and OpenCV (only to decode and resize). In another
+program, with RGB pictures [height, width, 3] of uint8:
 
     for boxes, scores, classes in Detector("exported").detect(pictures): ...
 """
@@ -35,15 +36,15 @@ class Detector:
         self.folder = Path(folder)
         self.about = json.loads((self.folder / "detector.json").read_text(encoding="utf-8"))
         if self.about["format_version"] != FORMAT_VERSION:
-            raise ValueError(f"{self.folder}: of another version; use the run.py that was exported with it")
+            raise ValueError(f"{self.folder}: written by another version; use the run.py of the same export")
         self.weights = jax.device_put(dict(np.load(io.BytesIO(self._read(self.about["weights"])))))
         self._programs = {}
 
     def detect(self, pictures: Iterable[np.ndarray], online: bool = False) -> Iterator[tuple]:
-        """Boxes [d, 4], scores [d] and classes [d] (from 1) of each picture of one video.
+        """Yields boxes [d, 4], scores [d] and classes [d] (from 1) for every picture of one video.
 
-        Pictures before the keyframe of their segment wait for it; `online` makes the first the keyframe. A
-        method that lags behind takes the last picture `delay` times more.
+        Pictures before the keyframe of their segment wait for it; with `online` the first picture is the
+        keyframe. For a method with a delay, the last picture is repeated `delay` times.
         """
         delay = self.about["delay"]
         return islice(self._detect(_repeat_last(pictures, delay), online), delay, None)
@@ -73,14 +74,16 @@ class Detector:
 
         scale, (height, width) = self._resized(picture.shape[:2])
         if height > canvas[0] or width > canvas[1]:
-            raise ValueError(f"a picture of {picture.shape[:2]} among others; make it a video of its own")
+            raise ValueError(
+                f"a picture of {picture.shape[:2]} in a video of other size; give it a separate video"
+            )
         pixels = np.zeros((*canvas, 3), np.uint8)
-        # by fx and fy: with dsize OpenCV samples elsewhere
+        # by fx and fy: with dsize OpenCV samples at other places
         cv2.resize(picture, None, pixels[:height, :width], scale, scale, cv2.INTER_LINEAR)
         return pixels, np.array([height, width], np.int32), np.float32(scale)
 
     def canvas_of(self, size: tuple[int, int]) -> tuple[int, int]:
-        """The smallest canvas that holds pictures of a size, once they are resized."""
+        """The smallest canvas that holds resized pictures of a size."""
         _, (height, width) = self._resized(size)
         canvases = [(canvas["height"], canvas["width"]) for canvas in self.about["canvases"]]
         fitting = [canvas for canvas in canvases if canvas[0] >= height and canvas[1] >= width]
@@ -89,7 +92,7 @@ class Detector:
         return min(fitting, key=lambda canvas: canvas[0] * canvas[1])
 
     def programs(self, canvas: tuple[int, int]) -> dict:
-        """The programs for a canvas by name; each is compiled when it is first called."""
+        """The programs for a canvas, by name; compiled at their first call."""
         if canvas not in self._programs:
             found = next(c for c in self.about["canvases"] if (c["height"], c["width"]) == canvas)
             self._programs[canvas] = {
@@ -125,8 +128,8 @@ def _valid(*found: jax.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def read(source: Path) -> Iterator[tuple[int, float, np.ndarray]]:
-    """Number, seconds and RGB pixels of each frame of a video file, or of each picture of a folder. What
-    cannot be decoded is left out, and its number with it."""
+    """Number, seconds and RGB pixels of each frame of a video file, or of each picture of a folder. Frames
+    that cannot be decoded are left out, with their numbers."""
     import cv2
 
     expected = 0
@@ -148,12 +151,12 @@ def _pictures(folder: Path) -> Iterator[tuple[int, float, np.ndarray | None]]:
 
 
 def _spell(file: Path) -> Any:
-    """A path as bytes, which also holds names that are no UTF-8; OpenCV's stubs know no bytes."""
+    """A path as bytes, for names that are not UTF-8; OpenCV's stubs do not accept bytes."""
     return os.fsencode(file)
 
 
 def _frames(file: Path) -> Iterator[tuple[int, float, np.ndarray]]:
-    """Frames at the times of the file; a read that fails is a damaged frame, a run of them the end."""
+    """Frames with the file's timestamps. A failed read is a damaged frame; many in a row are the end."""
     import cv2
 
     video = cv2.VideoCapture(_spell(file.absolute()), cv2.CAP_FFMPEG)
@@ -192,7 +195,7 @@ def main() -> None:
             line = {"frame": number, "time": round(seconds, 6), "detections": detections}
             print(json.dumps(line, ensure_ascii=False), flush=True)
         if line is None:
-            raise ValueError(f"{options.source}: not one frame of a video or picture that can be decoded")
+            raise ValueError(f"{options.source}: no frame or picture that can be decoded")
     except (ImportError, OSError, ValueError) as error:
         sys.exit(f"error: {error}")
     except RuntimeError as error:

@@ -128,7 +128,7 @@ def test_a_comparison_with_pictures(tmp_path):
     assert "100.0 % mAP" in page.text and "12.5" in page.text and "77" in page.text
     # The baseline: 7 false ones and then 14 true ones of 21, an AP of (14 / 21)^2.
     assert re.search(r"\+55\.6 points against before \( ?44\.4 ?\)", page.text)
-    assert re.search(r"location the right class beside its object \(.*?\) 0\.0 55\.6 0 7 ", page.text)
+    assert re.search(r"location right class, but IoU too low \(.*?\) 0\.0 55\.6 0 7 ", page.text)
     assert "The picture cannot be read: val/0/0.png: not a picture" in page.text
     # Won: the first stretch, of which frame 0 cannot be read; lost: none.
     assert "val/0, frames 0 to 6" in page.text and "Lost against before None." in page.text

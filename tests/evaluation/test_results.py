@@ -8,7 +8,7 @@ from lsts_jax.evaluation.results import remove_results
 
 def test_files_of_others_are_not_removed(tmp_path):
     (tmp_path / "report.html").write_text("a page of somebody")
-    with pytest.raises(UserError, match=r"report.html: no evaluation wrote it"):
+    with pytest.raises(UserError, match=r"report.html: not written by an evaluation"):
         remove_results(tmp_path)
     assert (tmp_path / "report.html").read_text() == "a page of somebody"
 

@@ -74,7 +74,7 @@ def test_a_folder_stands_for_its_files(dataset, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         assert read_detections([tmp_path / "out"], dataset).frame.tolist() == [10, 20, 22]
     assert (
-        "out: 1 files are no detections and not read, such as " in caplog.text and "clip.mp4" in caplog.text
+        "out: 1 files without detections were not read, such as " in caplog.text and "clip.mp4" in caplog.text
     )
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"empty: no \.txt"):
@@ -86,7 +86,7 @@ def test_json_lines_count_in_the_video_that_they_are_named_after(dataset, tmp_pa
     write_jsonl(tmp_path / "out/x.jsonl", frame(3))
     assert read_detections([tmp_path / "out"], dataset).frame.tolist() == [13, 20, 22]
     nameless = write_jsonl(tmp_path / "detections.jsonl", frame(0))
-    with pytest.raises(UserError, match="of which video"):
+    with pytest.raises(UserError, match="belongs to which video"):
         read_detections([nameless], dataset)
 
 
@@ -127,7 +127,7 @@ def test_classes_of_our_files_are_those_of_the_detector(dataset, tmp_path, where
     names["class_names"] = ["bee", "cow", "ant"]
     (file.parent / where).write_text(json.dumps(names if where == "metrics.json" else {"data": names}))
     with pytest.raises(
-        UserError, match=r"detections\.txt: has detections of 'cow', no class of the data set"
+        UserError, match=r"detections\.txt: has detections of 'cow', which is not a class of the data set"
     ):
         read_detections([file], dataset)
 
@@ -139,7 +139,9 @@ def test_coco_results_count_as_the_list_or_in_a_video(dataset, tmp_path):
     assert found.boxes.tolist() == [[10, 20, 14, 25]]  # inclusive corners
     own = write_coco(tmp_path / "y/coco.json", (1, 1, [10, 20, 5, 6], 0.5))
     assert read_detections([own], dataset).frame.tolist() == [21]
-    with pytest.raises(UserError, match=r"z\.json, result 1: image_id 0 is no frame; they count from 1"):
+    with pytest.raises(
+        UserError, match=r"z\.json, result 1: image_id 0 is not a frame of the val lists, which count from 1"
+    ):
         read_detections([write_coco(tmp_path / "z.json", (0, 1, [0, 0, 1, 1], 0.5))], dataset)
     for number in (0, 3):
         rows = (23, 1, [0, 0, 1, 1], 0.5), (23, number, [0, 0, 1, 1], 0.5)
@@ -182,7 +184,7 @@ def test_coco_results_of_a_coco_data_set(tmp_path, name):
     found = read_detections([write_coco(tmp_path / "results.json", *rows)], dataset)
     assert found.frame.tolist() == [0, 2]  # the cow is none of ours, 99 no image
     assert found.classes.tolist() == [2, 1]
-    with pytest.raises(UserError, match="is no class of the data set"):
+    with pytest.raises(UserError, match="is not a class of the data set"):
         read_detections([write_coco(tmp_path / "bad.json", (name(70), name(5), box, 0.5))], dataset)
 
 
@@ -191,7 +193,7 @@ def test_frames_that_are_not_scored_are_counted(dataset, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         assert read_detections([file], dataset).frame.tolist() == [10]
     assert "a.txt: 2 detections are in frames that are not scored" in caplog.text
-    with pytest.raises(UserError, match=r"b\.txt: is about none of the 7 frames"):
+    with pytest.raises(UserError, match=r"b\.txt: has none of the 7 frames"):
         read_detections([write_text(tmp_path / "b.txt", frame(500))], dataset)
 
 
@@ -215,7 +217,7 @@ def test_a_frame_in_two_files_is_a_mistake(dataset, tmp_path):
 )  # fmt: skip
 def test_what_is_no_coco_result_is_named(dataset, tmp_path, text):
     (tmp_path / "results.json").write_text(text)
-    with pytest.raises(UserError, match=r"results\.json: not COCO's results"):
+    with pytest.raises(UserError, match=r"results\.json: not COCO results"):
         read_detections([tmp_path / "results.json"], dataset)
 
 

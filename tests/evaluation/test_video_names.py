@@ -29,5 +29,5 @@ def test_the_longest_name_that_the_path_ends_with_is_meant(path, number):
 
 @pytest.mark.parametrize("path", ["out/clip.jsonl", "clip/detections.jsonl", "dusk/clip/detections.jsonl"])
 def test_names_that_several_videos_share_are_refused(path):
-    with pytest.raises(UserError, match=r"of which video, val/day/clip or val/night/clip\?"):
+    with pytest.raises(UserError, match=r"belongs to val/day/clip or val/night/clip\?"):
         named_after(Path("/results") / path, NAMES)

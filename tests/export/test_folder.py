@@ -21,7 +21,7 @@ def test_only_what_an_export_wrote_is_removed(tmp_path):
     (tmp_path / "mine.bin").write_text("mine")
     export(tmp_path, b="2")
     assert {file.name for file in tmp_path.iterdir()} == {DESCRIPTION, "b.bin", "mine.bin"}
-    with pytest.raises(UserError, match=r"mine\.bin: exists but is not of an earlier export"):
+    with pytest.raises(UserError, match=r"mine\.bin: exists but does not belong to an earlier export"):
         export(tmp_path, mine="3")
     assert (tmp_path / "b.bin").read_text() == "2"
     (tmp_path / "mine.bin").unlink()

@@ -1,7 +1,7 @@
-"""The report of an evaluation: one HTML file that says how good a detector is and what goes wrong.
+"""The report of an evaluation: one HTML file with a detector's scores and its errors.
 
-It works on detections, whoever made them. Plots are inline SVG and pictures JPEG inside the file, so that it
-needs no network and can be sent as it is.
+It needs only detections, from any detector. Plots are inline SVG and pictures JPEG inside the file, so that
+it needs no network and can be sent as it is.
 """
 
 from importlib.resources import files
@@ -33,7 +33,7 @@ EXPLAINED = {
     "mAP by motion": "Motion IoU of an object with itself within 10 frames: slow above 0.9, fast below 0.7.",
     "mAP by size": "Pixels of the original picture: small below 32², large above 96².",
     "mAP by track length": "Annotated frames of an object: short below 90, long above 300.",
-    "mAP by degraded": "Blurred, out of focus or half covered in this frame, or none of it.",
+    "mAP by degraded": "Blurred, out of focus or half covered in this frame; clean: none of these.",
     "COCO": "Mean over IoU 0.50 to 0.95; AP50 and AP75 at one IoU. Sizes as above.",
 }
 
@@ -53,12 +53,12 @@ def write_report(
     """Writes the report.
 
     Args:
-      truth: what `read_truth` found in `dataset`.
-      baseline: other detections of the same data set, beside which everything is shown.
-      compared: of baseline and run; given with a baseline.
-      pictures: False opens no picture of the data set and leaves out what needs one.
+      truth: annotations of `dataset`, from `read_truth`.
+      baseline: other detections on the same data set, shown beside the run's.
+      compared: comparison of baseline and run; given with a baseline.
+      pictures: False: read no pictures of the data set, and leave out the sections that show them.
 
-    Raises `UserError` if jinja2 is not installed, if the file cannot be written, and where `match` does.
+    Raises `UserError` if jinja2 is not installed, if the file cannot be written, and for errors of `match`.
     """
     template = _template()
     runs = [run, baseline] if baseline else [run]

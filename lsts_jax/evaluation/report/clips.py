@@ -1,4 +1,4 @@
-"""The videos of a report, or stretches of them, and those that a report shows: the extreme ones."""
+"""Clips of a report: videos or stretches of videos, and the selection of extreme clips to show."""
 
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ SHOWN = 3  # clips at either end of the list
 
 
 class Clip(NamedTuple):
-    """A video, or a stretch of it where there are few."""
+    """A video, or a stretch of one if there are few videos."""
 
     name: str
     frames: Int32[ndarray, "t"]  # in the order of time, numbered as in `Annotations`
@@ -37,7 +37,7 @@ def clips_of(dataset: VideoDataset, truth: Truth) -> list[Clip]:
 
 
 def f1_of_clips(annotations: Annotations, side: Side, clips: list[Clip]) -> Float[ndarray, "v"]:
-    """F1 of each clip at the run's threshold; NaN for clips without objects and detections."""
+    """F1 of every clip at the run's threshold; NaN for clips without objects and detections."""
     of_frame = np.zeros(1 + max(clip.frames.max() for clip in clips), np.int64)
     for number, clip in enumerate(clips):
         of_frame[clip.frames] = number
@@ -50,7 +50,7 @@ def f1_of_clips(annotations: Annotations, side: Side, clips: list[Clip]) -> Floa
 
 
 def telling_clips(clips: list[Clip], f1: list[ndarray]) -> dict[str, list[tuple]]:
-    """Clips to show, by heading: their positions and the F1 of each run, the extreme first."""
+    """Clips to show, by heading: index and F1 of every run, most extreme first."""
     value = f1[0] if len(f1) == 1 else f1[0] - f1[1]
     order = [int(i) for i in np.argsort(-value, kind="stable") if np.isfinite(value[i])]
     if len(f1) == 1:

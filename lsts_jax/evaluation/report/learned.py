@@ -37,11 +37,11 @@ def learned_shown(dataset: VideoDataset, learned: Learned) -> dict[str, Any]:
 
 
 def panels(dataset: VideoDataset, example: Example, offsets: Float[ndarray, "K 2"]) -> dict[str, Any]:
-    """An example as four pictures: the point and its sampling locations, enlarged, and the weights."""
+    """Four pictures of an example: the point and its sampling locations, enlarged, and the weights."""
     images = [dataset.frame(example.video, t) for t in (example.t, example.keyframe)]
     size = np.array(images[0].shape[1::-1])
     reach = (np.abs(offsets).max() + 2) * example.cell
-    half = np.minimum(reach * size / size.min(), size / 2)  # of a cut-out with the sides of the picture
+    half = np.minimum(reach * size / size.min(), size / 2)  # cut-out with the aspect ratio of the picture
     low = np.floor(np.clip(example.point - half, 0, size - 2 * half)).astype(int)
     high = np.ceil(low + 2 * half).astype(int)
     cuts = [resized(image[low[1] : high[1], low[0] : high[0]]) for image in images]

@@ -14,32 +14,32 @@ FULL_CONFUSION, PAIRS = 20, 15  # classes up to which the whole matrix is shown;
 POINTS = 160  # of a curve
 
 MEANING = {
-    "class": "on an object, but of another class",
-    "location": "the right class beside its object (IoU 0.1 or more, but too little)",
-    "both": "near an object: neither class nor place is right",
-    "duplicate": "on an object that another detection has found",
-    "background": "on nothing (IoU below 0.1)",
-    "missed": "objects that nothing finds, not even with a wrong class or place",
+    "class": "IoU is enough, but the object has another class",
+    "location": "right class, but IoU too low (0.1 or more)",
+    "both": "wrong class and IoU too low (0.1 or more)",
+    "duplicate": "the object is matched to another detection",
+    "background": "IoU with all objects is below 0.1",
+    "missed": "objects without any detection, not even a class or location error",
 }
 
 
 class Run(NamedTuple):
-    """Detections of a data set, and what was measured of them."""
+    """Detections on a data set, and their scores."""
 
     name: str
     detections: DetectionArrays
-    metrics: dict[str, Any]  # of metrics.json; of "step", "checkpoint" and "fps" what is there is shown
+    metrics: dict[str, Any]  # content of metrics.json; "step", "checkpoint" and "fps" are shown if present
 
 
 class Side(NamedTuple):
-    """A run with all that is worked out of it."""
+    """A run with the numbers computed from it."""
 
     run: Run
     matches: Matches
     errors: Errors
     scored: VidMap
     costs: dict[str, float]
-    threshold: float  # the score from which on F1 is highest
+    threshold: float  # score threshold of highest F1
     precision: float  # there
     recall: float
 
@@ -47,7 +47,7 @@ class Side(NamedTuple):
 class Row(NamedTuple):
     """A group of objects."""
 
-    objects: int | None  # how many there are, where known
+    objects: int | None  # number of objects, if known
     values: list[float | None]  # the score of each run
 
 
@@ -63,7 +63,7 @@ def examine(annotations: Annotations, run: Run, class_names: tuple[str, ...]) ->
 def operating_point(
     annotations: Annotations, detections: DetectionArrays, matches: Matches
 ) -> tuple[float, float, float]:
-    """The score from which on F1 over all classes is highest, and precision and recall there."""
+    """Score threshold of highest F1 over all classes, with its precision and recall."""
     rows = np.flatnonzero(~matches.hidden)
     if not len(rows):
         return 1.0, 0.0, 0.0
@@ -76,7 +76,7 @@ def operating_point(
 
 
 def groups_shown(runs: list[Run], truth: Truth) -> dict[str, dict[str, Row]]:
-    """The rows of every dictionary of numbers among the metrics but AP by class."""
+    """The rows of every dictionary of numbers in the metrics, except AP by class."""
     known = groups_of(truth.annotations, truth.videos, truth.tracks, truth.motion, truth.degraded)
     found: dict[str, dict[str, Row]] = {}
     for head, values in runs[0].metrics.items():
@@ -100,7 +100,7 @@ def _are_numbers(values: Any) -> bool:
 
 
 def curves_shown(sides: list[Side]) -> dict[str, list[str]]:
-    """The curve of each class, for every run."""
+    """Precision-recall curves by class, for every run."""
     return {name: [curve_path(side.scored.curves[name]) for side in sides] for name in sides[0].scored.AP}
 
 
@@ -114,7 +114,7 @@ def curve_path(curve: PrecisionRecall) -> str:
 
 
 def kinds_shown(sides: list[Side]) -> list[tuple[str, str, list[tuple[float, int]]]]:
-    """Name and meaning of each kind; of each run what it costs, and how many there are from its score on."""
+    """Name and meaning of every kind of error; for every run its cost, and its count above the threshold."""
     rows = []
     for number, name in enumerate([*KINDS, "missed"]):
         values = []
@@ -127,7 +127,7 @@ def kinds_shown(sides: list[Side]) -> list[tuple[str, str, list[tuple[float, int
 
 
 def confusions_shown(annotations: Annotations, side: Side, names: tuple[str, ...]) -> dict[str, Any]:
-    """Counts and shares: the whole matrix, background last, and the pairs that are confused most often."""
+    """Counts and shares of the confusion matrix, background last, and the most frequent confusions."""
     found = side.run.detections, side.matches, side.errors
     counts = confusion(annotations, *found, len(names), score_threshold=side.threshold)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)

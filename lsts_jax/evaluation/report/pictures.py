@@ -1,4 +1,4 @@
-"""The pictures of a report: frames of a clip with what is annotated and what was found."""
+"""The pictures of a report: frames of a clip with annotations and detections."""
 
 from base64 import b64encode
 
@@ -17,14 +17,14 @@ from lsts_jax.evaluation.scoring import Truth
 from lsts_jax.viz import draw_note, draw_outline
 
 FRAMES = 6  # pictures of a clip
-SIDE, BYTES = 480, 44_000  # of a picture, so that 84 of them stay below 6 MB
+SIDE, BYTES = 480, 44_000  # bytes of a picture, so that 84 pictures stay below 6 MB
 WHITE, BLACK, GREEN, RED = (255, 255, 255), (0, 0, 0), (40, 200, 80), (220, 30, 30)
 
 
 def strips_of(
     dataset: VideoDataset, truth: Truth, sides: list[Side], clip: Clip
 ) -> list[list[dict[str, str]]]:
-    """Captioned pictures spread over the clip, for each run, or the reason why a picture cannot be read."""
+    """Captioned pictures spread over the clip, for every run; or the reason why a picture cannot be read."""
     strips: list[list[dict[str, str]]] = [[] for _ in sides]
     places = np.unique(np.linspace(0, len(clip.frames) - 1, FRAMES).round().astype(int))
     for frame in clip.frames[places]:
@@ -49,7 +49,7 @@ def _draw(
     side: Side,
     class_names: tuple[str, ...],
 ) -> tuple[UInt8[ndarray, "H W 3"], str]:
-    """The picture with what is annotated and what was found, and how much of it is right."""
+    """The picture with annotations and detections drawn, and a caption that counts true, false and missed."""
     picture, found = image.copy(), side.run.detections
     objects = np.flatnonzero((annotations.frame == frame) & ~annotations.ignored)
     shown = np.flatnonzero((found.frame == frame) & (found.scores >= side.threshold) & ~side.matches.hidden)
