@@ -39,7 +39,7 @@ def call(command: list[str], log: Path) -> None:
             time.sleep(0.2)
     if interruption.signal:
         name = signal.Signals(interruption.signal).name
-        raise Stopped(interruption.signal, f"{name}: stopped; the same command goes on")
+        raise Stopped(interruption.signal, f"{name}: stopped; the same command continues")
     if process.returncode:
         written = log.read_bytes()[begin:].decode(errors="replace")
         raise Failed(f"{command[1]} ended with status {process.returncode}: {reason_in(written)}")

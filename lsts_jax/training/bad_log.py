@@ -1,4 +1,4 @@
-"""WORKDIR/bad_samples.jsonl: the samples of a run that cannot be read, over all of its processes."""
+"""WORKDIR/bad_samples.jsonl: unreadable samples of a run, from all of its processes."""
 
 import json
 import math
@@ -26,10 +26,10 @@ class BadSamples(Protocol):
 
 
 class BadSampleLog:
-    """A line for each bad sample: the step after which it was noted, its number and its frame.
+    """Log with one line per bad sample: the step at which it was noted, its number and its frame.
 
-    What was noted after step `first` is forgotten, as those steps are done again; the rest is merged into
-    `bad`, where it still names the same frame.
+    Lines after step `first` are removed, since those steps will be repeated. The others are merged into `bad`
+    if their sample is still the same frame.
     """
 
     def __init__(self, workdir: Path, bad: BadSamples, name_of: Callable[[int], str], first: int):
@@ -52,8 +52,8 @@ class BadSampleLog:
         bad.merge(self._noted)
 
     def note(self, step: int) -> None:
-        """Add what is new since the last call. Of several processes all must call this; they count alike
-        then, and the first writes.
+        """Adds the new bad samples since the last call. All processes must call this: their samples are
+        merged, and the first writes.
 
         Raises `UserError` if there are too many.
         """
@@ -70,7 +70,7 @@ class BadSampleLog:
 
 
 def _read(line: str) -> tuple[float, int, str]:
-    """Step, sample and frame of a line; an infinite step where it is damaged, or was left unfinished."""
+    """Step, sample and frame of a line; an infinite step if the line is damaged or unfinished."""
     try:
         values = json.loads(line)
         return float(values["step"]), int(values["sample"]), str(values["frame"])

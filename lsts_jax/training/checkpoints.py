@@ -1,8 +1,8 @@
-"""Reading the checkpoints of a run: nothing in its folder is created or changed.
+"""Reading the checkpoints of a run, without any change to its folder.
 
-WORKDIR/checkpoints/STEP holds the latest, WORKDIR/best/STEP the one of the highest mAP. Either folder is
-enough. A checkpoint has two items: `variables`, which is all that detecting needs, and `training`, the rest
-of the state. A training that is alive replaces checkpoints at any moment, and the reader then starts again.
+WORKDIR/checkpoints/STEP holds the latest, WORKDIR/best/STEP the one of the highest mAP. One of them is
+enough. A checkpoint has two items: `variables`, all that detection needs, and `training`, the rest of the
+state. A running training replaces checkpoints at any time; the reader then starts again.
 """
 
 import json
@@ -29,23 +29,23 @@ logger = logging.getLogger(__name__)
 
 LATEST, BEST = "checkpoints", "best"
 METRICS = "metrics/metrics"
-"""The file of a checkpoint in best/ that holds its mAP."""
+"""File with the mAP of a checkpoint in best/."""
 REPLACED = ".replaced"
-"""End of the name of a checkpoint that makes way for another."""
+"""Ending of the name of a checkpoint that is being replaced."""
 ATTEMPTS = 10
-"""Readings of a folder whose checkpoints are replaced meanwhile."""
+"""Attempts to read a folder whose checkpoints are being replaced."""
 PATIENCE = 60.0
-"""Seconds that the best checkpoint is waited for while another of its step is written in its place."""
+"""Seconds to wait for the best checkpoint while it is being replaced."""
 
 
 def steps_in(folder: Path) -> list[int]:
-    """The steps that a folder has a checkpoint of, in order; none if there is no such folder."""
+    """Steps of the checkpoints in a folder, in order; empty if the folder does not exist."""
     return sorted(int(path.name) for path in folder.glob("[0-9]*") if path.name.isdecimal())
 
 
 def score_of(checkpoint: Path) -> float:
-    """mAP of a checkpoint in best/. Raises `UserError` if its file is damaged, `FileNotFoundError` if it is
-    gone."""
+    """mAP of a checkpoint in best/. Raises `UserError` if the file is damaged, `FileNotFoundError` if it does
+    not exist."""
     file = checkpoint / METRICS
     try:
         text = file.read_text()
@@ -55,18 +55,18 @@ def score_of(checkpoint: Path) -> float:
         raise
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         pass
-    raise UserError(f"{file}: damaged; everything else can be used once {checkpoint} is removed")
+    raise UserError(f"{file}: damaged; remove {checkpoint} to use the others")
 
 
 def best_step(workdir: Path) -> int | None:
-    """The step of the highest mAP in best/, the last of those with the same. Raises as `score_of`."""
+    """Step of the highest mAP in best/; of equals the last. Raises as `score_of`."""
     scores = {step: score_of(workdir / BEST / str(step)) for step in steps_in(workdir / BEST)}
     return max(scores, key=lambda step: (scores[step], step), default=None)
 
 
 def find_checkpoint(workdir: Path, which: str) -> Path:
-    """The folder of checkpoint `which`: latest, best or a step. Where somebody copied best/ alone, the latest
-    is in it.
+    """The folder of checkpoint `which`: latest, best or a step. If only best/ was
+    copied, the latest is in it.
 
     Raises `UserError` if there is none.
     """
@@ -78,18 +78,18 @@ def find_checkpoint(workdir: Path, which: str) -> Path:
     for kind in (LATEST, BEST):
         if which == "latest" and steps[kind]:
             if kind == BEST:
-                logger.warning("%s: no checkpoint; the best one is used instead", workdir / LATEST)
+                logger.warning("%s: no checkpoint; using the best one", workdir / LATEST)
             return workdir / kind / str(steps[kind][-1])
         if which.isdecimal() and int(which) in steps[kind]:
             return workdir / kind / str(int(which))
     there = "; ".join(f"{workdir / kind} has {steps[kind] or 'none'}" for kind in steps)
-    raise UserError(f"--checkpoint {which}: there is none; {there}; name latest, best or one of these steps")
+    raise UserError(f"--checkpoint {which}: does not exist; {there}; name latest, best or one of these steps")
 
 
 def restore_item(checkpoint: Path, name: str, wanted: PyTree) -> PyTree:
     """An item of a checkpoint, in the shapes of `wanted`.
 
-    Raises `UserError` if it is damaged, or of another model.
+    Raises `UserError` if it is damaged or belongs to another model.
     """
     require_undamaged(checkpoint, (name,))
     reader = ocp.StandardCheckpointHandler()
@@ -109,14 +109,14 @@ def restore_item(checkpoint: Path, name: str, wanted: PyTree) -> PyTree:
 
 
 def require_undamaged(checkpoint: Path, items: Collection[str]) -> None:
-    """Raises `UserError` naming the first file of the items that is not as it was written."""
+    """Raises `UserError` naming the first file of the items that was changed after it was written."""
     if file := find_damage(checkpoint, items):
         workdir = checkpoint.parents[1]
         steps = {*steps_in(workdir / LATEST), *steps_in(workdir / BEST)} - {int(checkpoint.name)}
         others = f"name another, --checkpoint {max(steps)}" if steps else "there is no other"
         raise UserError(
-            f"{file}: damaged, it is not as it was written; {others}; a training goes on without it once "
-            f"{checkpoint} is removed"
+            f"{file}: damaged, changed after it was written; {others}; to continue the training without it, "
+            f"remove {checkpoint}"
         )
 
 
@@ -144,19 +144,19 @@ def read_variables(workdir: Path, wanted: dict, which: str = "latest") -> tuple[
             if _listing(workdir) == listing if checkpoint is None else _is_there(checkpoint, before):
                 raise
     raise UserError(
-        f"{workdir}: all {ATTEMPTS} checkpoints that were tried were replaced meanwhile; try again"
+        f"{workdir}: checkpoints were replaced during {ATTEMPTS} attempts to read them; try again"
     )
 
 
 def _wait_for_best(workdir: Path) -> None:
-    """Returns once best/ has a checkpoint, or nobody seems to be writing one in the place of another."""
+    """Returns once best/ has a checkpoint, or no process seems to be replacing one."""
     folder, end = workdir / BEST, time.monotonic() + PATIENCE
     while not steps_in(folder) and any(folder.glob(f"*{REPLACED}")) and time.monotonic() < end:
         time.sleep(0.1)
 
 
 def _listing(workdir: Path) -> list[tuple[str, int]]:
-    """The checkpoints of a run, by the numbers of their folders."""
+    """Path and inode of every checkpoint of a run."""
     found = []
     for checkpoint in (
         workdir / kind / str(step) for kind in (LATEST, BEST) for step in steps_in(workdir / kind)
@@ -167,7 +167,7 @@ def _listing(workdir: Path) -> list[tuple[str, int]]:
 
 
 def _is_there(checkpoint: Path, inode: int | None) -> bool:
-    """True if the folder still has this inode: nothing has taken its place."""
+    """True if the folder still has this inode, that is, was not replaced."""
     try:
         return checkpoint.stat().st_ino == inode
     except FileNotFoundError:
@@ -175,18 +175,18 @@ def _is_there(checkpoint: Path, inode: int | None) -> bool:
 
 
 def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
-    """Shape of every leaf by its path, whatever the containers are."""
+    """Shape of every leaf by its path, for any containers."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return {"/".join(str(_name(key)) for key in path): tuple(leaf.shape) for path, leaf in leaves}
 
 
 def _name(key) -> str:
-    """Name of a step of a path: Orbax turns tuples and NamedTuples into dictionaries."""
+    """Name of one part of a path: Orbax turns tuples and NamedTuples into dictionaries."""
     return next(str(getattr(key, kind)) for kind in ("key", "name", "idx") if hasattr(key, kind))
 
 
 def require_checkpoints(workdir: Path) -> None:
-    """Raises `UserError` if the folder is not that of a run."""
+    """Raises `UserError` if the folder does not belong to a run."""
     if not any(steps_in(Path(workdir) / kind) for kind in (LATEST, BEST)):
         raise UserError(f"{workdir}: no checkpoints there; train first, or name another --workdir")
 
@@ -194,7 +194,7 @@ def require_checkpoints(workdir: Path) -> None:
 def load_detector(config: Config, workdir: Path, which: str = "latest") -> tuple[Detector, dict, int]:
     """A detector, its variables and their step from the folder of a training run.
 
-    Its temporal method is what detection runs with these weights: equal results, less work.
+    Its temporal method is the version for inference: equal results at less cost.
 
     Raises:
       UserError: there is no such checkpoint, it is damaged, or it is of another model.

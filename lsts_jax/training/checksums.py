@@ -1,6 +1,6 @@
-"""Checksums of a checkpoint's files: a flipped bit in the arrays would be read as it is.
+"""Checksums of a checkpoint's files, which detect flipped bits in arrays.
 
-They are of what the disk is given, and tell damage that came later: a failing disk, a copy cut short.
+They are computed when the checkpoint is written, and detect later damage: a failing disk, a truncated copy.
 """
 
 import json
@@ -13,14 +13,14 @@ AT_ONCE = 1 << 24  # bytes
 
 
 def write_checksums(folder: Path) -> None:
-    """FOLDER/checksums.json: the CRC-32 of each file in its subfolders, the items of a checkpoint."""
+    """Writes FOLDER/checksums.json: the CRC-32 of every file in its subfolders, the items of a checkpoint."""
     sums = {name: _checksum(folder / name) for name in sorted(_files(folder))}
     (folder / CHECKSUMS).write_text(json.dumps(sums, indent=1) + "\n")
 
 
 def find_damage(folder: Path, items: Collection[str]) -> Path | None:
-    """The first file of the items that is not as it was written, if any: changed, missing or one too many.
-    Nothing is known, and nothing found, where an earlier version left no checksums."""
+    """The first file of the items that is changed, missing or unexpected; None if there is none.
+    Returns None, too, for checkpoints of earlier versions, which have no checksums."""
     file = folder / CHECKSUMS
     try:
         sums = {str(name): int(value) for name, value in json.loads(file.read_text()).items()}
@@ -36,7 +36,7 @@ def find_damage(folder: Path, items: Collection[str]) -> Path | None:
 
 
 def _files(folder: Path) -> set[str]:
-    """Files in the subfolders, by their paths below the folder."""
+    """Files in the subfolders, by path relative to the folder."""
     return {path.relative_to(folder).as_posix() for path in folder.glob("*/**/*") if path.is_file()}
 
 

@@ -22,16 +22,16 @@ except ImportError:  # Windows has locks of its own
 logger = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-"""Sent by schedulers before they kill, and by Ctrl-C."""
+"""Signals of Ctrl-C, and of schedulers before they kill."""
 NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK)
-"""What a file system without locks answers, as some of clusters do."""
+"""Errors of file systems without locks, as on some clusters."""
 
 
 class Interruption:
-    """Notes the first of SIGNALS, to be looked at between two steps.
+    """Records the first of SIGNALS, for a check between two steps.
 
-    A second Ctrl-C acts at once. A second SIGTERM does not: schedulers repeat it, and a save that one of
-    several processes breaks off leaves the others waiting; what they send at last is SIGKILL.
+    A second Ctrl-C acts at once. A second SIGTERM does not: schedulers repeat it, and if one of several
+    processes broke off a save, the others would wait for it. Schedulers send SIGKILL at last.
     """
 
     def __init__(self):
@@ -49,8 +49,8 @@ class Interruption:
 
     @contextmanager
     def at_once(self, stopped: Callable[[int], Stopped]) -> Iterator[None]:
-        """A block that a signal ends where it is, with the exception that `stopped` makes of its number; one
-        that came before does so at the beginning. For what takes long and leaves nothing undone."""
+        """A block that a signal, also an earlier one, ends at once with the exception `stopped(number)`. For
+        long work that may be broken off anywhere."""
         self._stopped = stopped
         try:
             if self.signal is not None:
@@ -74,10 +74,10 @@ class Interruption:
 
 @contextmanager
 def only_process(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """Holds a folder. If another process does, waits for it or raises `UserError`.
+    """Locks a folder. If another process holds the lock, waits for it or raises `UserError`.
 
-    The system lets go of it when the process dies, however it dies. Where the file system has no locks, a
-    warning says so.
+    The system releases the lock when the process ends, however it ends. On file systems without locks a
+    warning is logged.
     """
     file = Path(folder) / ".lock"
     try:
@@ -87,7 +87,7 @@ def only_process(folder: Path, *, wait: bool = False) -> Iterator[None]:
             reason = _why_not_locked(file.parent)
         if reason:
             logger.warning(
-                "%s: cannot be locked (%s); see to it that no other process uses it", folder, reason
+                "%s: cannot be locked (%s); make sure that no other process uses it", folder, reason
             )
             yield
             return
@@ -95,7 +95,7 @@ def only_process(folder: Path, *, wait: bool = False) -> Iterator[None]:
             yield
     except Timeout:
         raise UserError(
-            f"{folder}: another process is at work in it; wait for it, or name another --workdir"
+            f"{folder}: another process is using this folder; wait for it, or name another --workdir"
         ) from None
 
 

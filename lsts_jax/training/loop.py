@@ -1,4 +1,4 @@
-"""Training in a folder: from the weights of the seed, or from where an earlier process of the run stopped."""
+"""Training in a folder, from initial weights or from the last checkpoint of the run."""
 
 import logging
 from collections.abc import Callable
@@ -32,24 +32,23 @@ Evaluate = Callable[[Detector, dict, int], dict]
 
 
 def train(config: Config, workdir: Path, loader: Loader, evaluate: Evaluate) -> TrainState:
-    """Train to the end of the last epoch, in a folder that the caller holds (`interruption.only_process`).
+    """Trains to the end of the last epoch, in a folder that the caller has locked (`only_process`).
 
     Args:
-      loader: where the batches come from; of several processes each has its rows of them
-        (`parallel.own_rows`).
+      loader: source of the batches; with several processes, of this process's rows (`parallel.own_rows`).
       evaluate: (detector, variables, step) -> metrics with "mAP"; called every `train.evaluate_every` steps
         and at the end.
 
     Raises:
-      UserError: the folder is of a run with other settings, and nothing in it is changed. Or the loss was not
-        finite `train.max_skipped` times in a row; its batch is saved, and the last checkpoint kept.
+      UserError: the folder belongs to a run with other settings (nothing in it is changed), or the loss was
+        not finite `train.max_skipped` times in a row (the batch is saved, the last checkpoint kept).
       Stopped: SIGTERM or SIGINT; the state is saved.
     """
     require_same_run(config, workdir)
     settings, mesh = config.train, data_mesh(config.train.batch_size)
     if mesh.size < jax.device_count():
         logger.warning(
-            "config.train.batch_size %d keeps %d of %d devices busy; give a multiple of their number",
+            "config.train.batch_size %d uses %d of %d devices; give a multiple of their number",
             settings.batch_size, mesh.size, jax.device_count(),
         )  # fmt: skip
     num_steps = max(1, int(settings.epochs * loader.steps_per_epoch))
@@ -59,9 +58,9 @@ def train(config: Config, workdir: Path, loader: Loader, evaluate: Evaluate) -> 
             save_config(config, Path(workdir) / "config.json")
         first = int(state.step)
         if 0 < first < num_steps:
-            logger.info("%s: going on from step %d of %d", workdir, first, num_steps)
+            logger.info("%s: continuing from step %d of %d", workdir, first, num_steps)
         elif first:
-            logger.info("%s: nothing is left to train, step %d of %d is done", workdir, first, num_steps)
+            logger.info("%s: training is complete, step %d of %d is done", workdir, first, num_steps)
         with MetricsLog(workdir, first) as log:
             earlier = int(log.last("skipped_steps") or 0)
             run = Run(
@@ -85,7 +84,7 @@ def train(config: Config, workdir: Path, loader: Loader, evaluate: Evaluate) -> 
 def restore_or_init(
     config: Config, steps_per_epoch: int, checkpoints: Checkpoints, mesh: Mesh
 ) -> tuple[Detector, optax.GradientTransformation, TrainState]:
-    """The state of the last checkpoint, or that of the seed, on the devices of a mesh."""
+    """The state of the last checkpoint, or the initial state of the seed, on the devices of a mesh."""
     detector = build_detector(config.model, len(config.data.class_names))
     optimizer = build_optimizer(config.optimizer, steps_per_epoch, detector.temporal)
     variables = init_variables(detector, config)
@@ -107,8 +106,8 @@ def compiled_step(
     mesh: Mesh,
     state: TrainState,
 ) -> Callable[[TrainState, Triplet], tuple[TrainState, Metrics]]:
-    """`train_step` on this process's rows of a batch; the new state lies where `state` does, and takes the
-    memory of the old one."""
+    """`train_step`, compiled, on this process's rows of a batch. The new state has the sharding of `state`
+    and reuses its memory."""
     # with jax_debug_nans a step is done again, operation by operation, from the same arguments
     # JAX makes the attributes of its config while it runs
     donated = () if jax.config.jax_debug_nans else (0,)  # pyright: ignore[reportAttributeAccessIssue]

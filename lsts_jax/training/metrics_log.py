@@ -1,4 +1,4 @@
-"""WORKDIR/metrics.jsonl: what a run was like, step by step."""
+"""WORKDIR/metrics.jsonl: metrics of a run, step by step."""
 
 import json
 import math
@@ -11,10 +11,10 @@ from lsts_jax.training.tensorboard import Board
 
 
 class MetricsLog:
-    """WORKDIR/metrics.jsonl, one object a line, and the same for TensorBoard where tensorboardX is there; a
-    context manager. Of several processes the first writes.
+    """Writer of WORKDIR/metrics.jsonl, one object per line, and of TensorBoard files if tensorboardX is
+    installed. Context manager. With several processes, only the first writes.
 
-    What was logged after step `first` is forgotten: those steps are about to be done again.
+    Lines after step `first` are removed, since those steps will be repeated.
     """
 
     def __init__(self, workdir: Path, first: int = 0):
@@ -33,7 +33,7 @@ class MetricsLog:
             self._board.close()
 
     def cut_back(self, step: int) -> None:
-        """Forget what was logged after `step`."""
+        """Removes the lines after `step`."""
         if self.path.exists():
             kept = [line for line in self._lines() if _step_of(line) <= step]
             with write_whole(self.path) as part:
@@ -43,7 +43,7 @@ class MetricsLog:
         return any(_step_of(line) == step and "mAP" in json.loads(line) for line in self._lines())
 
     def last(self, name: str) -> float | int | None:
-        """The last number that was logged under a name."""
+        """The last number logged under a name."""
         values = (json.loads(line).get(name) for line in reversed(self._lines()) if _step_of(line) < math.inf)
         return next((value for value in values if isinstance(value, int | float)), None)
 
@@ -64,7 +64,7 @@ class MetricsLog:
 
 
 def _step_of(line: str) -> float:
-    """Step of a line; infinite for one that a killed process left unfinished, or that is damaged."""
+    """Step of a line; infinite if the line is unfinished (from a killed process) or damaged."""
     try:
         return float(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):

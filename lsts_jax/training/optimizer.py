@@ -1,7 +1,7 @@
 """The authors' SGD, and AdamW for small models, as optax transformations.
 
 The rate sits inside the momentum, m <- 0.9 m - rate (g + decay w); w <- w + m, as in the authors' MXNet:
-after a drop of the rate the old momentum is still spent at the old rate, unlike with `optax.sgd`.
+after a drop of the rate, the old momentum still acts at the old rate, unlike with `optax.sgd`.
 """
 
 from collections.abc import Hashable
@@ -16,7 +16,7 @@ from lsts_jax.models.temporal.protocol import FROZEN, TRAINED, Temporal
 
 
 def learning_rate(config: OptimizerConfig, steps_per_epoch: int) -> optax.Schedule:
-    """Rate of step n, counted from 0: warm-up, then a tenth after each of `drop_epochs`."""
+    """Learning rate of step n, counted from 0: warm-up, then times 0.1 after every entry of `drop_epochs`."""
     drops = [int(epoch * steps_per_epoch) for epoch in config.drop_epochs]
 
     def rate(step):
@@ -51,13 +51,13 @@ def decayed(params: PyTree) -> PyTree:
 def build_optimizer(
     config: OptimizerConfig, steps_per_epoch: int, temporal: Temporal
 ) -> optax.GradientTransformation:
-    """Optimizer of gradients that are summed over the batch, for a detector of this temporal method."""
+    """Optimizer for gradients summed over the batch, for a detector with this temporal method."""
     rate = learning_rate(config, steps_per_epoch)
 
     def transform(multiple: float) -> optax.GradientTransformation:
         decay = optax.add_decayed_weights(config.weight_decay, mask=decayed)
         scale = optax.scale_by_schedule(lambda step: multiple * rate(step))
-        # at rate 0 what is left of the momentum moves nothing either
+        # rate 0 also stops the remaining momentum
         descend = optax.scale(-1.0 if multiple else 0.0)
         if config.name == "adamw":
             return optax.chain(optax.scale_by_adam(), decay, scale, descend)

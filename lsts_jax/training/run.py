@@ -1,4 +1,4 @@
-"""A run from its first step to its last: step, log, save, evaluate, each when it is due."""
+"""A run from its first to its last step: steps, logs, saves and evaluations when due."""
 
 import signal
 import time
@@ -49,7 +49,7 @@ class Due(NamedTuple):
 
 def what_is_due(step: int, last: int, settings: TrainConfig) -> Due:
     """Actions after step `step`, counted from 1; all of them after the last. A step is saved before it is
-    scored: no evaluation can lose it, and a resumed run finds the line of each step that was saved."""
+    scored, so that an evaluation cannot lose it, and a resumed run has the log line of every saved step."""
     due = lambda every: step >= last or (every > 0 and step % every == 0)
     score = due(settings.evaluate_every)
     save = score or due(settings.checkpoint_every)
@@ -57,7 +57,7 @@ def what_is_due(step: int, last: int, settings: TrainConfig) -> Due:
 
 
 class Clock:
-    """Images a second, without what lies between a stop and the next start."""
+    """Images per second, without the time between a stop and the next start."""
 
     def __init__(self, step: int, batch_size: int):
         self._batch_size = batch_size
@@ -67,7 +67,7 @@ class Clock:
         self._begin, self._step = time.perf_counter(), step
 
     def speed(self, step: int) -> float:
-        """Since the last call or restart."""
+        """Images per second since the last call or restart."""
         seconds = max(time.perf_counter() - self._begin, 1e-9)
         images = (step - self._step) * self._batch_size
         self.restart(step)
@@ -76,7 +76,7 @@ class Clock:
 
 @dataclass
 class Run:
-    """The parts of a run and what they do together; `to_the_end` is all of it."""
+    """The parts of a run; `to_the_end` executes it."""
 
     settings: TrainConfig
     num_steps: int
@@ -93,7 +93,8 @@ class Run:
     _unchecked: list[tuple[int, Metrics]] = field(default_factory=list)
 
     def to_the_end(self, state: TrainState) -> TrainState:
-        """The state after the last step. Raises `UserError`, and `Stopped` on a signal, when all is saved."""
+        """The state after the last step. Raises `UserError`, or `Stopped` after a signal, once the state is
+        saved."""
         first = int(state.step)
         clock = Clock(first, self.settings.batch_size)
         if first and what_is_due(first, self.num_steps, self.settings).score:
@@ -133,7 +134,7 @@ class Run:
         return number
 
     def _report(self, step: int, clock: Clock) -> dict[str, str]:
-        """Log the step; what the progress bar shows of it. Only here does the host wait for the device."""
+        """Logs the step and returns the progress bar's text. The host waits for the device only here."""
         self.bad_log.note(step)
         metrics = self.skipped.check(self._unchecked)
         self._unchecked.clear()
@@ -153,9 +154,9 @@ class Run:
         }
 
     def _score(self, state: TrainState) -> None:
-        """Evaluate a state that is saved, and keep it if it is the best.
+        """Evaluates a saved state, and keeps it if it is the best.
 
-        The mAP is logged last: a run that is killed before has no line of it, and scores again.
+        The mAP is logged last: a run killed before that evaluates again.
         """
         step = int(state.step)
         self.checkpoints.save(state)
@@ -169,4 +170,4 @@ class Run:
 
     def _stopped(self, step: int, number: int) -> Stopped:
         name = signal.Signals(number).name
-        return Stopped(number, f"{name}: saved step {step} of {self.num_steps}; the same command goes on")
+        return Stopped(number, f"{name}: saved step {step} of {self.num_steps}; the same command continues")

@@ -40,15 +40,15 @@ MAY_CHANGE = (
     "train.loss",
     "evaluation",
 )
-"""Fields, and groups of them, that may differ when a run goes on. Every other one says what the weights mean,
-or which batch a step is."""
+"""Fields, and groups of fields, that may differ when a run continues. All other fields determine the meaning
+of the weights, or the batch of a step."""
 OF_THE_WEIGHTS = ("model", "data.class_names", "data.short_side", "data.long_side")
-"""What weights mean by themselves, before there was a step."""
+"""Fields that determine the meaning of the weights alone, before the first step."""
 
 
 def require_same_run(config: Config, workdir: Path) -> None:
-    """Raises `UserError` naming the first field in which the config departs from that of the folder's run in
-    a way that would change what its checkpoints mean. A folder without checkpoints is free."""
+    """Raises `UserError` naming the first field that differs from the folder's run and would change the
+    meaning of its checkpoints. A folder without checkpoints passes."""
     steps, file = steps_in(Path(workdir) / LATEST), Path(workdir) / "config.json"
     if not steps or not file.exists():
         return

@@ -1,8 +1,7 @@
-"""Writing the checkpoints of a run, by Orbax, and going on from them.
+"""Writing and restoring the checkpoints of a run, with Orbax.
 
 Orbax writes beside the target and renames, so that a killed process leaves a temporary folder that is never
-read. A checkpoint that makes way for another is renamed before it is removed: under its own name it is whole,
-or not there.
+read. A checkpoint is renamed before it is removed: under its own name it is whole or absent.
 """
 
 import os
@@ -34,15 +33,16 @@ from lsts_jax.training.state import TrainState, variables_of
 
 UNFINISHED = ".orbax-checkpoint-tmp"
 KEPT = 2
-"""Checkpoints in WORKDIR/checkpoints; from the start of a save to the start of the next there is one more."""
+"""Number of checkpoints in WORKDIR/checkpoints; one more from the start of a save to the start of the
+next."""
 
 
 class Checkpoints:
-    """The checkpoints of a run that this process holds (`only_process`); use as a context manager, which
-    waits for the writing to end."""
+    """The checkpoints of a run that this process has locked (`only_process`). Context manager; its end waits
+    for the last save."""
 
     def __init__(self, workdir: Path):
-        """Removes what killed processes left unfinished.
+        """Removes unfinished checkpoints of killed processes.
 
         Raises `UserError` if the folder cannot be written to, or the score of a checkpoint in best/ cannot be
         read.
@@ -63,7 +63,7 @@ class Checkpoints:
     def __exit__(self, kind, *_):
         try:
             self.wait()
-            if kind is None or jax.process_count() == 1:  # of several, the others may be elsewhere
+            if kind is None or jax.process_count() == 1:  # the other processes may be elsewhere
                 self._remove_surplus()
         finally:
             self._saver.close()
@@ -73,21 +73,21 @@ class Checkpoints:
         return max(steps_in(self.workdir / LATEST), default=None)
 
     def save(self, state: TrainState) -> None:
-        """Write in the background, once the one before is written; does nothing where this step is there.
+        """Writes in the background, after the previous save. Does nothing if the step is already saved.
 
-        Raises `UserError` if the one before could not be written. `wait` and the end of the context do the
-        same.
+        Raises `UserError` if the previous save failed. `wait` and the end of the context do the same.
         """
         self.wait()
         checkpoint = self.workdir / LATEST / str(int(state.step))
-        # The first process decides: others may see the folder later, and all have to save or none.
+        # The first process decides, as others may see the folder later, and either all processes must save or
+        # none.
         if not largest_of_all(int(is_first() and checkpoint.exists())):
             self._save(checkpoint, **_items(state))
 
     def save_best(self, state: TrainState, score: float) -> None:
-        """Keep the state if no other one has a higher score (mAP); returns once it is written.
+        """Saves the state unless a saved one has a higher score (mAP). Returns once it is written.
 
-        One of the same step makes way if its score is lower: the run went back and took another course.
+        A checkpoint of the same step with a lower score is replaced: the run has repeated the step.
 
         Raises as `save`.
         """
@@ -101,18 +101,18 @@ class Checkpoints:
             self.wait()
 
     def wait(self) -> None:
-        """Returns once all that was saved is written. Raises as `save`."""
+        """Returns once all saves are written. Raises as `save`."""
         with self._naming_the_failure():
             self._saver.wait()
 
     def restore(self, state: TrainState) -> TrainState:
-        """The latest state, in the shapes of `state`. Raises `UserError` if it is damaged, or of another
-        model."""
+        """The latest state, in the shapes of `state`. Raises `UserError` if the checkpoint is damaged or
+        belongs to another model."""
         checkpoint = self.workdir / LATEST / str(self.latest_step())
         require_undamaged(checkpoint, ("variables", "training"))
         items = _items(state)
         variables = restore_item(checkpoint, "variables", items["variables"].item)
-        if not (checkpoint / "training").is_dir():  # weights alone, as an import leaves them
+        if not (checkpoint / "training").is_dir():  # only weights, from an import
             return state._replace(**variables)
         training = restore_item(checkpoint, "training", items["training"].item)
         return TrainState(**variables, **training | {"key": jax.random.wrap_key_data(training["key"])})
@@ -127,7 +127,7 @@ class Checkpoints:
             self._saver.save(checkpoint, **items)
 
     def _remove_surplus(self) -> None:
-        """Remove what later and better checkpoints have replaced. All that was saved is written."""
+        """Removes checkpoints that later or better ones have replaced. All saves must be written."""
         wait_for_all("checkpoints are written")
         if not is_first():
             return
@@ -143,17 +143,17 @@ class Checkpoints:
     def _naming_the_failure(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, ValueError) as error:  # of Python's files, of TensorStore's
+        except (OSError, ValueError) as error:  # from Python's files; from TensorStore
             latest = self.latest_step()
             begin = "from the start" if latest is None else f"from step {latest}"
             raise UserError(
-                f"{self._saver.target.parent}: a checkpoint could not be written ({_reason(error)}); see to "
-                f"the disk, then the same command goes on {begin}"
+                f"{self._saver.target.parent}: a checkpoint could not be written ({_reason(error)}); check "
+                f"the disk, then the same command continues {begin}"
             ) from error
 
 
 class CheckedSaver:
-    """Writes checkpoints in the background and leaves checksums with each."""
+    """Writes checkpoints, with checksums, in the background."""
 
     def __init__(self):
         items: dict[str, Any] = {name: ocp.StandardCheckpointHandler() for name in ("variables", "training")}
@@ -163,12 +163,12 @@ class CheckedSaver:
         self._saver = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler(**items), async_options=options)
 
     def save(self, checkpoint: Path, **items: object) -> None:
-        """Args: items, some of variables, training and metrics. The one before must have been waited for."""
+        """Args: items, any of variables, training and metrics. Call `wait` after the previous save first."""
         self.target = checkpoint
         self._saver.save(checkpoint, args=ocp.args.Composite(**items))
 
     def wait(self) -> None:
-        """Raises what went wrong in the background."""
+        """Waits for the save and raises its error, if any."""
         self._saver.wait_until_finished()
 
     def close(self) -> None:
@@ -180,12 +180,12 @@ class CheckedSaver:
 
 
 def clean_up(folder: Path, kept: int) -> None:
-    """Undo or end what a killed process was at in a folder of checkpoints."""
+    """Undoes or completes the unfinished work of a killed process in a folder of checkpoints."""
     for unfinished in folder.glob(f"*{UNFINISHED}"):
         shutil.rmtree(unfinished, ignore_errors=True)
     for replaced in folder.glob(f"*{REPLACED}"):
         checkpoint = replaced.with_name(replaced.name.removesuffix(REPLACED))
-        # what was to replace it is not there
+        # its replacement does not exist
         if len(steps_in(folder)) < kept and not checkpoint.exists() and not is_incomplete(replaced):
             replaced.rename(checkpoint)
         shutil.rmtree(replaced, ignore_errors=True)
@@ -197,7 +197,7 @@ def clean_up(folder: Path, kept: int) -> None:
 
 
 def set_aside(checkpoint: Path) -> None:
-    """Rename a checkpoint that is to be removed: whoever reads it finds all of it or nothing."""
+    """Renames a checkpoint before its removal, so that readers see the whole checkpoint or none."""
     aside = checkpoint.with_name(checkpoint.name + REPLACED)
     shutil.rmtree(aside, ignore_errors=True)
     with writing(checkpoint):
@@ -212,7 +212,7 @@ def _reason(error: Exception) -> str:
 
 
 def _items(state: TrainState) -> dict[str, ocp.args.StandardSave]:
-    """The items of a checkpoint; a typed key becomes plain integers, since Orbax stores arrays."""
+    """The items of a checkpoint, with typed random keys as integers, since Orbax stores arrays."""
     state = state._replace(key=jax.random.key_data(state.key))
     # Orbax writes in the background, and on a CPU from the very memory of the arrays, which the next step
     # has been given to write to.

@@ -1,4 +1,4 @@
-"""Updates that were skipped because their loss or gradient was not finite."""
+"""Skipped updates, whose loss or gradient was not finite."""
 
 import logging
 import math
@@ -26,19 +26,20 @@ class Batches(Protocol):
 
 
 class SkippedSteps:
-    """Counts the skipped updates of a run, and ends it when `most` come in a row."""
+    """Counter of skipped updates, which ends the run after `most` in a row."""
 
     def __init__(self, batches: Batches, most: int, workdir: Path, count: int = 0):
-        """Args: count, of earlier processes of the run."""
+        """Args: count, skipped updates of earlier processes of the run."""
         self.count = count
         self.updates = 0
         """Updates that were done before the last step that was checked."""
         self._in_a_row, self._batches, self._most, self._workdir = 0, batches, most, Path(workdir)
 
     def check(self, steps: list[tuple[int, Metrics]]) -> dict[str, float]:
-        """The metrics of the last of these steps as numbers.
+        """The metrics of the last of these steps, as numbers.
 
-        Raises `UserError` naming the step, what was not finite, and the files of the batch, which it saves.
+        Raises `UserError` naming the step, the values that are not finite, and the files of the batch, which
+        is saved.
         """
         metrics: dict[str, float] = {}
         for step, values in jax.device_get(steps):
@@ -65,7 +66,8 @@ class SkippedSteps:
         with write_whole(file) as part, part.open("wb") as archive:
             np.savez_compressed(archive, **arrays)
         return (
-            f"{about}, and was {self._in_a_row} times in a row; it was on "
-            f"{', '.join(self._batches.names(step - 1))}, the batch is in {file}; lower "
-            "--config.optimizer.learning_rate, or find the operation with --debug_nans"
+            f"{about}, {self._in_a_row} times in a row; frames of the batch: "
+            f"{', '.join(self._batches.names(step - 1))}; arrays: {file}; lower "
+            "--config.optimizer.learning_rate, or rerun with --debug_nans to stop at the operation that "
+            "makes the NaN"
         )

@@ -13,7 +13,7 @@ from lsts_jax.structs import Frame
 
 
 class TrainState(NamedTuple):
-    """Everything that a step changes, and the stored statistics, which it does not."""
+    """Everything that a step changes, and the stored batch statistics, which stay constant."""
 
     step: Int32[Array, ""]  # updates done; also the position of the loader
     params: PyTree
@@ -23,7 +23,7 @@ class TrainState(NamedTuple):
 
 
 def init_variables(detector: Detector, config: Config) -> dict:
-    """Parameters from the config's seed alone."""
+    """Initial parameters, determined by the config's seed."""
     height, width = config.data.canvases[0]
     # Parameters do not depend on the canvas: a small one compiles and runs faster.
     height, width = min(height, 128), min(width, 128)

@@ -25,7 +25,7 @@ Metrics = dict[str, Float32[Array, ""]]
 def triplet_losses(
     detector: Detector, config: Config, variables: PyTree, key: PRNGKeyArray, triplet: Triplet
 ) -> tuple[Float32[Array, ""], Metrics]:
-    """Sum of the four losses of one triplet, and what one watches."""
+    """Sum of the four losses of one triplet, and the metrics to log."""
     bound = detector.bind(variables)
     settings = config.train.loss
     frame, truth = triplet.current, triplet.ground_truth
@@ -85,10 +85,10 @@ def train_step(
 ) -> tuple[TrainState, Metrics]:
     """One update on a batch [B ...]; gradients are summed over it, metrics are means.
 
-    Where the loss or a gradient is not finite nothing but the step changes, and `skipped` is 1.
+    If the loss or a gradient is not finite, only the step counter changes, and `skipped` is 1.
 
     Args:
-      mesh: whose devices share the batch (`parallel.data_mesh`).
+      mesh: devices that share the batch (`parallel.data_mesh`).
     """
     keys = jax.random.split(jax.random.fold_in(state.key, state.step), len(batch.new_is_old))
     groups = parameter_groups(state.params, config.optimizer.freeze, detector.temporal)

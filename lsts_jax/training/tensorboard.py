@@ -1,4 +1,4 @@
-"""WORKDIR/tensorboard: the numbers of metrics.jsonl once more, for TensorBoard."""
+"""WORKDIR/tensorboard: the numbers of metrics.jsonl, for TensorBoard."""
 
 import logging
 import os
@@ -12,11 +12,10 @@ logger = logging.getLogger(__name__)
 
 
 class Board:
-    """An event file; without tensorboardX, or once the disk refuses it, nothing is written and the run goes
-    on.
+    """An event file. Without tensorboardX, or after a write error, nothing is written and the run continues.
 
-    It is written at once: tensorboardX's SummaryWriter leaves that to a thread, and waits for ever for one
-    that a full disk has ended.
+    Events are written without a thread: tensorboardX's SummaryWriter waits forever for its thread after a
+    full disk has ended it.
     """
 
     def __init__(self, folder: Path):
@@ -25,7 +24,7 @@ class Board:
         try:
             from tensorboardX import record_writer
         except ImportError:
-            logger.info("no TensorBoard files: pip install tensorboardX to have them")
+            logger.info("no TensorBoard files: tensorboardX is not installed; pip install tensorboardX")
             return
         name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}"
         try:
@@ -37,7 +36,7 @@ class Board:
             self._append({"file_version": "brain.Event:2"})
 
     def write(self, values: dict) -> None:
-        """Args: values, numbers by name, and the `step` that they are of."""
+        """Args: values, numbers by name; step, their step."""
         if self._file:
             from tensorboardX.summary import scalar
 
@@ -45,7 +44,7 @@ class Board:
             self._append(*({"step": values["step"], "summary": scalar(*number)} for number in numbers))
 
     def close(self) -> None:
-        """Nothing is written any more."""
+        """Closes the file."""
         if self._file:
             with suppress(OSError):  # which has been told
                 self._file.close()
@@ -63,5 +62,5 @@ class Board:
             self._give_up(error)
 
     def _give_up(self, error: OSError) -> None:
-        logger.warning("%s: %s; TensorBoard gets nothing more of this run", self._folder, error.strerror)
+        logger.warning("%s: %s; no further TensorBoard events are written", self._folder, error.strerror)
         self.close()

@@ -27,6 +27,6 @@ def test_detections_that_are_read_are_not_removed(tmp_path, named):
     folder = tmp_path / "eval"
     folder.mkdir()
     (folder / "detections.txt").write_text("1 1 0.5 1 1 2 2\n")
-    with pytest.raises(UserError, match=r"detections.txt: would be removed"):
+    with pytest.raises(UserError, match=r"detections.txt: is an input and would be removed"):
         remove_results(folder, [folder / named])
     assert (folder / "detections.txt").exists()

@@ -44,7 +44,7 @@ def test_a_signal_is_handed_on_and_waited_for(tmp_path):
 
     thread = threading.Thread(target=interrupt)
     thread.start()
-    with pytest.raises(Stopped, match="SIGINT: stopped; the same command goes on") as stopped:
+    with pytest.raises(Stopped, match="SIGINT: stopped; the same command continues") as stopped:
         call([sys.executable, "-c", child], log)
     thread.join()
     assert stopped.value.signal == signal.SIGINT

@@ -122,7 +122,7 @@ def test_opening_looks_into_every_step(workdir, damage):
         assert int(checkpoints.restore(small_state(7)).step) == 2
     file = workdir / "best" / "1" / "metrics" / "metrics"
     file.write_bytes(damage)
-    with pytest.raises(UserError, match=f"{file}: damaged.*once {file.parents[1]} is removed"):
+    with pytest.raises(UserError, match=f"{file}: damaged.*remove {file.parents[1]}"):
         Checkpoints(workdir)
     shutil.rmtree(file.parents[1])
     with Checkpoints(workdir) as checkpoints:

@@ -55,8 +55,8 @@ def test_a_save_that_fails_is_noticed_at_the_next_or_at_the_end(tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
     said = [
-        f"{folder / 'checkpoints'}: a checkpoint could not be written (File too large); see to the disk, "
-        "then the same command goes on from step 1"
+        f"{folder / 'checkpoints'}: a checkpoint could not be written (File too large); check the disk, "
+        "then the same command continues from step 1"
         for folder in folders
     ]
     assert done.stdout.splitlines() == [said[0], "done end", said[1]]
@@ -107,12 +107,12 @@ def test_a_full_disk_ends_a_training_which_then_goes_on(scripts, tmp_path):
         f"{{ {train}; status=$?; rm -f '{disk}'/run/tensorboard/*; cp -r '{disk}/run' '{rescued}'; "
         f"exit $status; }}",
     )
-    one_line(done, "No space left on device", "goes on from step")
+    one_line(done, "No space left on device", "continues from step")
     steps = [int(path.name) for path in (rescued / "checkpoints").glob("*") if path.name.isdecimal()]
     assert steps
     done = scripts.run(scripts.train(rescued, *options))
     assert done.returncode == 0, done.stderr
-    assert f"going on from step {max(steps)} of 24" in done.stderr
+    assert f"continuing from step {max(steps)} of 24" in done.stderr
     lines = [json.loads(line) for line in (rescued / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "loss" in line] == list(range(1, 25))
 
@@ -152,8 +152,8 @@ def test_a_damaged_checkpoint_as_users_meet_it(scripts, tmp_path):
     data[len(data) // 2] ^= 1
     file.write_bytes(data)
     for command in (scripts.train(workdir, *options), scripts.evaluate(workdir)):
-        one_line(scripts.run(command), str(file), f"--checkpoint {older}", f"once {folder} is removed")
+        one_line(scripts.run(command), str(file), f"--checkpoint {older}", f"remove {folder}")
     assert scripts.run(scripts.evaluate(workdir, "--checkpoint", str(older))).returncode == 0
     shutil.rmtree(folder)
     done = scripts.run(scripts.train(workdir, *options))
-    assert done.returncode == 0 and f"going on from step {older}" in done.stderr, done.stderr
+    assert done.returncode == 0 and f"continuing from step {older}" in done.stderr, done.stderr

@@ -71,7 +71,7 @@ def test_twenty_kills_change_nothing(scripts, tmp_path):
         process = scripts.start(scripts.train(killed, *options), log)
         if before:
             wait(process, lambda: "going on" in log.read_text())
-            assert f"going on from step {expected} of {STEPS}" in log.read_text()
+            assert f"continuing from step {expected} of {STEPS}" in log.read_text()
         match moment:
             case "step":
                 size = logged(killed)

@@ -24,14 +24,14 @@ def test_the_second_is_refused(scripts, tmp_path):
     first = scripts.start(scripts.train(workdir, *options), log)
     wait_for(first, log, "step/s")
     first.send_signal(signal.SIGSTOP)  # so that it is there for as long as the second needs
-    one_line(scripts.run(scripts.train(workdir, *options)), str(workdir), "another process is at work")
+    one_line(scripts.run(scripts.train(workdir, *options)), str(workdir), "another process")
     first.send_signal(signal.SIGCONT)
     assert first.wait(300) == 0
     log.write_text("")
     first = scripts.start(scripts.evaluate(workdir), log)
     wait_for(first, log, "evaluate:")
     first.send_signal(signal.SIGSTOP)
-    one_line(scripts.run(scripts.evaluate(workdir)), str(workdir / "eval"), "another process is at work")
+    one_line(scripts.run(scripts.evaluate(workdir)), str(workdir / "eval"), "another process")
     first.send_signal(signal.SIGCONT)
     assert first.wait(300) == 0
     assert json.loads((workdir / "eval" / "metrics.json").read_text())["frames"] == 36

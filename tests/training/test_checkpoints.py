@@ -95,7 +95,7 @@ def test_a_detector_looks_as_far_as_its_offsets(run, tmp_path):
 @pytest.mark.parametrize("which", ["1", "17", "newest"])
 def test_a_checkpoint_that_is_not_there(run, which):
     workdir, config, _ = run
-    with pytest.raises(UserError, match=r"--checkpoint \w+: there is none; .*checkpoints has \[2, 3\]"):
+    with pytest.raises(UserError, match=r"--checkpoint \w+: does not exist; .*checkpoints has \[2, 3\]"):
         load_detector(config, workdir, which)
 
 

@@ -50,7 +50,7 @@ def test_a_second_process_is_refused(tmp_path):
     hold += "with only_process(sys.argv[1]): print('held', flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", hold, tmp_path], cwd=ROOT, stdout=subprocess.PIPE) as other:
         assert other.stdout.readline() == b"held\n"
-        with pytest.raises(UserError, match="another process is at work in it"), only_process(tmp_path):
+        with pytest.raises(UserError, match="another process is using this folder"), only_process(tmp_path):
             pass
         other.kill()
         other.wait()

@@ -114,7 +114,7 @@ def test_a_detector_of_other_classes_gives_all_but_its_head(place):
         ("resnet.npz", "x", {}, "give --config PATH"),
         ("resnet.npz", "x", {"config": tiny(class_names=())}, "class_names is empty"),
         ("none.npz", "x", {"config": tiny()}, "no such file"),
-        ("run", "x", {"checkpoint": "3"}, r"there is none; .*checkpoints has \[0\]"),
+        ("run", "x", {"checkpoint": "3"}, r"does not exist; .*checkpoints has \[0\]"),
     ],
 )
 def test_mistakes_are_told(place, source, output, options, told):

@@ -94,6 +94,6 @@ def test_a_second_process_writes_nothing(tmp_path):
     with only_process(tmp_path):
         before = contents(tmp_path)
         command = ["--config", "configs/tiny.py", "--workdir", str(tmp_path), "--config.seed", "3"]
-        with pytest.raises(UserError, match="another process is at work"):
+        with pytest.raises(UserError, match="another process is using this folder"):
             script.run(command)
         assert contents(tmp_path) == before

@@ -40,4 +40,4 @@ def test_a_full_disk_stops_the_file_and_not_the_run(tmp_path, caplog, monkeypatc
         board.write({"step": step, "loss": 1.0})
     board.close()
     (message,) = (record.getMessage() for record in caplog.records)
-    assert "No space left on device; TensorBoard gets nothing more" in message
+    assert "No space left on device; no further TensorBoard events" in message

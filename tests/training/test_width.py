@@ -174,7 +174,7 @@ def test_two_processes_do_as_one(data, tmp_path):
     assert "step" in first[1] and "trained" in first[1]
     assert not [line for line in second[0].splitlines() if "Gloo" not in line]  # XLA's own
     assert "step" not in second[1] and "trained" not in second[1]
-    assert "going on from step 5" in launch("train.py", two, data, *EPOCHS, devices=4)[0][1]
+    assert "continuing from step 5" in launch("train.py", two, data, *EPOCHS, devices=4)[0][1]
     assert len(losses(one)) == len(losses(two)) > 5
     np.testing.assert_allclose(losses(one)[:5], losses(two)[:5], atol=TOLERANCE)
     quick = ("--no_speed", "--no_report")
