@@ -8,15 +8,12 @@ Flying Chairs; without them it starts at random. This configuration has not been
 """
 
 from dataclasses import replace
+from pathlib import Path
 
-from lsts_jax.config import Config, ModelConfig, OptimizerConfig, TrainConfig
+from lsts_jax.cli import load_config
+from lsts_jax.config import Config
 
 
 def get_config() -> Config:
-    config = Config()
-    return replace(
-        config,
-        model=ModelConfig(temporal="dff", schedule="online"),
-        optimizer=OptimizerConfig(drop_epochs=(1.333,)),
-        train=TrainConfig(batch_size=4, epochs=2.0),
-    )
+    single = load_config(Path(__file__).with_name("rfcn_r101_vid.py"))
+    return replace(single, model=replace(single.model, temporal="dff"))

@@ -11,6 +11,8 @@ os.environ.setdefault(
 )
 
 from pathlib import Path
+from runpy import run_path
+from types import SimpleNamespace
 
 from jaxtyping import install_import_hook
 
@@ -18,8 +20,11 @@ hook = install_import_hook("lsts_jax", "beartype.beartype")
 hook.__enter__()
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+
+from lsts_jax.training.pretrained.authors import convert_authors
 
 jax.config.update("jax_compilation_cache_dir", str(Path(__file__).resolve().parents[1] / ".jax_cache"))
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -34,6 +39,24 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"reference data is absent: {SHARED.name}/ does not lie beside the checkout")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def flow_params(shared):
+    """The script that makes parameters under the authors' names, for DFF, FGFA and deformable convolution."""
+    return SimpleNamespace(**run_path(str(shared / "fixtures" / "make_flow_params.py")))
+
+
+@pytest.fixture(scope="session")
+def authors_variables(flow_params):
+    """`authors_variables("dff" | "fgfa" | "dcn")`: variables of the whole detector, converted."""
+
+    def convert(method):
+        variables, left_over = convert_authors(flow_params.detector_params(method)[0], split=4)
+        assert not left_over
+        return jax.tree.map(jnp.asarray, variables)
+
+    return convert
 
 
 class Reference(dict):

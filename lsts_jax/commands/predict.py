@@ -32,8 +32,7 @@ class Options:
     """latest, best (by mAP during training), or a step."""
     save: tuple[Literal["video", "jsonl", "csv", "mot", "coco", "crops"], ...] = ("video", "jsonl")
     """video: annotated mp4; jsonl: one line per frame; csv: one line per detection; mot: det.txt of
-    MOTChallenge;
-    coco: COCO results; crops: one picture per detection."""
+    MOTChallenge; coco: COCO results; crops: one picture per detection."""
     score: float = 0.5
     """Minimum score for drawing, crops and tracks. The other formats have lower scores too."""
     tracks: bool = False

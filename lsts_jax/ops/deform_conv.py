@@ -115,8 +115,8 @@ def _weights(groups: list[tuple[Cells, Cells]]) -> list[tuple[tuple[Array, Array
 
 
 def _sample(features: Float[Array, "h w C"], groups: list[tuple[Cells, Cells]]) -> Float[Array, "h w C"]:
-    """The samples of a tap. A group at a time: XLA for CPUs gathers from a map without an axis of groups four
-    times as fast."""
+    """The samples of a tap. A group at a time: XLA for CPUs is slower at gathers from a map with an axis of
+    groups."""
     parts = zip(_split(features, len(groups)), groups, strict=True)
     return jnp.concatenate([bilinear(part, *cells) for part, cells in parts], axis=-1)
 

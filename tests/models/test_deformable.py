@@ -1,6 +1,5 @@
 """Deformable stage 5: start, gradients, padding, places in the authors' files, and their whole graph."""
 
-import sys
 from dataclasses import replace
 
 import jax
@@ -13,7 +12,6 @@ from lsts_jax.config import BackboneConfig, Config, ModelConfig
 from lsts_jax.models.detector import build_detector
 from lsts_jax.models.layers import Conv, DeformableConv
 from lsts_jax.structs import Frame
-from lsts_jax.training.pretrained import convert_authors
 from lsts_jax.training.pretrained.arrays import Weights, in_memory
 from lsts_jax.training.pretrained.authors import authors_naming
 from lsts_jax.training.pretrained.matching import match
@@ -93,16 +91,9 @@ def test_a_plain_backbone_starts_a_deformable_one():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("canvas", [(136, 200), (160, 224)])
-def test_the_authors_whole_graph(shared, canvas):
+def test_the_authors_whole_graph(shared, authors_variables, canvas):
     """Feature, proposals, scores and deltas of the single-frame detector, from the pixels."""
-    sys.path.insert(0, str(shared / "fixtures"))
-    try:
-        import make_flow_params
-    finally:
-        sys.path.pop(0)
-    variables, left_over = convert_authors(make_flow_params.detector_params("dcn")[0], split=4)
-    assert not left_over
-    variables = jax.tree.map(jnp.asarray, variables)
+    variables = authors_variables("dcn")
     detector = build_detector(ModelConfig(temporal="none", backbone=BackboneConfig(deformable=3)), 30)
     with np.load(shared / "fixtures" / "temporal_ops.npz") as archive:
         picture = archive["clip/frames_bgr_u8"][3, ..., ::-1]

@@ -1,7 +1,5 @@
 """FlowNetS: the authors' numbers from the pixels on, also on a larger canvas; the pooling of odd sizes."""
 
-import sys
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,16 +12,11 @@ MEAN = (123.15, 115.90, 103.06)
 
 
 @pytest.fixture(scope="module")
-def network(shared):
+def network(flow_params):
     """The authors' network with the parameters of the reference runs."""
-    sys.path.insert(0, str(shared / "fixtures"))
-    try:
-        import make_flow_params
-    finally:
-        sys.path.pop(0)
-    shapes = make_flow_params.flownet_shapes()
+    shapes = flow_params.flownet_shapes()
     variables, left_over = convert_authors(
-        {name: make_flow_params.param(name, shape) for name, shape in shapes.items()}, split=4
+        {name: flow_params.param(name, shape) for name, shape in shapes.items()}, split=4
     )
     assert not left_over
     return FlowNet(64, 1024, MEAN, jnp.float32), jax.tree.map(jnp.asarray, variables["params"]["flownet"])

@@ -1,7 +1,5 @@
 """DFF: what is trained of it, when the flow is bypassed, and the authors' whole graph from the pixels."""
 
-import sys
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +9,6 @@ from lsts_jax.config import DFFConfig, ModelConfig
 from lsts_jax.models.detector import build_detector
 from lsts_jax.structs import Frame
 from lsts_jax.training.optimizer import build_optimizer, parameter_groups
-from lsts_jax.training.pretrained import convert_authors
 from tests.tiny import at, random_frames, tiny_config, tiny_detector, triplets
 
 
@@ -77,16 +74,9 @@ def test_padding_changes_nothing(tiny):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("canvas", [(136, 200), (160, 224)])
-def test_the_authors_whole_graph(shared, canvas):
+def test_the_authors_whole_graph(shared, authors_variables, canvas):
     """Keyframe 0, then frames 1 and 2: flow, feature, proposals and scores."""
-    sys.path.insert(0, str(shared / "fixtures"))
-    try:
-        import make_flow_params
-    finally:
-        sys.path.pop(0)
-    variables, left_over = convert_authors(make_flow_params.detector_params("dff")[0], split=4)
-    assert not left_over
-    variables = jax.tree.map(jnp.asarray, variables)
+    variables = authors_variables("dff")
     detector = build_detector(ModelConfig(temporal="dff"), 30)
     with np.load(shared / "fixtures" / "temporal_ops.npz") as archive:
         pictures = archive["clip/frames_bgr_u8"][..., ::-1]

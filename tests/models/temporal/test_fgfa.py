@@ -1,6 +1,5 @@
 """FGFA: the authors' aggregation at test and in training, its window, and the whole graph from the pixels."""
 
-import sys
 from dataclasses import replace
 
 import jax
@@ -22,7 +21,6 @@ from lsts_jax.models.temporal.fgfa import (
 )
 from lsts_jax.ops.warp import warp
 from lsts_jax.structs import Frame
-from lsts_jax.training.pretrained import convert_authors
 from tests.tiny import at, random_frames
 
 SIZE = jnp.array([6, 9], jnp.int32)
@@ -127,16 +125,9 @@ def test_every_frame_is_detected_in_the_window_around_it():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("canvas", [(136, 200), (160, 224)])
-def test_the_authors_whole_graph(shared, canvas):
+def test_the_authors_whole_graph(shared, authors_variables, canvas):
     """Five frames, a window of two on either side: flows, cosines, features, proposals and scores."""
-    sys.path.insert(0, str(shared / "fixtures"))
-    try:
-        import make_flow_params
-    finally:
-        sys.path.pop(0)
-    variables, left_over = convert_authors(make_flow_params.detector_params("fgfa")[0], split=4)
-    assert not left_over
-    variables = jax.tree.map(jnp.asarray, variables)
+    variables = authors_variables("fgfa")
     model = ModelConfig(
         temporal="fgfa", fgfa=FGFAConfig(radius=2), backbone=BackboneConfig(norm_epsilon=2e-5)
     )
