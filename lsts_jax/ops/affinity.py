@@ -13,10 +13,10 @@ the tap matrix A[k, q] (the paper's kernel G at shift q of a window |q| <= R):
     logits[k, p] = sum_q A[k, q] * corr(p, q)        corr(p, q) = <query(p), keys(p + q)>
     out(p)       = sum_q blend(p, q) * values(p + q)  blend(p, q) = sum_k affinity[k, p] * A[k, q]
 
-so that no array of size K x C x h x w exists and the cost does not depend on K. The map is cut into tiles,
-and
-the positions of a tile are compared with the whole patch within their reach: one dense product, of which
-corr(p, q) is a band. blend(p, q), written as such a band, is the matrix that multiplies the patch's values.
+so that no array of size K x C x h x w exists and the cost does not depend on K. The map is cut into tiles
+(`ops/tiles.py`), and the positions of a tile are compared with the whole patch within their reach: one dense
+product, of which corr(p, q) is a band. blend(p, q), written as such a band, is the matrix that multiplies the
+patch's values.
 The gradient uses the transposed products, tile by tile, and stores only the inputs.
 """
 
@@ -28,24 +28,29 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Float32, Int, Int32
+from jaxtyping import Array, Float, Float32
 from numpy import ndarray
 
 from lsts_jax.ops.sampling import sample_at_offsets, split_offsets
+from lsts_jax.ops.tiles import (
+    ORIGIN,
+    Tiles,
+    add,
+    cut_tiles,
+    place_of,
+    put,
+    read_band,
+    take,
+    write_band,
+)
 
 Normalization = Literal["softmax", "sum", "abs_sum"]
 Implementation = Literal["factorised", "gather"]
-Size = tuple[int, int]  # height, width
 
-# Largest tile, in cells. Larger tiles waste products on pairs that are out of reach, smaller ones make
-# products too small to be fast (measured on two CPU cores, as is the next).
-TILE: Size = (5, 10)
 # Tiles in one step of the loop: their small operations run side by side.
 TILES_AT_ONCE = 4
 # Smallest divisor of the normalisations that divide by a sum of signed similarities.
 SUM_FLOOR = 1e-6
-# Numbers and places of tiles are int32, also where Python's integers become int64 (jax_enable_x64).
-ORIGIN = np.int32(0)
 
 
 def _matmul(equation: str, a: Float[Array, "*a"], b: Float[Array, "*b"]) -> Float32[Array, "*c"]:
@@ -137,51 +142,6 @@ def tap_matrix(offsets: Float32[Array, "K 2"], window: int) -> Float32[Array, "K
     return hat[:, 1, :, None] * hat[:, 0, None, :]
 
 
-class _Tiles(NamedTuple):
-    """A map cut into equal tiles, row by row. All fields are static.
-
-    The last tile of a row or a column is moved inside the map and overlaps the one before; so are patches
-    that would reach beyond the map, outside of which keys and values are zero.
-    """
-
-    size: Size  # of the map, as all sizes (height, width)
-    window: int  # R
-    count: Size
-    tile: Size  # T = th tw positions
-    patch: Size  # S = ph pw positions: all of the map that a tile reaches
-
-
-class _Place(NamedTuple):
-    """Position of a tile."""
-
-    tile: Int32[Array, "2"]  # its first position (row, column)
-    patch: Int32[Array, "2"]  # that of its patch
-    overlap: Int32[Array, "2"]  # rows and columns at its start that belong to the tile before
-
-
-def _cut(size: Size, window: int, *, dense: bool) -> _Tiles:
-    """Tiles sized for the caches of a CPU; `dense`: the whole map as one tile, for accelerators."""
-
-    # cutting a side saves nothing if the patch spans it anyway
-    def cut(side: int, most: int) -> tuple[int, int, int]:
-        count = 1 if dense or side <= most + 2 * window else -(-side // most)
-        tile = -(-side // count)
-        return count, tile, min(side, tile + 2 * window)
-
-    count, tile, patch = zip(cut(size[0], TILE[0]), cut(size[1], TILE[1]), strict=True)
-    return _Tiles(size, window, count, tile, patch)
-
-
-def _place(tiles: _Tiles, index: Int[Array, ""]) -> _Place:
-    def inside(start, extent):
-        return jnp.clip(start, 0, jnp.array(tiles.size, jnp.int32) - jnp.array(extent, jnp.int32))
-
-    place = jnp.divmod(index.astype(jnp.int32), jnp.int32(tiles.count[1]))
-    planned = jnp.stack(place) * jnp.array(tiles.tile, jnp.int32)
-    start = inside(planned, tiles.tile)
-    return _Place(start, inside(start - tiles.window, tiles.patch), planned - start)
-
-
 @partial(jax.custom_vjp, nondiff_argnums=(4, 5))
 def _by_tiles(
     query: Float[Array, "h w E"],
@@ -198,21 +158,21 @@ def _by_tiles(
 def _for_platform(call: Callable, window: int, *arrays: Array) -> Any:
     """`call(tiles, *arrays)` with tiles for the target platform. `arrays[2]`: the values."""
     h, w, _ = arrays[2].shape
-    on = lambda dense: partial(call, _cut((h, w), window, dense=dense))
+    on = lambda dense: partial(call, cut_tiles((h, w), window, dense=dense))
     return lax.platform_dependent(*arrays, cpu=on(False), default=on(True))
 
 
-def _sums(normalization: Normalization, tiles: _Tiles, query, keys, values, taps) -> tuple[Array, Array]:
+def _sums(normalization: Normalization, tiles: Tiles, query, keys, values, taps) -> tuple[Array, Array]:
     """`_by_tiles`, tile by tile."""
 
     def visit(index, state):
         feature, affinity = state
-        place = _place(tiles, index)
-        q = _take(query, place.tile, tiles.tile)  # [T E]
-        k, v = (_take(x, place.patch, tiles.patch) for x in (keys, values))  # [S E], [S C]
-        band, weights = _weigh(_read_band(_matmul("te,se->ts", q, k), place, tiles), taps, normalization)
-        matrix = _write_band(band, place, tiles).astype(v.dtype)
-        feature = _put(feature, _matmul("ts,sc->tc", matrix, v), place.tile, tiles.tile)
+        place = place_of(tiles, index)
+        q = take(query, place.tile, tiles.tile)  # [T E]
+        k, v = (take(x, place.patch, tiles.patch) for x in (keys, values))  # [S E], [S C]
+        band, weights = _weigh(read_band(_matmul("te,se->ts", q, k), place, tiles), taps, normalization)
+        matrix = write_band(band, place, tiles).astype(v.dtype)
+        feature = put(feature, _matmul("ts,sc->tc", matrix, v), place.tile, tiles.tile)
         weights = weights.reshape(-1, *tiles.tile)
         return feature, lax.dynamic_update_slice(affinity, weights, (ORIGIN, *place.tile))
 
@@ -230,36 +190,36 @@ def _by_tiles_bwd(window, normalization, inputs, grads):
 
 
 def _gradients(
-    normalization: Normalization, tiles: _Tiles, query, keys, values, taps, d_feature, d_affinity
+    normalization: Normalization, tiles: Tiles, query, keys, values, taps, d_feature, d_affinity
 ) -> tuple[Array, ...]:
     """Recomputes the weights of each tile; names as in `_by_tiles`, d for gradient."""
     inputs = query, keys, values, taps
 
     def visit(index, state):
         d_query, d_keys, d_values, d_taps = state
-        place = _place(tiles, index)
-        q = _take(query, place.tile, tiles.tile)
-        k, v = (_take(x, place.patch, tiles.patch) for x in (keys, values))
+        place = place_of(tiles, index)
+        q = take(query, place.tile, tiles.tile)
+        k, v = (take(x, place.patch, tiles.patch) for x in (keys, values))
         # A position in two tiles counts in the first.
         rows, columns = (
             jnp.arange(n, dtype=jnp.int32) >= before
             for n, before in zip(tiles.tile, place.overlap, strict=True)
         )
         own = (rows[:, None] & columns[None, :]).reshape(-1)
-        d_out = jnp.where(own[:, None], _take(d_feature, place.tile, tiles.tile), 0)
+        d_out = jnp.where(own[:, None], take(d_feature, place.tile, tiles.tile), 0)
         d_weights = lax.dynamic_slice(d_affinity, (ORIGIN, *place.tile), (len(taps), *tiles.tile))
         d_weights = jnp.where(own[None, :], d_weights.reshape(len(taps), -1), 0)
 
-        correlation = _read_band(_matmul("te,se->ts", q, k), place, tiles)
+        correlation = read_band(_matmul("te,se->ts", q, k), place, tiles)
         weigh = partial(_weigh, normalization=normalization)
         (band, _), weigh_vjp = jax.vjp(weigh, correlation, taps)
-        matrix = _write_band(band, place, tiles).astype(v.dtype)
-        d_values = _add(d_values, _matmul("ts,tc->sc", matrix, d_out), place.patch, tiles.patch)
-        d_band = _read_band(_matmul("tc,sc->ts", d_out, v), place, tiles)
+        matrix = write_band(band, place, tiles).astype(v.dtype)
+        d_values = add(d_values, _matmul("ts,tc->sc", matrix, d_out), place.patch, tiles.patch)
+        d_band = read_band(_matmul("tc,sc->ts", d_out, v), place, tiles)
         d_correlation, d_taps_here = weigh_vjp((d_band, d_weights))
-        d_matrix = _write_band(d_correlation, place, tiles).astype(k.dtype)
-        d_keys = _add(d_keys, _matmul("ts,te->se", d_matrix, q), place.patch, tiles.patch)
-        d_query = _add(d_query, _matmul("ts,se->te", d_matrix, k), place.tile, tiles.tile)
+        d_matrix = write_band(d_correlation, place, tiles).astype(k.dtype)
+        d_keys = add(d_keys, _matmul("ts,te->se", d_matrix, q), place.patch, tiles.patch)
+        d_query = add(d_query, _matmul("ts,se->te", d_matrix, k), place.tile, tiles.tile)
         return d_query, d_keys, d_values, d_taps + d_taps_here
 
     zeros = tuple(jnp.zeros(x.shape, jnp.float32) for x in inputs)
@@ -276,58 +236,3 @@ def _weigh(
     """blend(p, q), and the affinity, of the positions of a tile."""
     affinity = normalize_affinity(_matmul("kq,tq->kt", taps, correlation), normalization=normalization)
     return _matmul("kt,kq->tq", affinity, taps), affinity
-
-
-def _read_band(matrix: Float32[Array, "T S"], place: _Place, tiles: _Tiles) -> Float32[Array, "T QQ"]:
-    """(p, p + q) for all positions p of a tile and shifts q; 0 where p + q lies outside the map."""
-    lag = place.tile - tiles.window - place.patch
-    shift = jnp.arange(2 * tiles.window + 1, dtype=jnp.int32)[None, :]
-    rows, columns = (
-        shift + jnp.arange(n, dtype=jnp.int32)[:, None] + lag[axis] for axis, n in enumerate(tiles.tile)
-    )
-    return _look_up(matrix, tiles.patch, rows, columns)
-
-
-def _write_band(band: Float32[Array, "T QQ"], place: _Place, tiles: _Tiles) -> Float32[Array, "T S"]:
-    """The transpose of `_read_band`: 0 at the pairs out of reach."""
-    lag = place.tile - tiles.window - place.patch
-    rows, columns = (
-        jnp.arange(m, dtype=jnp.int32)[None, :] - jnp.arange(n, dtype=jnp.int32)[:, None] - lag[axis]
-        for axis, (m, n) in enumerate(zip(tiles.patch, tiles.tile, strict=True))
-    )
-    side = 2 * tiles.window + 1
-    return _look_up(band, (side, side), rows, columns)
-
-
-def _look_up(
-    table: Float32[Array, "T NM"], size: Size, rows: Int32[Array, "th A"], columns: Int32[Array, "tw B"]
-) -> Float32[Array, "T AB"]:
-    """table[(y, x), (rows[y, a], columns[x, b])] for all positions (y, x) of a tile and all a, b.
-
-    The second axis of `table` runs over N x M = `size`, rows and columns outside of which give 0.
-    """
-    rows, columns = rows[:, None, :, None], columns[None, :, None, :]
-    inside = (rows >= 0) & (rows < size[0]) & (columns >= 0) & (columns < size[1])
-    position = jnp.arange(len(table), dtype=jnp.int32).reshape(len(rows), -1, 1, 1)
-    entry = (position * size[0] + rows) * size[1] + columns
-    found = table.reshape(-1).at[jnp.where(inside, entry, 0)].get(mode="promise_in_bounds")
-    return jnp.where(inside, found, 0).reshape(len(table), -1)
-
-
-def _take(x: Float[Array, "h w C"], start: Int32[Array, "2"], size: Size) -> Float[Array, "S C"]:
-    """The positions of a rectangle, row by row."""
-    return lax.dynamic_slice(x, (*start, ORIGIN), (*size, x.shape[2])).reshape(-1, x.shape[2])
-
-
-def _put(
-    x: Float[Array, "h w C"], part: Float32[Array, "S C"], start: Int32[Array, "2"], size: Size
-) -> Float[Array, "h w C"]:
-    """The inverse of `_take`."""
-    return lax.dynamic_update_slice(x, part.reshape(*size, -1).astype(x.dtype), (*start, ORIGIN))
-
-
-def _add(
-    x: Float32[Array, "h w C"], part: Float32[Array, "S C"], start: Int32[Array, "2"], size: Size
-) -> Float32[Array, "h w C"]:
-    """The transpose of `_take`, added to `x`."""
-    return _put(x, _take(x, start, size) + part, start, size)

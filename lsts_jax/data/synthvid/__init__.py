@@ -7,7 +7,8 @@ defocus, occlusion, leaving the frame. Boxes are tight around the outline in the
 clipped to the frame, and include what is hidden behind other things, as ILSVRC annotates.
 """
 
+from lsts_jax.data.synthvid.classes import CLASS_NAMES, class_names
 from lsts_jax.data.synthvid.dataset import render_dataset
-from lsts_jax.data.synthvid.settings import BENCHMARKS, CLASS_NAMES, SynthVIDConfig, class_names
+from lsts_jax.data.synthvid.settings import BENCHMARKS, SynthVIDConfig
 
 __all__ = ["BENCHMARKS", "CLASS_NAMES", "SynthVIDConfig", "class_names", "render_dataset"]

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from lsts_jax.data.synthvid.dataset import SPLITS
+from lsts_jax.data.synthvid.classes import class_names
+from lsts_jax.data.synthvid.layout import SPLITS
+from lsts_jax.data.synthvid.recipes import RECIPES
 from lsts_jax.data.synthvid.render import render_frame
 from lsts_jax.data.synthvid.scene import find_assets, make_scene
-from lsts_jax.data.synthvid.settings import RECIPES, SynthVIDConfig, check, class_names
+from lsts_jax.data.synthvid.settings import SynthVIDConfig, check
 from lsts_jax.data.video.source import DEFAULT_FPS
 from lsts_jax.data.video.writer import VideoWriter
 

@@ -11,58 +11,23 @@ from dataclasses import asdict, replace
 from functools import partial
 from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
-from xml.sax.saxutils import escape
+from typing import Any
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
+from lsts_jax.data.synthvid.classes import class_names
+from lsts_jax.data.synthvid.layout import SPLITS, Clip, annotation, clips, image_sets
+from lsts_jax.data.synthvid.recipes import RECIPES
 from lsts_jax.data.synthvid.render import ObjectState, is_degraded, render_frame
 from lsts_jax.data.synthvid.scene import Assets, find_assets, make_scene
-from lsts_jax.data.synthvid.settings import BENCHMARKS, RECIPES, SynthVIDConfig, check, class_names
+from lsts_jax.data.synthvid.settings import BENCHMARKS, SynthVIDConfig, check
 from lsts_jax.errors import UserError
 from lsts_jax.files import write_whole
 
 VERSION = 1  # of the renderer: the same settings give other pictures under another version
 TRUTH = "synthvid.json"
-VIDEOS_PER_FOLDER = 1000  # train/ILSVRC2015_VID_train_000N
-LISTED_FRAMES = 15  # of a training video, in VID_train_15frames.txt
-
-Split = Literal["train", "val", "still"]
-SPLITS: tuple[Split, ...] = ("train", "val", "still")
-
-
-class Clip(NamedTuple):
-    """A video, or a still: a video of one frame."""
-
-    split: Split
-    index: int
-    frames: int
-
-    @property
-    def kind(self) -> str:
-        return "DET" if self.split == "still" else "VID"
-
-    @property
-    def path(self) -> str:
-        """Below Data/VID or Data/DET; a folder for a video, a file without suffix for a still."""
-        group = f"{self.index // VIDEOS_PER_FOLDER:04d}"
-        if self.split == "train":
-            return f"train/ILSVRC2015_VID_train_{group}/ILSVRC2015_train_{self.index:08d}"
-        if self.split == "val":
-            return f"val/ILSVRC2015_val_{self.index:08d}"
-        return f"train/ILSVRC2014_train_{group}/ILSVRC2014_train_{self.index:08d}"
-
-    def file(self, frame: int) -> str:
-        return self.path if self.split == "still" else f"{self.path}/{frame:06d}"
-
-
-def clips(settings: SynthVIDConfig) -> list[Clip]:
-    """Everything that is rendered, in order."""
-    counts = {"train": settings.videos, "val": settings.val_videos, "still": settings.stills}
-    frames = {"train": settings.frames, "val": settings.frames, "still": 1}
-    return [Clip(split, i, frames[split]) for split in SPLITS for i in range(counts[split])]
 
 
 def render_dataset(
@@ -92,7 +57,7 @@ def render_dataset(
         for clip, truth in zip(todo, _run(task, todo, workers), strict=True):
             truths[f"{clip.kind}/{clip.path}"] = truth
             bar.update(clip.frames)
-    for name, lines in _lists(settings).items():
+    for name, lines in image_sets(settings).items():
         _write_text(out / "ImageSets" / f"{name}.txt", "".join(f"{line}\n" for line in lines))
     _write_json(out / TRUTH, header | {"complete": True, "videos": truths})
     return True
@@ -159,47 +124,6 @@ def render_clip(out: Path, settings: SynthVIDConfig, assets: Assets, clip: Clip)
     return _truth(states, [float(s) for s in scene.defocus], names)
 
 
-def annotation(
-    clip: Clip,
-    frame: int,
-    size: tuple[int, int],
-    objects: list[ObjectState],
-    names: tuple[str, ...],
-    degraded: list[bool] | None = None,
-) -> str:
-    """ILSVRC's XML for a frame, and in it SynthVID's own element `degraded` where that is given; that of a
-    still has no trackid, occluded and generated."""
-    folder, name = clip.file(frame).rpartition("/")[::2]
-    lines = [
-        "<annotation>",
-        f"\t<folder>{folder}</folder>",
-        f"\t<filename>{name}</filename>",
-        "\t<source>\n\t\t<database>SynthVID</database>\n\t</source>",
-        f"\t<size>\n\t\t<width>{size[1]}</width>\n\t\t<height>{size[0]}</height>\n\t</size>",
-    ]
-    video = clip.split != "still"
-    for i, thing in enumerate(objects):
-        if thing.box is None:
-            continue
-        x1, y1, x2, y2 = thing.box
-        lines.append("\t<object>")
-        if video:
-            lines.append(f"\t\t<trackid>{thing.trackid}</trackid>")
-        lines.append(f"\t\t<name>{escape(names[thing.object_class])}</name>")
-        lines.append("\t\t<bndbox>")
-        lines += [
-            f"\t\t\t<{k}>{v}</{k}>" for k, v in (("xmax", x2), ("xmin", x1), ("ymax", y2), ("ymin", y1))
-        ]
-        lines.append("\t\t</bndbox>")
-        if video:
-            lines.append(f"\t\t<occluded>{int(thing.occluded)}</occluded>")
-            if degraded:
-                lines.append(f"\t\t<degraded>{int(degraded[i])}</degraded>")
-            lines.append("\t\t<generated>0</generated>")
-        lines.append("\t</object>")
-    return "\n".join([*lines, "</annotation>", ""])
-
-
 def _truth(states: list[list[ObjectState]], defocus: list[float], names: tuple[str, ...]) -> dict[str, Any]:
     """Degradations and motion by frame, short enough to be kept for every video."""
     tracks = []
@@ -216,28 +140,6 @@ def _truth(states: list[list[ObjectState]], defocus: list[float], names: tuple[s
             }
         )
     return {"defocus": [round(s, 2) for s in defocus], "tracks": tracks}
-
-
-def _lists(settings: SynthVIDConfig) -> dict[str, list[str]]:
-    """Lines of the files of ImageSets by name, without those that would be empty."""
-    lists: dict[str, list[str]] = {
-        "VID_train_15frames": [],
-        "VID_val_videos": [],
-        "VID_val_frames": [],
-        "DET_train_30classes": [],
-    }
-    for clip in clips(settings):
-        if clip.split == "train":
-            count = min(clip.frames, LISTED_FRAMES)
-            picked = [int((i + 0.5) * clip.frames / count) for i in range(count)]
-            lists["VID_train_15frames"] += [f"{clip.path} 1 {frame} {clip.frames}" for frame in picked]
-        elif clip.split == "val":
-            first = len(lists["VID_val_frames"]) + 1
-            lists["VID_val_videos"].append(f"{clip.path} {first} 0 {clip.frames}")
-            lists["VID_val_frames"] += [f"{clip.file(f)} {first + f}" for f in range(clip.frames)]
-        else:
-            lists["DET_train_30classes"].append(f"{clip.path} 1")
-    return {name: lines for name, lines in lists.items() if lines}
 
 
 def _header(settings: SynthVIDConfig, assets: Assets) -> dict[str, Any]:
@@ -279,7 +181,7 @@ def _is_complete(out: Path, header: dict[str, Any], settings: SynthVIDConfig) ->
         if stored.get(name) != header[name]:
             raise UserError(f"--out {out}: holds a SynthVID made from another {name}; {fix}")
     written = sum(name.endswith((".JPEG", ".xml")) for _, _, files in os.walk(out) for name in files)
-    lists = all((out / "ImageSets" / f"{name}.txt").is_file() for name in _lists(settings))
+    lists = all((out / "ImageSets" / f"{name}.txt").is_file() for name in image_sets(settings))
     return bool(stored.get("complete")) and lists and written == 2 * sum(c.frames for c in clips(settings))
 
 

@@ -8,7 +8,9 @@ import numpy as np
 from jaxtyping import Float, Int8, UInt8
 
 from lsts_jax.data.synthvid import motion, shapes, sprites, textures
-from lsts_jax.data.synthvid.settings import CLASSES, Recipe, SynthVIDConfig, class_names
+from lsts_jax.data.synthvid.classes import CLASSES, class_names
+from lsts_jax.data.synthvid.recipes import Recipe
+from lsts_jax.data.synthvid.settings import SynthVIDConfig
 from lsts_jax.errors import UserError
 
 PATH_TRIES = 6  # of which the one that overlaps earlier objects least is taken

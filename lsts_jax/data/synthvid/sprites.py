@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
 from lsts_jax.data.synthvid import shapes, textures
-from lsts_jax.data.synthvid.settings import ObjectClass
+from lsts_jax.data.synthvid.classes import ObjectClass
 from lsts_jax.data.video.pictures import is_hidden
 from lsts_jax.errors import UserError
 

@@ -10,11 +10,11 @@ from lsts_jax.data.synthvid import (
     motion,
     shapes,
 )
+from lsts_jax.data.synthvid.recipes import RECIPES
 from lsts_jax.data.synthvid.render import (
     render_frame,
 )
 from lsts_jax.data.synthvid.scene import NOISE_SHIFT, Assets, Layer, Scene, make_scene
-from lsts_jax.data.synthvid.settings import RECIPES
 from lsts_jax.data.synthvid.sprites import make_sprite
 
 SMALL = SynthVIDConfig(videos=2, val_videos=2, frames=17, height=48, width=64, stills=2, seed=3)

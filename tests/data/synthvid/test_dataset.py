@@ -11,7 +11,7 @@ from lsts_jax.data.synthvid import (
     CLASS_NAMES,
     render_dataset,
 )
-from lsts_jax.data.synthvid.dataset import Clip, _lists
+from lsts_jax.data.synthvid.layout import Clip, image_sets
 from lsts_jax.errors import UserError
 from tests.data.synthvid.common import (
     SMALL,
@@ -49,7 +49,7 @@ def test_lists(small):
 
 
 def test_short_videos_are_listed_whole_and_empty_lists_left_out():
-    lists = _lists(replace(SMALL, videos=1, val_videos=0, stills=0, frames=3))
+    lists = image_sets(replace(SMALL, videos=1, val_videos=0, stills=0, frames=3))
     assert [line.split()[2:] for line in lists.pop("VID_train_15frames")] == [
         ["0", "3"],
         ["1", "3"],

@@ -10,6 +10,8 @@ from lsts_jax.data.synthvid import (
     motion,
     shapes,
 )
+from lsts_jax.data.synthvid.classes import CLASSES
+from lsts_jax.data.synthvid.recipes import RECIPES
 from lsts_jax.data.synthvid.render import (
     MOST_SUBFRAMES,
     _count,
@@ -17,7 +19,6 @@ from lsts_jax.data.synthvid.render import (
     render_frame,
 )
 from lsts_jax.data.synthvid.scene import Assets, make_scene
-from lsts_jax.data.synthvid.settings import CLASSES, RECIPES
 from tests.data.synthvid.common import DISC, SMALL, SQUARE, draw_scene, look, plain_scene, still_layer
 
 

@@ -13,12 +13,13 @@ from lsts_jax.data.synthvid import (
     shapes,
     textures,
 )
+from lsts_jax.data.synthvid.classes import CLASSES
+from lsts_jax.data.synthvid.recipes import RECIPES
 from lsts_jax.data.synthvid.render import (
     blur_length,
     render_frame,
 )
 from lsts_jax.data.synthvid.scene import Assets, make_scene
-from lsts_jax.data.synthvid.settings import CLASSES, RECIPES
 from lsts_jax.errors import UserError
 from tests.data.synthvid.common import SMALL, draw_scene
 
