@@ -6,9 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float32
 
+from lsts_jax.structs import STRIDE
+
 
 def base_anchors(
-    *, ratios: Sequence[float | int], scales: Sequence[float | int], stride: int = 16
+    *, ratios: Sequence[float | int], scales: Sequence[float | int], stride: int = STRIDE
 ) -> Float32[np.ndarray, "A 4"]:
     """The anchors of the cell at the origin, in pixels; ratios outermost.
 
@@ -25,7 +27,12 @@ def base_anchors(
 
 
 def anchor_grid(
-    height: int, width: int, *, ratios: Sequence[float | int], scales: Sequence[float | int], stride: int = 16
+    height: int,
+    width: int,
+    *,
+    ratios: Sequence[float | int],
+    scales: Sequence[float | int],
+    stride: int = STRIDE,
 ) -> Float32[Array, "M 4"]:
     """The anchors of all cells of a height x width map, M = height * width * A.
 

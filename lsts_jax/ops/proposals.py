@@ -6,7 +6,7 @@ from jaxtyping import Array, Float32, Int32
 
 from lsts_jax.ops.boxes import clip, decode
 from lsts_jax.ops.nms import nms
-from lsts_jax.structs import Proposals
+from lsts_jax.structs import STRIDE, Proposals
 
 
 def propose(
@@ -18,7 +18,7 @@ def propose(
     pre_nms: int,
     post_nms: int,
     nms_threshold: float,
-    stride: int = 16,
+    stride: int = STRIDE,
 ) -> Proposals:
     """Moves the anchors by their deltas and keeps the best boxes after NMS.
 

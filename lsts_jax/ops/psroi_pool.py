@@ -13,6 +13,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Float32, Int32
 
 from lsts_jax.ops.canvas import size_at_stride
+from lsts_jax.structs import STRIDE
 
 _einsum = partial(jnp.einsum, precision=lax.Precision.HIGHEST, preferred_element_type=jnp.float32)
 
@@ -22,7 +23,7 @@ def psroi_pool(
     rois: Float32[Array, "R 4"],
     *,
     size: Int32[Array, "2"] | None = None,
-    stride: int = 16,
+    stride: int = STRIDE,
 ) -> Float32[Array, "R P P C"]:
     """Average map (row, column) of every class over bin (row, column) of every region.
 
