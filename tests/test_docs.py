@@ -15,8 +15,6 @@ from tests.pages import ROOT, python_blocks
 from tests.tiny import tiny_config, tiny_detector
 
 ELSEWHERE = {"CONTRIBUTING.md": "tests/test_own_method.py", "docs/export.md": "tests/test_export.py"}
-pytestmark = pytest.mark.xdist_group("docs")  # one compilation for README and docs/python.md
-
 TESTED = {"README.md", "docs/python.md", "docs/data.md"}
 
 

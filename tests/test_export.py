@@ -3,7 +3,6 @@
 import hashlib
 import importlib.util
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -104,11 +103,9 @@ def fresh(exported, videos, tmp_path_factory):
         write_picture(folder / "frames" / f"frame{t + 4}.png", picture)  # 4 ... 12, in natural order
     np.savez(folder / "pictures.npz", **videos)
     arguments = [exported / "run.py", folder / "frames", folder / "pictures.npz", folder / "found.npz"]
-    cache = {"JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir}
     process = subprocess.run(
         [sys.executable, "-c", PROGRAM, *arguments],
         cwd=folder,
-        env=os.environ | cache,
         capture_output=True,
         text=True,
     )

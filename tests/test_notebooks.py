@@ -6,7 +6,6 @@ import re
 import shutil
 from pathlib import Path
 
-import jax
 import nbformat
 import pytest
 from nbclient import NotebookClient
@@ -29,16 +28,10 @@ def shorten(notebook) -> None:
     assert count == 1
 
 
-def parameters(path):
-    group = "training" if path.stem in TRAINING else path.stem
-    return pytest.param(path, id=path.stem, marks=pytest.mark.xdist_group(f"notebooks-{group}"))
-
-
-@pytest.mark.parametrize("path", list(map(parameters, NOTEBOOKS)))
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_runs_and_draws(path, tmp_path, monkeypatch):
     # The kernel is another process: it inherits these, and imports the package of this checkout.
     monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", jax.config.jax_compilation_cache_dir)
     monkeypatch.setenv("PIP_NO_INDEX", "1")  # whatever would be installed after all, fails
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))  # no history, no profile of the user
     notebook = nbformat.read(path, as_version=4)

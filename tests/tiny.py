@@ -6,6 +6,7 @@ from functools import lru_cache
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.interpreters.partial_eval import dce_jaxpr
 
 from lsts_jax.config import (
     AnchorConfig,
@@ -21,7 +22,7 @@ from lsts_jax.config import (
 )
 from lsts_jax.models.detector import build_detector
 from lsts_jax.structs import Frame, GroundTruth, Triplet
-from lsts_jax.training.state import init_variables
+from lsts_jax.training.state import init_arguments
 
 CANVAS = (64, 96)
 CLASS_NAMES = ("disc", "square", "star")
@@ -58,8 +59,14 @@ def tiny_detector(config: Config):
 
 @lru_cache
 def _initialised(config: Config):
+    """Draws the parameters operation by operation: compiling all of them as one program, which is no other
+    test's, takes longer than anything else that a test does with its detector."""
     detector = build_detector(config.model, len(config.data.class_names))
-    return detector, jax.device_get(init_variables(detector, config))
+    arguments = init_arguments(config)
+    init, shapes = jax.make_jaxpr(detector.init, return_shape=True)(*arguments)
+    needed, _ = dce_jaxpr(init.jaxpr, [True] * len(init.out_avals), instantiate=True)
+    leaves = jax.core.eval_jaxpr(needed, init.consts, *jax.tree.leaves(arguments))
+    return detector, jax.device_get(jax.tree.unflatten(jax.tree.structure(shapes), leaves))
 
 
 def random_frames(*shape: int, size=CANVAS, canvas=CANVAS, seed=0) -> Frame:

@@ -24,6 +24,11 @@ class TrainState(NamedTuple):
 
 def init_variables(detector: Detector, config: Config) -> dict:
     """Initial parameters, determined by the config's seed."""
+    return jax.jit(detector.init)(*init_arguments(config))
+
+
+def init_arguments(config: Config) -> tuple[PRNGKeyArray, Frame]:
+    """Arguments of `detector.init`: the key of the config's seed, and an empty frame."""
     height, width = config.data.canvases[0]
     # Parameters do not depend on the canvas: a small one compiles and runs faster.
     height, width = min(height, 128), min(width, 128)
@@ -31,8 +36,7 @@ def init_variables(detector: Detector, config: Config) -> dict:
         jnp.zeros((height, width, 3), jnp.uint8), jnp.array([height, width], jnp.int32), jnp.float32(1)
     )
     # rbg keys: threefry ones take jit half a minute of compilation for a deep network on a CPU.
-    key = jax.random.key(config.seed, impl="rbg")
-    return jax.jit(detector.init)(key, frame)
+    return jax.random.key(config.seed, impl="rbg"), frame
 
 
 def initial_offsets(detector: Detector, config: Config) -> Float[Array, "K 2"] | None:

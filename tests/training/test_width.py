@@ -137,8 +137,7 @@ def launch(script: str, workdir: Path, data: Path, *options: str, processes: int
     with socket.create_server(("localhost", 0)) as server:
         port = server.getsockname()[1]
     flags = os.environ.get("XLA_FLAGS", "") + f" --xla_force_host_platform_device_count={devices}"
-    cache = ROOT / ".jax_cache"
-    environment = os.environ | {"XLA_FLAGS": flags, "JAX_COMPILATION_CACHE_DIR": str(cache)}
+    environment = os.environ | {"XLA_FLAGS": flags}
     command = [sys.executable, script, "--config", "configs/tiny.py", "--workdir", str(workdir)]
     command += ["--config.data.root", str(data), "--config.optimizer.name", "sgd"]
     command += ["--config.train.batch_size", "4", "--config.train.log_every", "1"]
