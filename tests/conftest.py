@@ -4,7 +4,7 @@ import gc
 import os
 from pathlib import Path
 
-# Tracing makes millions of objects that stay: collecting among them took a sixth of the time.
+# Tracing makes millions of objects that stay: collecting garbage among them took a sixth of the time.
 gc.set_threshold(100_000, 50, 100)
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Test programs are tiny: compiling them is what takes the time.

@@ -8,17 +8,14 @@ import numpy as np
 import pytest
 
 from lsts_jax.ops.affinity import (
-    _cut,
     _gradients,
-    _place,
-    _read_band,
     _sums,
-    _write_band,
     aggregate,
     smallest_window,
     tap_matrix,
 )
 from lsts_jax.ops.sampling import sample_at_offsets
+from lsts_jax.ops.tiles import cut_tiles, place_of, read_band, write_band
 
 
 def arrays(height=9, width=7, embedding=5, channels=6, k=10, spread=2.0, seed=0):
@@ -153,13 +150,13 @@ def test_offset_gradient_equals_finite_differences(implementation):
 def test_matrix_of_a_tile_is_the_sampling_of_its_patch(dense, window):
     """Writing a band and reading it agree with their definition, wherever a tile lies."""
     size = (26, 33)
-    tiles = _cut(size, window, dense=dense)
+    tiles = cut_tiles(size, window, dense=dense)
     rng = np.random.default_rng(2)
     count = tiles.count[0] * tiles.count[1]
     assert (count == 1) is dense
     covered = np.zeros(size, int)
     for index in range(count):
-        place = _place(tiles, jnp.int32(index))
+        place = place_of(tiles, jnp.int32(index))
         (y0, x0), (v0, u0), (before, left) = (np.asarray(x) for x in place)
         assert 0 <= y0 <= size[0] - tiles.tile[0] and 0 <= u0 <= size[1] - tiles.patch[1]
         covered[y0 + before : y0 + tiles.tile[0], x0 + left : x0 + tiles.tile[1]] += 1
@@ -174,9 +171,9 @@ def test_matrix_of_a_tile_is_the_sampling_of_its_patch(dense, window):
                 else:
                     band[y, x, j, i] = 0
         flat = band.reshape(-1, side**2)
-        matrix = _write_band(jnp.asarray(flat), place, tiles)
+        matrix = write_band(jnp.asarray(flat), place, tiles)
         np.testing.assert_array_equal(matrix, expected.reshape(matrix.shape))
-        np.testing.assert_array_equal(_read_band(matrix, place, tiles), flat)
+        np.testing.assert_array_equal(read_band(matrix, place, tiles), flat)
     np.testing.assert_array_equal(covered, 1)  # every position is owned by one tile
 
 
@@ -188,7 +185,7 @@ def test_dense_form_of_accelerators_equals_tiles(shape):
 
     @partial(jax.jit, static_argnums=0)
     def both(dense, *args):
-        tiles = _cut(shape, 4, dense=dense)
+        tiles = cut_tiles(shape, 4, dense=dense)
         results = _sums("softmax", tiles, *args)
         return *results, *_gradients("softmax", tiles, *args, gradient, 2 * results[1])
 

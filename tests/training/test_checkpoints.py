@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -114,5 +115,9 @@ def test_a_checkpoint_of_another_model(run):
 
 def test_initial_variables_depend_on_the_seed_alone():
     config = tiny_config()
-    detector, variables = tiny_detector(config)
+    detector, drawn = tiny_detector(config)
+    variables = init_variables(detector, config)
     equal(init_variables(detector, config), variables)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-6), variables, drawn)
+    with pytest.raises(AssertionError):
+        equal(init_variables(detector, replace(config, seed=1)), variables)
