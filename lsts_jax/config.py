@@ -137,6 +137,29 @@ class FGFAConfig:
 
 
 @dataclass(frozen=True)
+class THPConfig:
+    """Towards high performance video object detection (Zhu et al., 2018). No code was published: the defaults
+    without a source are this package's choice."""
+
+    flow_width: int = 64
+    """Channels of the flow network's first convolution, as for DFF."""
+    embedding_channels: int = 2048
+    """Channels of the embedding that frames are compared by, as for FGFA."""
+    updating: Literal["partial", "none"] = "partial"
+    """partial: the backbone runs on every frame, and its feature replaces the propagated one where that is
+    inconsistent; a dense convolution saves no time there. none: frames between keyframes do without the
+    backbone."""
+    threshold: float = 0.0
+    """Largest consistency of an inconsistent position (tau)."""
+    adaptive: bool = False
+    """Frames become keyframes by `adaptive_share`, whatever the schedule says."""
+    adaptive_share: float = 0.2
+    """Largest share of inconsistent positions in a frame that is no keyframe (gamma)."""
+    penalty: float = 1e-4
+    """Loss for an inconsistent position in training (lambda)."""
+
+
+@dataclass(frozen=True)
 class AnchorConfig:
     ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
     scales: tuple[float, ...] = (8.0, 16.0, 32.0)
@@ -170,6 +193,7 @@ class ModelConfig:
     lsts: LSTSConfig = field(default_factory=LSTSConfig)
     dff: DFFConfig = field(default_factory=DFFConfig)
     fgfa: FGFAConfig = field(default_factory=FGFAConfig)
+    thp: THPConfig = field(default_factory=THPConfig)
     anchors: AnchorConfig = field(default_factory=AnchorConfig)
     proposals: ProposalConfig = field(default_factory=ProposalConfig)
     detections: DetectionConfig = field(default_factory=DetectionConfig)
@@ -185,7 +209,8 @@ class ModelConfig:
     keyframes forget the memory; copy: both; none: every frame is a keyframe of its own, the single-frame
     R-FCN. dff: the keyframe's feature, warped along optical flow. fgfa: the features of the
     frames around, warped along optical flow and averaged; every frame is a keyframe, whatever the next two
-    fields say. FILE.py:CLASS: a method of your own."""
+    fields say. thp: keyframes averaged with those before; other frames take the keyframe's feature, warped
+    and updated in places. FILE.py:CLASS: a method of your own."""
     keyframe_interval: int = 10
     """Frames in a segment (paper, section 4.1). With the schedule it also determines the distances of the
     keyframes of a training sample (`data/triplets.py`)."""

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import PyTree
@@ -28,7 +29,7 @@ from lsts_jax.compiling import jit_inference
 from lsts_jax.models.detector import Detector
 from lsts_jax.models.inference import cast_weights
 from lsts_jax.structs import Detections, Frame
-from lsts_jax.video import detect_video, empty_memory, events, keyframe_of
+from lsts_jax.video import detect_video, empty_memory, events, keyframe_of, on_any_frame
 
 T = TypeVar("T")
 
@@ -201,10 +202,12 @@ def _spread(detector: Detector, frames_per_batch: int, videos: int) -> tuple[Cal
     count = gcd(videos, jax.local_device_count())
     mesh = jax.make_mesh((count,), ("videos",), (AxisType.Auto,), devices=jax.local_devices()[:count])
     whole, by_video = NamedSharding(mesh, P()), NamedSharding(mesh, P("videos"))
+    one = partial(detect_video, detector, frames_per_batch=frames_per_batch)
+    # `vmap` would compute both branches of an adaptive method's decision for every frame
+    adaptive = detector.temporal.adaptive
+    many = lambda variables, *rows: lax.map(lambda row: one(variables, *row), rows)
     spread = jax.shard_map(
-        jax.vmap(
-            partial(detect_video, detector, frames_per_batch=frames_per_batch), in_axes=(None, 0, 0, 0, 0)
-        ),
+        many if adaptive else jax.vmap(one, in_axes=(None, 0, 0, 0, 0)),
         mesh=mesh,
         in_specs=(P(), *4 * (P("videos"),)),
         out_specs=P("videos"),
@@ -216,7 +219,8 @@ def _spread(detector: Detector, frames_per_batch: int, videos: int) -> tuple[Cal
 
 @_once
 def _jitted_events(detector: Detector) -> list[Callable]:
-    return [jit_inference(event) for event in events(detector)]
+    """start, on_keyframe, on_frame, on_any_frame."""
+    return [jit_inference(event) for event in (*events(detector), partial(on_any_frame, detector))]
 
 
 def _fetch(owners: list[tuple[int, range] | None], found: Detections) -> Iterator[tuple[int, Detections]]:
@@ -259,6 +263,7 @@ class LiveDetector:
         self._variables = cast_weights(detector, variables)
         self._interval = detector.temporal.interval(interval)
         self.delay = detector.temporal.delay
+        self._adaptive = detector.temporal.adaptive
         self.restart()
 
     def restart(self) -> None:
@@ -271,8 +276,10 @@ class LiveDetector:
         All frames of a video share one canvas. The first keyframe, the second keyframe and the first other
         frame include compilation.
         """
-        start, on_keyframe, on_frame = self._events
-        if self._seen % self._interval:
+        start, on_keyframe, on_frame, on_any_frame = self._events
+        if self._seen and self._adaptive:
+            self._memory, found = on_any_frame(self._variables, self._memory, frame)
+        elif self._seen % self._interval:
             found = on_frame(self._variables, self._memory, frame)
         elif self._seen:
             self._memory, found = on_keyframe(self._variables, self._memory, frame)

@@ -69,6 +69,13 @@ class FrameFeature(NamedTuple):
     feature: Float[AnyArray, "*B h w C"]
 
 
+class TripletFeature(NamedTuple):
+    """Feature from which the current frame of a training sample is detected."""
+
+    feature: Float[AnyArray, "*B h w C"]
+    loss: Float32[AnyArray, "*B"] | None = None  # added to the losses of the detections
+
+
 class Alignment(NamedTuple):
     """Result of LSTS and the quality network for a source and a target, with all intermediate steps."""
 

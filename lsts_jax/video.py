@@ -17,7 +17,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool, Int32, PyTree
+from jaxtyping import Array, Bool, Float, Int32, PyTree
 
 from lsts_jax.models.detector import Detector
 from lsts_jax.models.temporal.protocol import choose
@@ -61,6 +61,30 @@ def on_frame(detector: Detector, variables: Variables, memory: PyTree, frame: Fr
     return bound.detect(bound.on_frame(memory, bound.other(frame)).feature, frame)
 
 
+def on_any_frame(
+    detector: Detector, variables: Variables, memory: PyTree, frame: Frame
+) -> tuple[PyTree, Detections]:
+    """A frame after the first of an adaptive method, which decides whether it becomes a keyframe."""
+    bound = detector.bind(variables)
+    memory, feature = _adapt(detector, variables, memory, frame)
+    return memory, bound.detect(feature, frame)
+
+
+def _adapt(
+    detector: Detector, variables: Variables, memory: PyTree, frame: Frame
+) -> tuple[PyTree, Float[Array, "h w C"]]:
+    """The memory after a frame, and its feature. The keyframe's part is computed for keyframes only."""
+    bound = detector.bind(variables)
+    bundle = bound.on_frame(memory, bound.other(frame))
+
+    def renew(memory):
+        bound = detector.bind(variables)
+        memory, bundle = bound.on_keyframe(memory, bound.key(frame))
+        return memory, bundle.feature
+
+    return lax.cond(bound.wants_keyframe(bundle), renew, lambda memory: (memory, bundle.feature), memory)
+
+
 def empty_memory(detector: Detector, variables: Variables, frame: Frame) -> PyTree:
     """A memory of the right shape before the first keyframe; `detect_video` does not read it."""
     memory, _ = jax.eval_shape(partial(start, detector), variables, frame)
@@ -88,6 +112,8 @@ def detect_video(
 ) -> tuple[PyTree, Detections]:
     """Detects on S segments of T frames, with the memory carried from segment to segment.
 
+    An adaptive method decides frame by frame; a segment is then only what is computed in one call.
+
     Args:
       memory: from the segments before (`empty_memory` at the start).
       frames: [S T ...]; fill a shorter last segment with any frames, and ignore their detections.
@@ -102,6 +128,11 @@ def detect_video(
     rows = jnp.arange(segments, dtype=jnp.int32)
     flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), frames)
     batched = partial(_in_batches, frames_per_batch=frames_per_batch)
+    if detector.temporal.adaptive:
+        starts = (jnp.arange(length, dtype=jnp.int32) == 0)[None] & first[:, None]
+        memory, found = lax.scan(partial(_next, detector, variables), memory, (flat, starts.reshape(-1)))
+        detections = batched(lambda x: detector.bind(variables).detect(*x), (found, flat))
+        return memory, jax.tree.map(lambda x: x.reshape(segments, length, *x.shape[1:]), detections)
 
     keys = batched(lambda frame: detector.bind(variables).key(frame), _take(frames, (rows, keyframe)))
     renew = partial(_renew, detector, variables, keep=length > 1)
@@ -123,6 +154,20 @@ def detect_video(
         found = found.at[places].set(batched(borrow, (places, owners)))
     detections = batched(lambda x: detector.bind(variables).detect(*x), (found, flat))
     return memory, jax.tree.map(lambda x: x.reshape(segments, length, *x.shape[1:]), detections)
+
+
+def _next(
+    detector: Detector, variables: Variables, memory: PyTree, inputs: tuple[Frame, Bool[Array, ""]]
+) -> tuple[PyTree, Float[Array, "h w C"]]:
+    """One step of the scan over the frames of an adaptive method."""
+    frame, first = inputs
+
+    def begin(memory):
+        bound = detector.bind(variables)
+        memory, bundle = bound.start(bound.key(frame))
+        return memory, bundle.feature
+
+    return lax.cond(first, begin, lambda memory: _adapt(detector, variables, memory, frame), memory)
 
 
 def _renew(

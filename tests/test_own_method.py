@@ -101,7 +101,7 @@ def test_the_example_averages(example):
 
 def test_no_such_method(example):
     for temporal, named in {
-        "flow": "'flow'; expected lsts, srfu, dfa, copy, dff, fgfa, none",
+        "flow": "'flow'; expected lsts, srfu, dfa, copy, dff, fgfa, thp, none",
         f"{example}:Average": "defines no Temporal named 'Average'",
         "nowhere.py:Average": "nowhere.py: no such file",
     }.items():

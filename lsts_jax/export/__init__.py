@@ -50,7 +50,12 @@ def require_export(folder: Path) -> None:
 
 def write_export(folder: Path, loaded: LoadedDetector, canvases: tuple[Size, ...]) -> None:
     """Programs for each canvas, weights, description and loader. `folder` exists; an earlier export in it is
-    replaced."""
+    replaced. Raises `UserError` if the detector's keyframes are adaptive."""
+    if loaded.detector.temporal.adaptive:
+        raise UserError(
+            f"config.model.temporal {loaded.config.model.temporal}: adaptive keyframes cannot be exported, "
+            "since a loader chooses the event by the frame's number; give the run keyframes by the schedule"
+        )
     weights = {name: np.asarray(array) for name, array in flatten_dict(loaded.variables, sep="/").items()}
     files = {LOADER: Path(__file__).with_name("loader.py").read_bytes(), WEIGHTS: _npz(weights)}
     functions = plain_events(loaded.detector)

@@ -7,7 +7,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 
 from lsts_jax.config import ModelConfig
 from lsts_jax.models.resnet import ResNet
@@ -15,7 +15,7 @@ from lsts_jax.models.rfcn import RFCN
 from lsts_jax.models.rpn import RPN
 from lsts_jax.models.temporal import build_temporal
 from lsts_jax.models.temporal.protocol import Temporal
-from lsts_jax.structs import Detections, Frame, Triplet
+from lsts_jax.structs import Detections, Frame, Triplet, TripletFeature
 
 
 class Detector(nn.Module):
@@ -64,7 +64,11 @@ class Detector(nn.Module):
         """Bundle of a frame between keyframes."""
         return self.temporal.on_frame(memory, other)
 
-    def on_triplet(self, triplet: Triplet) -> Float[Array, "h w C"]:
+    def wants_keyframe(self, bundle: Any) -> Bool[Array, ""]:
+        """Whether a frame becomes a keyframe, from its bundle of `on_frame`; for adaptive methods."""
+        return self.temporal.wants_keyframe(bundle)
+
+    def on_triplet(self, triplet: Triplet) -> TripletFeature:
         """Feature from which the current frame of a training sample is detected."""
         return self.temporal.on_triplet(self.backbone, triplet)
 

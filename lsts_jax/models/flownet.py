@@ -45,9 +45,11 @@ class FlowNet(nn.Module):
 
     width: int
     scale_channels: int
-    """Channels of the scale map; 0: none."""
+    """Channels of the map beside the flow: DFF's scale map, THP's consistency; 0: none."""
     pixel_mean: tuple[float, float, float]
     dtype: DTypeLike
+    scale_start: float = 1.0
+    """Value of that map before training."""
 
     @nn.compact
     def __call__(
@@ -80,7 +82,7 @@ class FlowNet(nn.Module):
             scale = Conv(
                 self.scale_channels,
                 kernel_init=nn.initializers.zeros_init(),
-                bias_init=nn.initializers.ones_init(),
+                bias_init=nn.initializers.constant(self.scale_start),
                 dtype=self.dtype,
                 name="scale",
             )(x, cells)

@@ -25,11 +25,11 @@ Metrics = dict[str, Float32[Array, ""]]
 def triplet_losses(
     detector: Detector, config: Config, variables: PyTree, key: PRNGKeyArray, triplet: Triplet
 ) -> tuple[Float32[Array, ""], Metrics]:
-    """Sum of the four losses of one triplet, and the metrics to log."""
+    """Sum of the losses of one triplet, four and the temporal method's own, and the metrics to log."""
     bound = detector.bind(variables)
     settings = config.train.loss
     frame, truth = triplet.current, triplet.ground_truth
-    feature = bound.on_triplet(triplet)
+    feature, method_loss = bound.on_triplet(triplet)
     cells = feature.shape[0], feature.shape[1]
 
     anchor_logits, anchor_deltas = bound.rpn(feature, frame.size)
@@ -59,7 +59,10 @@ def triplet_losses(
     foreground = kept & (targets.labels > 0)
     share = lambda hits, of: jnp.sum(hits & of) / jnp.maximum(jnp.sum(of), 1)
     loss = rpn[0] + rpn[1] + rfcn[0] + rfcn[1]
-    return loss, {
+    own = {}
+    if method_loss is not None:
+        loss, own = loss + method_loss, {"method_loss": method_loss}
+    return loss, own | {
         "loss": loss,
         "rpn_class_loss": rpn[0],
         "rpn_box_loss": rpn[1],

@@ -45,12 +45,12 @@ def test_a_grid_within_the_window_is_built():
 
 def test_what_a_sample_reads_and_what_a_method_has_to_show():
     build = lambda name: build_temporal(ModelConfig(temporal=name))
-    names = ("lsts", "srfu", "dfa", "copy", "dff", "fgfa", "none")
-    assert [build(name).trained_keyframes for name in names] == [2, 2, 1, 1, 1, 2, 0]
+    names = ("lsts", "srfu", "dfa", "copy", "dff", "fgfa", "thp", "none")
+    assert [build(name).trained_keyframes for name in names] == [2, 2, 1, 1, 1, 2, 1, 0]
     params = {"offsets": np.ones((81, 2), np.float32)}
     shown = [build(name).learned_offsets(params) for name in names]
-    assert [offsets is params["offsets"] for offsets in shown] == [True] * 3 + [False] * 4
-    assert shown[3:] == [None] * 4
+    assert [offsets is params["offsets"] for offsets in shown] == [True] * 3 + [False] * 5
+    assert shown[3:] == [None] * 5
 
 
 @pytest.mark.parametrize("kind", ["uniform", "gaussian", "random"])

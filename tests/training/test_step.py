@@ -74,7 +74,7 @@ def test_flags_bypass_and_offsets_receive_gradient(tiny):
     @jax.jit
     def gradient(new_is_old, current_is_new):
         flagged = triplet._replace(new_is_old=new_is_old, current_is_new=current_is_new)
-        loss = lambda v: jnp.sum(detector.bind(v).on_triplet(flagged) ** 2)
+        loss = lambda v: jnp.sum(detector.bind(v).on_triplet(flagged).feature ** 2)
         return jax.grad(loss)(variables)["params"]
 
     norm = lambda x: max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(x))
@@ -95,7 +95,7 @@ def test_training_sees_the_features_of_the_events(temporal):
     memory, _ = bound.start(bound.key(triplet.old_key))
     memory, _ = bound.on_keyframe(memory, bound.key(triplet.new_key))
     wanted = bound.on_frame(memory, bound.other(triplet.current)).feature
-    feature = jax.jit(lambda v, triplet: detector.bind(v).on_triplet(triplet))(variables, triplet)
+    feature = jax.jit(lambda v, triplet: detector.bind(v).on_triplet(triplet).feature)(variables, triplet)
     np.testing.assert_allclose(feature, wanted, rtol=1e-3, atol=1e-4)
 
 
@@ -106,7 +106,7 @@ def test_a_frozen_offset_does_not_move():
     )
     detector, variables = tiny_detector(config)
     triplet = at(triplets(1), 0)
-    loss = lambda v: jnp.sum(detector.bind(v).on_triplet(triplet) ** 2)
+    loss = lambda v: jnp.sum(detector.bind(v).on_triplet(triplet).feature ** 2)
     assert float(jnp.abs(jax.jit(jax.grad(loss))(variables)["params"]["offsets"]).max()) == 0
 
 

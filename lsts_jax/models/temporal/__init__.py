@@ -17,6 +17,7 @@ from lsts_jax.models.temporal.fgfa import FGFA
 from lsts_jax.models.temporal.lsts import LSTS
 from lsts_jax.models.temporal.protocol import Temporal
 from lsts_jax.models.temporal.single import Single
+from lsts_jax.models.temporal.thp import THP
 
 METHODS: dict[str, Callable[[ModelConfig], Temporal]] = {
     "lsts": LSTS.from_config,
@@ -25,6 +26,7 @@ METHODS: dict[str, Callable[[ModelConfig], Temporal]] = {
     "copy": Copy.from_config,
     "dff": DFF.from_config,
     "fgfa": FGFA.from_config,
+    "thp": THP.from_config,
     "none": Single.from_config,
 }
 

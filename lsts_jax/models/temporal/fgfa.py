@@ -18,14 +18,12 @@ from jaxtyping import Array, Float, Float32, Int32, UInt8
 
 from lsts_jax.config import FGFAConfig, ModelConfig
 from lsts_jax.models.flownet import FlowNet
-from lsts_jax.models.layers import Conv
 from lsts_jax.models.resnet import ResNet
+from lsts_jax.models.temporal.embedding import build_embedding, cosines
 from lsts_jax.models.temporal.protocol import Temporal, cells, each
 from lsts_jax.ops.canvas import zero_outside
 from lsts_jax.ops.warp import warp
-from lsts_jax.structs import Frame, FrameFeature, Triplet
-
-HE = nn.initializers.variance_scaling(2.0, "fan_in", "normal")  # authors
+from lsts_jax.structs import Frame, FrameFeature, Triplet, TripletFeature
 
 
 class Seen(NamedTuple):
@@ -66,22 +64,6 @@ class Sums(NamedTuple):
     weight: Float32[Array, "h w"]
 
 
-class Embedding(nn.Module):
-    """Embedding of a feature, by which frames are compared."""
-
-    inner: int
-    channels: int
-    dtype: DTypeLike
-
-    @nn.compact
-    def __call__(self, feature: Float[Array, "h w C"], size: Int32[Array, "2"]) -> Float[Array, "h w E"]:
-        """Args: size (height, width) of the picture in cells."""
-        conv = partial(Conv, kernel_init=HE, dtype=self.dtype)
-        x = nn.relu(conv(self.inner, name="conv1")(feature, size))
-        x = nn.relu(conv(self.inner, 3, name="conv2")(x, size))
-        return conv(self.channels, name="conv3")(x, size)
-
-
 class FGFA(Temporal):
     """Every frame is a keyframe and enters the window; the frame in the middle of it is detected."""
 
@@ -95,8 +77,7 @@ class FGFA(Temporal):
 
     def setup(self):
         self.flownet = FlowNet(self.config.flow_width, 0, self.pixel_mean, self.dtype)
-        channels = self.config.embedding_channels
-        self.embedding = Embedding(max(1, channels // 4), channels, self.dtype)
+        self.embedding = build_embedding(self.config.embedding_channels, self.dtype)
 
     @property
     def delay(self) -> int:
@@ -166,7 +147,7 @@ class FGFA(Temporal):
         feature = mean_of(sums).astype(frames.feature.dtype)
         return Aggregated(feature, flows, cosine, jnp.exp(cosine) / sums.weight[None])
 
-    def on_triplet(self, backbone: ResNet, triplet: Triplet) -> Float[Array, "h w C"]:
+    def on_triplet(self, backbone: ResNet, triplet: Triplet) -> TripletFeature:
         """Two frames of the window, drawn at random, aggregated for the current frame, which counts only if
         it is drawn (authors)."""
         triple = (triplet.old_key, triplet.new_key, triplet.current)
@@ -179,7 +160,7 @@ class FGFA(Temporal):
             frames.pixels[:2],
         )
         embed = partial(each, lambda embedding, x: embedding(x, cells(current)), self.embedding)
-        return average_pair(embed, features, flows)
+        return TripletFeature(average_pair(embed, features, flows))
 
     def feature_of(self, backbone: ResNet, frame: Frame) -> Float[Array, "h w C"]:
         """High-level feature, zero outside the picture, since flow may point there."""
@@ -220,11 +201,3 @@ def average_pair(
     embedded = embed(jnp.concatenate([warped, features[2:]]))
     weights = nn.softmax(jax.vmap(cosines, (0, None))(embedded[:2], embedded[2]), axis=0)
     return jnp.sum(weights[..., None] * warped.astype(jnp.float32), axis=0).astype(features.dtype)
-
-
-def cosines(one: Float[Array, "h w E"], other: Float[Array, "h w E"]) -> Float32[Array, "h w"]:
-    """Cosines of the vectors of two maps, position by position; 0 where either is zero."""
-    one, other = one.astype(jnp.float32), other.astype(jnp.float32)
-    dot = lambda x, y: jnp.einsum("hwe,hwe->hw", x, y)
-    norms = (lax.rsqrt(dot(x, x) + 1e-10) for x in (one, other))  # authors
-    return dot(one, other) * next(norms) * next(norms)

@@ -10,12 +10,12 @@ from typing import Any, ClassVar, Literal
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 
 from lsts_jax.config import ModelConfig
 from lsts_jax.models.resnet import ResNet
 from lsts_jax.ops.canvas import size_at_stride
-from lsts_jax.structs import STRIDE, AnyArray, Frame, Payment, Triplet
+from lsts_jax.structs import STRIDE, AnyArray, Frame, Payment, Triplet, TripletFeature
 
 TRAINED, FROZEN = "trained", "frozen"
 
@@ -30,6 +30,8 @@ class Temporal(nn.Module):
 
     delay = 0
     """Frames between reading a frame and detecting it."""
+    adaptive = False
+    """True: `wants_keyframe` decides which frames after the first are keyframes; the schedule is ignored."""
     keyframes_use_memory = True
     """False: `on_keyframe` is `start`, whatever the memory holds."""
     frames_use_memory = True
@@ -69,6 +71,10 @@ class Temporal(nn.Module):
         """Bundle of a frame between keyframes; the memory does not change."""
         raise NotImplementedError
 
+    def wants_keyframe(self, bundle: Any) -> Bool[Array, ""]:
+        """Whether a frame becomes a keyframe, from its bundle of `on_frame`; for adaptive methods."""
+        raise NotImplementedError
+
     def triplet_payments(self, backbone: ResNet, triplet: Triplet) -> tuple[PyTree, PyTree, PyTree]:
         """Payments of the old key, the new key and the current frame of a training sample. If keyframes do
         not use the memory, the old key's payment is empty."""
@@ -79,7 +85,7 @@ class Temporal(nn.Module):
         assert triplet.new_key is not None
         return old, self.key(backbone, triplet.new_key), self.other(backbone, triplet.current)
 
-    def on_triplet(self, backbone: ResNet, triplet: Triplet) -> Float[Array, "h w C"]:
+    def on_triplet(self, backbone: ResNet, triplet: Triplet) -> TripletFeature:
         """Feature of the current frame of a training sample, by the three events in order.
 
         The flags of the triplet select by mask, so that a batch runs one program: if both keyframes are one
@@ -96,7 +102,8 @@ class Temporal(nn.Module):
         else:
             memory, bundle = self.start(new_key)
             at_key = bundle.feature
-        return choose(triplet.current_is_new, at_key, self.on_frame(memory, current).feature)
+        feature = choose(triplet.current_is_new, at_key, self.on_frame(memory, current).feature)
+        return TripletFeature(feature)
 
     def learning_rates(self) -> Mapping[str, float]:
         """Multiple of the learning rate, by name, for groups of the method's parameters. 0: not trained."""

@@ -1,11 +1,9 @@
 """The single-frame detector: R-FCN without a memory, the baseline of every temporal method."""
 
-from jaxtyping import Array, Float
-
 from lsts_jax.config import ModelConfig
 from lsts_jax.models.resnet import ResNet
 from lsts_jax.models.temporal.protocol import Temporal, high_feature
-from lsts_jax.structs import Frame, FrameFeature, Payment, Triplet
+from lsts_jax.structs import Frame, FrameFeature, Payment, Triplet, TripletFeature
 
 
 class Single(Temporal):
@@ -34,5 +32,5 @@ class Single(Temporal):
     def on_frame(self, memory: tuple[()], other: Payment) -> FrameFeature:
         return FrameFeature(other.feature)
 
-    def on_triplet(self, backbone: ResNet, triplet: Triplet) -> Float[Array, "h w C"]:
-        return self.key(backbone, triplet.current).feature
+    def on_triplet(self, backbone: ResNet, triplet: Triplet) -> TripletFeature:
+        return TripletFeature(self.key(backbone, triplet.current).feature)

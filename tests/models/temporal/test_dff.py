@@ -25,7 +25,7 @@ def test_the_flow_is_bypassed_where_the_frame_is_the_keyframe(tiny):
     @jax.jit
     def feature(params, current_is_new):
         flagged = triplet._replace(current_is_new=current_is_new)
-        found = detector.bind({**variables, "params": params}).on_triplet(flagged)
+        found = detector.bind({**variables, "params": params}).on_triplet(flagged).feature
         return jnp.sum(found**2), found
 
     gradient = jax.jit(jax.grad(feature, has_aux=True))

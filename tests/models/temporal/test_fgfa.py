@@ -9,16 +9,8 @@ import pytest
 
 from lsts_jax.config import BackboneConfig, FGFAConfig, ModelConfig
 from lsts_jax.models.detector import build_detector
-from lsts_jax.models.temporal.fgfa import (
-    FGFA,
-    Embedding,
-    Paid,
-    Seen,
-    add_frame,
-    average_pair,
-    mean_of,
-    no_frames,
-)
+from lsts_jax.models.temporal.embedding import Embedding
+from lsts_jax.models.temporal.fgfa import FGFA, Paid, Seen, add_frame, average_pair, mean_of, no_frames
 from lsts_jax.ops.warp import warp
 from lsts_jax.structs import Frame
 from tests.tiny import at, random_frames
