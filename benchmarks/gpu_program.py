@@ -27,14 +27,14 @@ from benchmarks.train_step import random_triplets
 from lsts_jax.cli.experiment import load_config
 from lsts_jax.config import Config
 from lsts_jax.models.detector import Detector, build_detector
-from lsts_jax.models.inference import cast_weights
+from lsts_jax.models.inference import prepare
 from lsts_jax.training.optimizer import build_optimizer
 from lsts_jax.training.state import init_state, init_variables
 from lsts_jax.training.step import train_step
 from lsts_jax.video import detect_video, empty_memory, events
 
 SIZE = (600, 1000)
-CONFIGS = {"lsts": "lsts_r101_vid", "dff": "dff_r101_vid", "fgfa": "fgfa_r101_vid"}
+CONFIGS = {"lsts": "lsts_r101_vid", "dff": "dff_r101_vid", "fgfa": "fgfa_r101_vid", "thp": "thp_r101_vid"}
 """The published config of each method."""
 BATCH = 8
 """Triplets of a training step, and segments of the program of many videos."""
@@ -72,7 +72,7 @@ def programs(method: str, dtype: str) -> Iterator[Program]:
     config = _config(method, dtype)
     detector = build_detector(config.model, len(config.data.class_names))
     trained = jax.eval_shape(lambda: init_variables(detector, config))
-    variables = jax.eval_shape(partial(cast_weights, detector), trained)
+    variables = jax.eval_shape(partial(prepare, detector, for_gpu=True), trained)
     frame, bound = random_frames(config), events(detector)
     memory = jax.eval_shape(partial(empty_memory, detector), variables, frame)
     yield Program(f"{method}/start", 1, bound.start, (variables, frame))

@@ -10,11 +10,17 @@ import jax
 GPU_OPTIONS = {
     "xla_gpu_enable_command_buffer": (
         "FUSION,CUBLAS,CUBLASLT,CUDNN,CUSTOM_CALL,DYNAMIC_SLICE_FUSION,CONDITIONAL,WHILE"
-    )
+    ),
+    "xla_gpu_graph_min_graph_size": 3,
 }
+
+
+def on_gpu() -> bool:
+    """Whether this process computes on a GPU. For use outside traced functions, which may be compiled for
+    another platform."""
+    return jax.default_backend() == "gpu"
 
 
 def jit_inference(function: Callable, **options: Any) -> Callable:
     """`jax.jit(function, **options)` with loops that stay on the GPU."""
-    on_gpu = jax.default_backend() == "gpu"
-    return jax.jit(function, compiler_options=GPU_OPTIONS if on_gpu else None, **options)
+    return jax.jit(function, compiler_options=GPU_OPTIONS if on_gpu() else None, **options)

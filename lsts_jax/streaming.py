@@ -25,9 +25,9 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import PyTree
 
 from lsts_jax.ahead import Ahead
-from lsts_jax.compiling import jit_inference
+from lsts_jax.compiling import jit_inference, on_gpu
 from lsts_jax.models.detector import Detector
-from lsts_jax.models.inference import cast_weights
+from lsts_jax.models.inference import prepare
 from lsts_jax.structs import Detections, Frame
 from lsts_jax.video import detect_video, empty_memory, events, keyframe_of, on_any_frame
 
@@ -73,7 +73,7 @@ class VideoDetector:
     ):
         """Args: interval, frames in a segment; schedule, `online` or `offline`; frames_per_batch, see
         `detect_video`."""
-        self.detector, self.variables = detector, cast_weights(detector, variables)
+        self.detector, self.variables = detector, prepare(detector, variables, for_gpu=on_gpu())
         self.interval, self.schedule = detector.temporal.interval(interval), schedule
         self._frames_per_batch = frames_per_batch
         self._places: NamedSharding | None = None
@@ -260,7 +260,7 @@ class LiveDetector:
 
     def __init__(self, detector: Detector, variables: dict, *, interval: int):
         self._events = _jitted_events(detector)
-        self._variables = cast_weights(detector, variables)
+        self._variables = prepare(detector, variables, for_gpu=on_gpu())
         self._interval = detector.temporal.interval(interval)
         self.delay = detector.temporal.delay
         self._adaptive = detector.temporal.adaptive

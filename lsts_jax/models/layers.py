@@ -21,6 +21,10 @@ LayerInit = Literal["normal", "he"]
 # aggregated feature is a random shuffle of the memory, without a gradient that could improve it.
 NEW_LAYER = nn.initializers.normal(0.01)
 
+# Parameters that only `models/inference.py` writes: a kernel as [out, height, width, in], and what remains of
+# a frozen normalisation whose scale is in the kernel before it.
+KERNEL_OHWI, SHIFT = "kernel_ohwi", "shift"
+
 
 def deep_layer_init(init: LayerInit) -> Callable:
     """Initialiser of the layers between backbone and heads: N(0, 0.01), or He's for training from scratch,
@@ -48,6 +52,16 @@ class Conv(nn.Module):
         pad = self.dilation * (self.kernel // 2)
         if self.kernel > 1:
             x = zero_outside(x, size)
+        if KERNEL_OHWI in (prepared := self.get_variable("params", "conv", {})):
+            y = lax.conv_general_dilated(
+                x[None].astype(self.dtype),
+                prepared[KERNEL_OHWI],
+                (self.stride, self.stride),
+                ((pad, pad), (pad, pad)),
+                rhs_dilation=(self.dilation, self.dilation),
+                dimension_numbers=("NHWC", "OHWI", "NHWC"),
+            )[0]
+            return y + prepared["bias"][None, None] if self.use_bias else y
         return nn.Conv(
             self.features,
             (self.kernel, self.kernel),
@@ -116,6 +130,8 @@ class Norm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "h w C"], size: Int32[Array, "2"]) -> Float[Array, "h w C"]:
+        if self.has_variable("params", SHIFT):
+            return x + self.get_variable("params", SHIFT).astype(self.dtype)[None, None]
         scale_init = nn.initializers.constant(self.initial_scale)
         if self.kind == "frozen_batch":
             return nn.BatchNorm(

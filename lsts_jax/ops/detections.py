@@ -1,5 +1,7 @@
 """Detections from class probabilities and boxes of regions, in the authors' order of steps."""
 
+from functools import partial
+
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float32, Int32
@@ -39,7 +41,7 @@ def select_detections(
     keep = class_nms(boxes, scores, threshold=nms_threshold, score_threshold=score_threshold)
     kept = jnp.where(keep, scores, 0.0).reshape(-1)
     slots = min(max_detections + TIE_SLOTS, kept.size)
-    top, index = lax.top_k(kept, slots)
+    top, index = _top_k(kept, slots)
     last = top[min(max_detections, slots) - 1]
     region, label = jnp.divmod(index, jnp.int32(scores.shape[1]))
     valid = (top > 0) & (top >= last)
@@ -49,3 +51,29 @@ def select_detections(
         classes=jnp.where(valid, label + 1, 0),
         valid=valid,
     )
+
+
+def _top_k(values: Float32[Array, "n"], k: int) -> tuple[Float32[Array, "{k}"], Int32[Array, "{k}"]]:
+    """`lax.top_k`: values in falling order, equal ones in the order of the input, and their indices."""
+    return lax.platform_dependent(
+        values, cpu=partial(_top_k_at_once, k=k), default=partial(_top_k_by_parts, k=k)
+    )
+
+
+def _top_k_at_once(
+    values: Float32[Array, "n"], *, k: int
+) -> tuple[Float32[Array, "{k}"], Int32[Array, "{k}"]]:
+    top, index = lax.top_k(values, k)
+    return top, index
+
+
+def _top_k_by_parts(
+    values: Float32[Array, "n"], *, k: int
+) -> tuple[Float32[Array, "{k}"], Int32[Array, "{k}"]]:
+    """The best of the best of each part. A GPU sorts short rows in one launch each, all rows at once."""
+    parts = max(1, len(values) // (5 * k))
+    rows = jnp.pad(values, (0, -len(values) % parts), constant_values=-jnp.inf).reshape(parts, -1)
+    best, place = lax.top_k(rows, min(k, rows.shape[1]))
+    first = jnp.arange(parts, dtype=jnp.int32)[:, None] * rows.shape[1]
+    top, index = lax.top_k(best.reshape(-1), k)
+    return top, (place + first).reshape(-1)[index]

@@ -44,22 +44,23 @@ def nms(
       Indices of the kept boxes in falling score, repeated cyclically to fill the slots (authors; all 0 if
       none is kept), and the number of kept boxes.
     """
-    n = len(boxes)
-    valid = jnp.ones(n, bool) if valid is None else valid
-    order = jnp.lexsort((-scores, ~valid))
-    block = min(BLOCK, n)
-    padding = -n % block
-    order = jnp.pad(order.astype(jnp.int32), (0, padding))
-    candidates = boxes[order]
+    valid = jnp.ones(len(boxes), bool) if valid is None else valid
+    order = jnp.lexsort((-scores, ~valid)).astype(jnp.int32)
     total = jnp.sum(valid, dtype=jnp.int32)
+    kept, count = nms_in_order(boxes[order], total, threshold=threshold, max_kept=max_kept)
+    return jnp.where(count > 0, order[kept], 0), count
+
+
+def nms_in_order(
+    boxes: Float32[Array, "n 4"], total: Int32[Array, ""], *, threshold: float, max_kept: int
+) -> tuple[Int32[Array, "{max_kept}"], Int32[Array, ""]]:
+    """`nms` of the first `total` boxes, which are in falling score."""
+    block = min(BLOCK, len(boxes))
+    candidates = jnp.pad(boxes, ((0, -len(boxes) % block), (0, 0)))
     slots = jnp.arange(max_kept, dtype=jnp.int32)
 
-    def unfinished(state):
-        start, _, count = state
-        return (start < total) & (count < max_kept)
-
     def visit(state):
-        start, kept, count = state  # kept: places in `order`
+        start, kept, count, _ = state
         here = lax.dynamic_slice_in_dim(candidates, start, block)
         overlaps_kept = (iou(candidates[kept], here) > threshold) & (slots < count)[:, None]
         place = start + jnp.arange(block, dtype=jnp.int32)
@@ -67,12 +68,14 @@ def nms(
         keep = _suppress(free, jnp.triu(iou(here, here) > threshold, k=1))
         slot = jnp.where(keep, count + jnp.cumsum(keep, dtype=jnp.int32) - 1, max_kept)
         kept = kept.at[slot].set(place, mode="drop")
-        return start + block, kept, jnp.minimum(count + jnp.sum(keep, dtype=jnp.int32), max_kept)
+        start, count = start + block, jnp.minimum(count + jnp.sum(keep, dtype=jnp.int32), max_kept)
+        return start, kept, count, (start < total) & (count < max_kept)
 
+    # Whether to go on is part of the state: a condition that computes is a launch of its own on a GPU.
     zero = jnp.int32(0)
-    _, kept, count = lax.while_loop(unfinished, visit, (zero, jnp.zeros(max_kept, jnp.int32), zero))
-    filled = order[kept[slots % jnp.maximum(count, 1)]]
-    return jnp.where(count > 0, filled, 0), count
+    state = zero, jnp.zeros(max_kept, jnp.int32), zero, total > 0
+    _, kept, count, _ = lax.while_loop(lambda state: state[3], visit, state)
+    return kept[slots % jnp.maximum(count, 1)], count
 
 
 def class_nms(
@@ -107,12 +110,9 @@ def class_nms(
 def _suppress(candidate: Bool[Array, "*N n"], suppresses: Bool[Array, "*N n n"]) -> Bool[Array, "*N n"]:
     """Solves keep_j = candidate_j and not any_i(keep_i and suppresses_ij) by iteration."""
 
-    def round_(keep):
-        return candidate & ~jnp.any(keep[..., :, None] & suppresses, axis=-2)
+    def round_(state):
+        keep, _ = state
+        new = candidate & ~jnp.any(keep[..., :, None] & suppresses, axis=-2)
+        return new, jnp.any(new != keep)
 
-    def changes(state):
-        previous, keep = state
-        return jnp.any(previous != keep)
-
-    state = (candidate, round_(candidate))
-    return lax.while_loop(changes, lambda state: (state[1], round_(state[1])), state)[1]
+    return lax.while_loop(lambda state: state[1], round_, (candidate, jnp.bool_(True)))[0]

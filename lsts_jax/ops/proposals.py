@@ -5,7 +5,7 @@ from jax import lax
 from jaxtyping import Array, Float32, Int32
 
 from lsts_jax.ops.boxes import clip, decode
-from lsts_jax.ops.nms import nms
+from lsts_jax.ops.nms import nms_in_order
 from lsts_jax.structs import STRIDE, Proposals
 
 
@@ -50,5 +50,6 @@ def propose(
 
     scores, best = lax.top_k(scores, min(pre_nms, len(scores)))  # equal scores keep their order
     boxes = clip(decode(anchors[best], deltas[best]), size)
-    kept, _ = nms(boxes, scores, threshold=nms_threshold, max_kept=post_nms, valid=takes_part[best])
+    total = jnp.sum(scores != -jnp.inf, dtype=jnp.int32)
+    kept, _ = nms_in_order(boxes, total, threshold=nms_threshold, max_kept=post_nms)
     return Proposals(boxes[kept], scores[kept])

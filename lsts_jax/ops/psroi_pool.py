@@ -1,8 +1,8 @@
 """Position-sensitive RoI pooling (Dai et al., R-FCN, 2016, section 3), with the rounding of its code.
 
 A region is cut into 7 x 7 bins; every bin averages its own score map. Regions are few and maps are small, so
-one row of bins of all regions is one matrix product (a mask of rows [R, h] times the maps), followed by a sum
-over the columns of each bin.
+one band of bins of all regions, a row or a column, is one matrix product (a mask [R, side] times the maps),
+followed by a sum over the cells of each bin along the other side.
 """
 
 from functools import partial
@@ -53,17 +53,33 @@ def psroi_pool(
         columns &= (jnp.arange(width, dtype=jnp.int32) < cells[1])[None, None]
     rows, columns = rows.astype(jnp.float32), columns.astype(jnp.float32)
 
-    def sum_row(row_and_maps):
-        row, maps = row_and_maps  # [R h], [h w P C]
-        bands = _einsum("rh,hwpc->rwpc", row, maps)
-        return jnp.sum(jnp.transpose(columns, (1, 2, 0))[..., None] * bands, axis=1)
-
-    # On a CPU a row of bins at a time, with memory for one band of every region and not for seven. On a GPU
-    # all rows at once, with fewer launches.
-    operands = rows, jnp.transpose(score_maps.astype(jnp.float32), (2, 0, 1, 3, 4))
-    sums = lax.platform_dependent(operands, cpu=partial(lax.map, sum_row), default=jax.vmap(sum_row))
+    # The longer side is summed first: what is left for the other side is smaller.
+    maps = score_maps.astype(jnp.float32)
+    if width > height:
+        sums = jnp.transpose(_sum_bins(columns, rows, jnp.transpose(maps, (3, 1, 0, 2, 4))), (1, 2, 0, 3))
+    else:
+        sums = jnp.transpose(_sum_bins(rows, columns, jnp.transpose(maps, (2, 0, 1, 3, 4))), (1, 0, 2, 3))
     area = jnp.sum(rows, 2).T[:, :, None] * jnp.sum(columns, 2).T[:, None, :]
-    return jnp.transpose(sums, (1, 0, 2, 3)) / jnp.maximum(area, 1)[..., None]
+    return sums / jnp.maximum(area, 1)[..., None]
+
+
+def _sum_bins(
+    first: Float32[Array, "P R a"], second: Float32[Array, "P R b"], maps: Float32[Array, "P a b P C"]
+) -> Float32[Array, "P R P C"]:
+    """Sums over the cells of each bin, along one axis of the map and then along the other.
+
+    Args: masks of the bins along the first and the second axis; maps, whose leading axis is that of the bins
+    along the first.
+    """
+
+    def sum_band(mask_and_maps):
+        mask, maps = mask_and_maps  # [R a], [a b P C]
+        bands = _einsum("ra,abpc->rbpc", mask, maps)
+        return jnp.sum(jnp.transpose(second, (1, 2, 0))[..., None] * bands, axis=1)
+
+    # On a CPU one band of bins at a time, with memory for one of every region and not for seven. On a GPU
+    # all at once, with fewer launches.
+    return lax.platform_dependent((first, maps), cpu=partial(lax.map, sum_band), default=jax.vmap(sum_band))
 
 
 def _bins(

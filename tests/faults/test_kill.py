@@ -70,7 +70,7 @@ def test_twenty_kills_change_nothing(scripts, tmp_path):
         before = whole(folder)
         process = scripts.start(scripts.train(killed, *options), log)
         if before:
-            wait(process, lambda: "going on" in log.read_text())
+            wait(process, lambda: "continuing from step" in log.read_text())
             assert f"continuing from step {expected} of {STEPS}" in log.read_text()
         match moment:
             case "step":

@@ -9,6 +9,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32, Int32
 
 from lsts_jax.models.layers import NEW_LAYER, Conv
+from lsts_jax.models.temporal.protocol import each
 
 # kernel sizes of the three convolutions
 KERNELS = {"authors": (1, 3, 3), "paper": (3, 1, 1)}
@@ -34,9 +35,9 @@ class Quality(nn.Module):
             for i, (width, kernel) in enumerate(zip(widths, KERNELS[self.variant], strict=True), 1)
         ]
 
-        def score(x):
+        def score(_, x):
             for layer in layers:
                 x = layer(x, size)
             return x[..., 0].astype(jnp.float32)
 
-        return jax.nn.softmax(jnp.stack([score(first), score(second)]), axis=0)
+        return jax.nn.softmax(each(score, self, jnp.stack([first, second])), axis=0)
