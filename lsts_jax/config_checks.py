@@ -1,6 +1,7 @@
 """Checks of an experiment's fields: their ranges, and fields that depend on each other."""
 
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple
@@ -17,9 +18,9 @@ class Range(NamedTuple):
     above: bool = False
 
     def holds(self, value: float | int) -> bool:
-        return (
-            math.isfinite(value) and self.low <= value <= self.high and not (self.above and value == self.low)
-        )
+        # comparison, since an integer may be too large for a float
+        finite = -sys.float_info.max <= value <= sys.float_info.max
+        return finite and self.low <= value <= self.high and not (self.above and value == self.low)
 
     def __str__(self) -> str:
         if self.low == -math.inf:

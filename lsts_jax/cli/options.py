@@ -22,6 +22,9 @@ from lsts_jax.hub import CONFIG, locate
 
 T = TypeVar("T")
 
+LONGEST = 200
+"""Characters of an option's name."""
+
 Experiment = tyro.conf.FlagConversionOff[Config]
 """Type of a field `config`, whose bool fields take a value: `--config.data.flip False`."""
 
@@ -40,6 +43,9 @@ def parse(options: type[T], arguments: Sequence[str], *, run_option: str = "") -
 
     Raises `UserError` naming the option and its allowed values.
     """
+    for word in arguments:  # tyro compares an unknown option with every known one, for minutes if it is long
+        if word.startswith("-") and len(word.partition("=")[0]) > LONGEST:
+            raise UserError(f"{word[:40]}...: no such option; see --help")
     # without the constructor, which may check types
     assert is_dataclass(options)
     default = object.__new__(options)

@@ -11,6 +11,7 @@ TARGETS = all_targets()
 DOUBLES = bytes([9, 0, 0, 0, 8, 0, 0, 0])  # the tag of one
 CELL = bytes.fromhex("0e000000a8000000 0600000008000000 01000000 00000000")  # and the flags of one
 DEEP = b"[" * 100_000
+LARGE = TARGETS["config-json"].seeds[0].replace(b'"flow_width": 64', b'"flow_width": 1' + b"0" * 400)
 
 
 def coco(old: bytes, new: bytes) -> bytes:
@@ -59,6 +60,12 @@ FOUND = {
         b"--config\n" + b"a" * 5000 + b"/b",
         "no such file",
     ),
+    "an option of many letters": (
+        "train-options",
+        b"--workdir\nx\n--config.data.train_lists" + b"<a>" * 5000,
+        "no such option",
+    ),
+    "an integer beyond the floats": ("config-json", LARGE, "flow_width is 1000"),
     "an option of many dashes": ("train-options", b"x\n" + b"-" * 30, "options"),
     "a data.yaml nested without end, in time that grew with its square": (
         "convert-yolo-data",
