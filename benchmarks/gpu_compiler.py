@@ -45,6 +45,7 @@ gpu_device_info {
 # Products go to cuBLAS, as the autotuner mostly decides; untuned Triton products may not compile at all.
 OPTIONS = GPU_OPTIONS | {"xla_gpu_enable_triton_gemm": False}
 
+_PART = re.compile(r"^( *)(No thunks\.\s+)?(condition:|body:)$")
 _THUNK = re.compile(r"^( *)(\d+): (k\w+)")
 _ID = re.compile(r'profile_annotation: "([^"]*)"\s*thunk_id: (\d+)')
 _TRIPS = re.compile(r'^\s*(?:ROOT )?%?([\w.\-]+) = .* while\(.*"known_trip_count":\{"n":"(\d+)"', re.M)
@@ -105,12 +106,13 @@ def count(thunks: str, trips: dict[int, int]) -> Counts:
     launches = syncs = loops = 0
     above: list[dict] = []  # what the thunk lies in, from the outside
     for line in thunks.splitlines():
-        if line.strip() in ("condition:", "body:"):
-            # the lines of a condition are not indented in a way of their own: a loop is followed by its own
-            indent = len(line) - len(line.lstrip())
-            while line.strip() == "body:" and above[-1]["indent"] > indent - 2:
+        if part := _PART.match(line):
+            # `condition:` has no indentation of its own and follows its loop; a condition without thunks, of
+            # a loop that carries it, shares its line with `body:`
+            indent = len(part[1]) - (2 if part[2] else 0)
+            while part[3] == "body:" and above[-1]["indent"] > indent - 2:
                 above.pop()
-            above[-1]["part"] = line.strip()
+            above[-1]["part"] = part[3]
             continue
         if not (thunk := _THUNK.match(line)):
             continue

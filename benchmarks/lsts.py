@@ -70,6 +70,19 @@ def gradients(function: Callable, inputs: tuple, grad: jax.Array) -> tuple:
     return result, vjp(grad)
 
 
+def why_no_torch(batch: int, dtype: str) -> str | None:
+    """Reason why PyTorch's forms would not be compared on equal terms, if there is one."""
+    if batch > 1 or dtype != "float32":
+        return "its forms are of single frames in float32"
+    if find_spec("torch") is None:
+        return "it is not installed"
+    import torch
+
+    if jax.default_backend() == "gpu" and not torch.cuda.is_available():
+        return "it has no CUDA, and a CPU is no measure for a GPU"
+    return None
+
+
 def torch_form(name: str) -> Callable[..., Any]:
     """`torch_loop` or `torch_batched`, of maps [1 C h w] and offsets [K 2]."""
     import torch
@@ -107,7 +120,7 @@ def torch_calls(name: str, inputs: tuple, grad: jax.Array) -> tuple[dict[str, Ca
     """A call for each pass, and the result as [h w C]."""
     import torch
 
-    device = "cuda" if jax.default_backend() == "gpu" and torch.cuda.is_available() else "cpu"
+    device = "cuda" if jax.default_backend() == "gpu" else "cpu"
     *maps, offsets = (np.array(x, np.float32) for x in (*inputs[:3], grad, inputs[3]))
     query, keys, values, cotangent = (
         torch.from_numpy(x.transpose(0, 3, 1, 2).copy()).to(device) for x in maps
@@ -194,8 +207,8 @@ def main() -> None:
     made.add_argument("--window", type=int, help="R; the smallest that sees all offsets if not given")
     options = made.parse_args()
     forms = options.forms
-    if options.batch > 1 or options.dtype != "float32" or find_spec("torch") is None:
-        print("PyTorch is left out: it is absent, or this is no single frame in float32")
+    if reason := why_no_torch(options.batch, options.dtype):
+        print(f"PyTorch is left out: {reason}")
         forms = [form for form in forms if not form.startswith("torch")]
     rows = []
     for size in SIZES:

@@ -32,12 +32,13 @@ from lsts_jax.training.optimizer import build_optimizer
 from lsts_jax.training.state import init_state, init_variables
 from lsts_jax.training.step import train_step
 
-# Dense FLOP/s by the makers' data sheets: (part of the device's name, bfloat16, float32)
+# Dense FLOP/s by the makers' data sheets: (part of the device's name, bfloat16, float32). By default XLA
+# computes products of float32 on tensor cores in TF32: their peak is that of TF32 where a card has it.
 PEAKS = (
-    ("H100 PCIe", 756e12, 51e12),
-    ("H100", 989e12, 67e12),
-    ("H200", 989e12, 67e12),
-    ("A100", 312e12, 19.5e12),
+    ("H100 PCIe", 756e12, 378e12),
+    ("H100", 989e12, 494e12),
+    ("H200", 989e12, 494e12),
+    ("A100", 312e12, 156e12),
     ("V100", 125e12, 15.7e12),
 )
 

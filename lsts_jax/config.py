@@ -2,7 +2,8 @@
 
 "Authors" is the authors' MXNet code, "paper" is arXiv 1911.05253. Where they differ the default is the
 authors' (REPRODUCTION.md). An experiment is a file in `configs/` whose `get_config()`
-returns a `Config`; any field can be overridden on the command line.
+returns a `Config`; any field can be overridden on the command line. The file is longer than others so that a
+default is looked up in one file.
 """
 
 from dataclasses import dataclass, field
@@ -284,11 +285,12 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    frames_per_batch: int = 1
-    """Frames of a segment that run as one batch on the device."""
-    videos_per_batch: int = 1
-    """Videos that are detected in parallel, segment by segment. A multiple of the number of devices uses all
-    devices."""
+    frames_per_batch: int = 0
+    """Frames of a segment that run as one batch on the device; 0: whole segments on a GPU, one frame at a
+    time on a CPU."""
+    videos_per_batch: int = 0
+    """Videos that an evaluation detects in parallel, segment by segment; 0: eight on each GPU, one on each
+    other device. A multiple of the number of devices uses all devices."""
     seq_nms: bool = False
     """Seq-NMS: link and rescore detections along each video before scoring, instead of NMS in each frame."""
     score_thresholds: tuple[float, ...] = ()

@@ -82,8 +82,8 @@ RANGES = {
     "checkpoint_every": FROM_0,
     "evaluate_every": FROM_0,
     "max_skipped": FROM_1,
-    "frames_per_batch": FROM_1,
-    "videos_per_batch": FROM_1,
+    "frames_per_batch": FROM_0,
+    "videos_per_batch": FROM_0,
     "score_thresholds": SHARE,
 }
 """Allowed values of every field with numbers, by the field's name; other fields must be finite."""

@@ -25,7 +25,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import PyTree
 
 from lsts_jax.ahead import Ahead
-from lsts_jax.compiling import jit_inference, on_gpu
+from lsts_jax.compiling import frames_at_once, jit_inference, on_gpu, videos_at_once
 from lsts_jax.models.detector import Detector
 from lsts_jax.models.inference import prepare
 from lsts_jax.structs import Detections, Frame
@@ -69,13 +69,13 @@ class VideoDetector:
         *,
         interval: int,
         schedule: str,
-        frames_per_batch: int = 1,
+        frames_per_batch: int = 0,
     ):
         """Args: interval, frames in a segment; schedule, `online` or `offline`; frames_per_batch, see
-        `detect_video`."""
+        `detect_video` (0: the platform's default)."""
         self.detector, self.variables = detector, prepare(detector, variables, for_gpu=on_gpu())
         self.interval, self.schedule = detector.temporal.interval(interval), schedule
-        self._frames_per_batch = frames_per_batch
+        self._frames_per_batch = frames_at_once(frames_per_batch)
         self._places: NamedSharding | None = None
 
     def stream(self, frames: Iterable[Frame]) -> Generator[Detections, None, None]:
@@ -87,13 +87,13 @@ class VideoDetector:
     ) -> Iterator[tuple[int, Detections]]:
         """Pairs (index of the video, detections of its next frame) of many videos on one canvas.
 
-        `videos_per_batch` videos advance in lockstep, one segment at a time; when a video ends, the next
-        takes its row of the batch. Frames of one video come in order and are interleaved with those of other
-        videos. The videos are divided among as many of this process's devices as divide `videos_per_batch`
-        evenly; the devices do not communicate.
+        `videos_per_batch` videos (0: the platform's default) advance in lockstep, one segment at a time; when
+        a video ends, the next takes its row of the batch. Frames of one video come in order and are
+        interleaved with those of other videos. The videos are divided among as many of this process's devices
+        as divide `videos_per_batch` evenly; the devices do not communicate.
         """
         under_way: deque[_UnderWay] = deque()
-        lanes: list[_Lane | None] = [None] * videos_per_batch
+        lanes: list[_Lane | None] = [None] * videos_at_once(videos_per_batch)
         try:
             yield from self._compute(iter(enumerate(videos)), lanes, under_way)
         except Exception:

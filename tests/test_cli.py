@@ -238,6 +238,19 @@ def test_fields_of_an_experiment_are_checked(folder):
     )
 
 
+def test_a_reader_that_leaves_ends_a_command_without_a_traceback():
+    code = (
+        "import sys; from lsts_jax.cli import main; sys.argv = ['lsts']\n"
+        "main(lambda arguments: [print(number) for number in range(1_000_000)])"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as command:
+        assert command.stdout.readline() == "0\n"
+        command.stdout.close()
+        assert (command.stderr.read(), command.wait(60)) == ("", 141)
+
+
 def test_main_exits_with_a_line(capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["train.py", "a", "b"])
     seen = []

@@ -2,6 +2,8 @@
 
 import errno
 import logging
+import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -15,16 +17,22 @@ def main(run: Callable[[Sequence[str]], None]) -> None:
     """Runs a command on `sys.argv[1:]` and turns exceptions into an exit status.
 
     `UserError`, and a disk that is full or read-only: one line on stderr, status 2. `Stopped`: one line,
-    status 128 + signal. Ctrl-C elsewhere: one line, status 130. Other exceptions keep their traceback.
+    status 128 + signal. Ctrl-C elsewhere: one line, status 130. A reader of the output that leaves, as `head`
+    does: status 141, as for programs that SIGPIPE ends. Other exceptions keep their traceback.
     """
     logging.basicConfig(format="%(message)s")
     logging.getLogger("lsts_jax").setLevel(logging.INFO)
     _hush_orbax()
     try:
         run(sys.argv[1:])
+        sys.stdout.flush()
     except UserError as error:
         print("error:", " ".join(str(error).split()), file=sys.stderr)
         sys.exit(2)
+    except BrokenPipeError:
+        # what is left in the buffer has no reader; Python would complain about it at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise

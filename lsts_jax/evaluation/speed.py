@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from lsts_jax.compiling import jit_inference
+from lsts_jax.compiling import frames_at_once, jit_inference
 from lsts_jax.config import Config
 from lsts_jax.data.dataset import VideoDataset
 from lsts_jax.data.loader import read_frame
@@ -49,7 +49,8 @@ def measure_speed(
     found["host to device"] = _median(lambda: jax.device_put(frame))
 
     segment = jax.device_put(jax.tree.map(lambda *x: np.stack(x)[None], *frames))
-    run = jit_inference(partial(detect_video, detector, frames_per_batch=config.evaluation.frames_per_batch))
+    at_once = frames_at_once(config.evaluation.frames_per_batch)
+    run = jit_inference(partial(detect_video, detector, frames_per_batch=at_once))
     memory = empty_memory(detector, variables, frame)
     later = np.array([False])
     for schedule in ("online", "offline"):

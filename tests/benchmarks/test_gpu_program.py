@@ -28,6 +28,16 @@ condition:
     011: kCublasLtMatmul [source       | sink        ] kCublasLtMatmul
 """
 
+# A `while` that carries its condition: XLA prints no thunks for it, and `body:` on the same line.
+CARRIED = """\
+001: kCopy  [source       | next=002 (1)] kCopy
+002: kWhile [prev=001 (1) | sink        ]       
+condition:
+    No thunks.      body:
+    003: kCublasLtMatmul [source       | next=004 (1)] kCublasLtMatmul
+    004: kCustomKernel   [prev=003 (1) | sink        ] loop_compare_fusion grid: [1, 1, 1]
+"""
+
 
 def in_graph(thunks):
     """The same thunks inside a CUDA graph."""
@@ -39,6 +49,11 @@ def test_counts_of_loops():
     # 1 copy, twice 2 of a condition, 3 of its body, 7 times 2 of the loop whose length is known
     assert count(THUNKS, {8: 7}) == Counts(launches=1 + 4 + 3 + 14, host_syncs=2, loops=2)
     assert count(THUNKS, {}) == Counts(launches=1 + 4 + 3 + 2 + 2, host_syncs=4, loops=2)
+
+
+def test_the_body_of_a_loop_that_carries_its_condition_counts_once():
+    assert count(CARRIED, {}) == Counts(launches=1 + 2, host_syncs=2, loops=1)
+    assert count(CARRIED, {2: 5}) == Counts(launches=1 + 5 * 2, host_syncs=0, loops=1)
 
 
 def test_a_cuda_graph_waits_for_no_host():
