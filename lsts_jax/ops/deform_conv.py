@@ -2,8 +2,9 @@
 
     out(p) = sum over taps of kernel(tap) . features(p + tap + offset(p, tap))
 
-Every group of channels has its own offsets. A scan over taps samples and multiplies with the tap's kernel, so
-that no array of size K x C x h x w exists; the gradient samples again.
+Every group of channels has its own offsets. On a CPU a scan over taps samples and multiplies with the tap's
+kernel, so that no array of size K x C x h x w exists. Other platforms sample all taps at once, in a few launches. The
+gradient samples again, tap by tap.
 """
 
 from functools import partial
@@ -58,7 +59,23 @@ def _over_taps(
     places: Int32[Array, "K 2"],
 ) -> Float[Array, "h w D"]:
     """`deform_conv` with an axis of taps; `places`: positions (y, x) of the taps without offsets."""
+    inputs = features, moves, kernel, size, places
+    return lax.platform_dependent(
+        *inputs, cpu=partial(_tap_by_tap, border), default=partial(_all_taps, border)
+    )
 
+
+def _all_taps(border: Border, features, moves, kernel, size, places) -> Float[Array, "h w D"]:
+    groups = moves.shape[3]
+    sample = lambda part, moves, place: bilinear(part, *_cells(moves[:, :, None], place, size, border)[0])
+    of_group = jax.vmap(sample, in_axes=(None, 0, 0))
+    parts = jnp.stack(_split(features, groups))
+    samples = jax.vmap(of_group, in_axes=(0, 3, None))(parts, moves, places)  # [G K h w C/G]
+    kernel = kernel.reshape(len(kernel), groups, -1, kernel.shape[-1])
+    return _product("gkhwc,kgcd->hwd", samples, kernel).astype(features.dtype)
+
+
+def _tap_by_tap(border: Border, features, moves, kernel, size, places) -> Float[Array, "h w D"]:
     def step(total, tap):
         moves, kernel, place = tap
         samples = _sample(features, _cells(moves, place, size, border))

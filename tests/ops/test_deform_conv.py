@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lsts_jax.ops.deform_conv import deform_conv
+from lsts_jax.ops.deform_conv import _all_taps, _tap_by_tap, deform_conv
 
 
 def hwc(array):
@@ -93,6 +93,17 @@ def test_both_border_rules_follow_their_definitions(random_inputs, border):
     for data, moves in ((features, offsets), canvas):
         found = deform_conv(*map(jnp.asarray, (data, moves, kernel)), size, dilation=2, border=border)
         np.testing.assert_allclose(found[:5, :6], wanted, atol=2e-5 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("border", ["held", "zero"])
+def test_all_taps_at_once_are_the_taps_one_by_one(random_inputs, border):
+    """The form of GPUs against the form of CPUs, in two groups."""
+    features, offsets, kernel = map(jnp.asarray, random_inputs)
+    moves = jnp.moveaxis(offsets.reshape(5, 6, 2, 9, 2), 3, 0)
+    places = jnp.asarray(2 * (np.indices((3, 3)).reshape(2, -1).T - 1), jnp.int32)
+    inputs = features, moves, kernel.reshape(9, 4, 3), jnp.array([4, 6], jnp.int32), places
+    of_cpus, of_gpus = _tap_by_tap(border, *inputs), _all_taps(border, *inputs)
+    np.testing.assert_allclose(of_gpus, of_cpus, atol=1e-5)
 
 
 def test_torchvision_has_the_rule_of_zero_borders(random_inputs):
