@@ -3,8 +3,8 @@
     out(p) = sum over taps of kernel(tap) . features(p + tap + offset(p, tap))
 
 Every group of channels has its own offsets. On a CPU a scan over taps samples and multiplies with the tap's
-kernel, so that no array of size K x C x h x w exists. Other platforms sample all taps at once, in a few launches. The
-gradient samples again, tap by tap.
+kernel, so that no array of size K x C x h x w exists; other platforms sample all taps at once. The gradient
+samples again, tap by tap.
 """
 
 from functools import partial
