@@ -226,7 +226,7 @@ def load(
     """A trained detector.
 
     Args:
-      name: "synthvid-demo", which comes with the package; the folder of a run of `lsts train`, or of a
+      name: "synthvid-s", which comes with the package; the folder of a run of `lsts train`, or of a
         detector that `lsts publish` wrote; or `hf://ORG/NAME`, such a folder on the Hugging Face hub
         (`hf://ORG/NAME/FILE`: a `.safetensors` of it).
       checkpoint: for a run: latest, best (by mAP during training), or a step.

@@ -20,7 +20,7 @@ class Options:
 
     config: cli.Experiment
     workdir: str
-    """Folder of a training run or of a published detector; hf://ORG/NAME; or synthvid-demo, the detector that
+    """Folder of a training run or of a published detector; hf://ORG/NAME; or synthvid-s, the detector that
     comes with the package. With --detections or --compare: any folder that can be written."""
     checkpoint: str = "latest"
     """latest, best (by mAP during training), or a step."""

@@ -20,7 +20,7 @@ class Options:
     folder per source below OUTPUT. Ctrl-C ends a run early and leaves complete files."""
 
     workdir: str
-    """Folder of a training run or of a published detector; hf://ORG/NAME; or synthvid-demo, the detector that
+    """Folder of a training run or of a published detector; hf://ORG/NAME; or synthvid-s, the detector that
     comes with the package."""
     source: tuple[str, ...]
     """Video files, folders or patterns ("frames/*.jpg") of pictures in natural order or of videos, cameras

@@ -15,7 +15,7 @@ class Options:
     loader, run.py, which needs only jax, numpy, flatbuffers and OpenCV."""
 
     workdir: str
-    """Folder of a training run or of a published detector; hf://ORG/NAME; or synthvid-demo, the detector that
+    """Folder of a training run or of a published detector; hf://ORG/NAME; or synthvid-s, the detector that
     comes with the package."""
     out: Path
     """Folder to write into; an earlier export in it is replaced."""

@@ -40,7 +40,7 @@ def test_the_wheel_holds_every_module_and_experiment(site):
     configs = {"lsts_jax" / file.relative_to(ROOT) for file in (ROOT / "configs").rglob("*.py")}
     assert {file.relative_to(site) for file in site.rglob("*.py")} == modules | configs
     assert (site / "lsts_jax" / "py.typed").is_file()
-    shipped = {file.name for file in (site / "lsts_jax/detectors/synthvid-demo").iterdir()}
+    shipped = {file.name for file in (site / "lsts_jax/detectors/synthvid-s").iterdir()}
     assert shipped == {"model.safetensors", "config.json", "README.md"}
 
 

@@ -18,7 +18,7 @@ from lsts_jax.cli import load_config
 from lsts_jax.commands import evaluate
 from lsts_jax.commands.predict import Options as Prediction
 from lsts_jax.commands.publish import Options, publish
-from lsts_jax.data.synthvid import SynthVIDConfig
+from lsts_jax.data.synthvid import BENCHMARKS, class_names
 from lsts_jax.data.synthvid.clip import render_video
 from lsts_jax.errors import UserError
 from lsts_jax.export.__main__ import Options as Export
@@ -109,25 +109,25 @@ def test_without_an_evaluation_the_card_says_so(run, tmp_path, caplog):
 
 def test_the_detector_of_the_package_is_loaded_by_its_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    config, _, _, step = load_trained("synthvid-demo")
-    assert (config.data.class_names, step) == (load_config("demo").data.class_names, 910)
-    assert (config.model, config.data) == (load_config("demo").model, load_config("demo").data)
-    assert sum(file.stat().st_size for file in locate("synthvid-demo").iterdir()) < 2_500_000
-    (tmp_path / "synthvid-demo").mkdir()
-    assert locate("synthvid-demo") == Path("synthvid-demo"), "a folder of that name comes first"
-    with pytest.raises(UserError, match=r"^synthvid: no such folder; .* of the package: synthvid-demo$"):
+    config, _, _, step = load_trained("synthvid-s")
+    assert (config.data.class_names, step) == (class_names("bursts"), 941)
+    assert config.model == load_config("synthvid_s").model
+    assert sum(file.stat().st_size for file in locate("synthvid-s").iterdir()) < 2_500_000
+    (tmp_path / "synthvid-s").mkdir()
+    assert locate("synthvid-s") == Path("synthvid-s"), "a folder of that name comes first"
+    with pytest.raises(UserError, match=r"^synthvid: no such folder; .* of the package: synthvid-s$"):
         lsts_jax.load("synthvid")
 
 
 @pytest.mark.slow
 def test_the_detector_of_the_package_finds_what_the_clip_shows(tmp_path):
-    render_video(tmp_path / "clip.mp4", SynthVIDConfig())
-    results = list(lsts_jax.load("synthvid-demo").stream(tmp_path / "clip.mp4"))
+    render_video(tmp_path / "clip.mp4", BENCHMARKS["s"])
+    results = list(lsts_jax.load("synthvid-s").stream(tmp_path / "clip.mp4"))
     named = Counter(
         result.class_names[c - 1] for result in results for c in result.classes[result.scores > 0.5]
     )
-    assert len(results) == 60
-    assert named["ring"] >= 40 and named["heart"] >= 30 and named["fish"] >= 10, named
+    assert len(results) == 40
+    assert named["red_striped"] >= 35 and named["green_checked"] >= 30 and named["red_dotted"] >= 10, named
 
 
 def test_other_files_stay(run, published, tmp_path):
