@@ -146,7 +146,10 @@ def check_fields(kind: Any, value: Any, name: str) -> Any:
     ):
         return value
     if kind is float and type(value) is int:
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise UserError(f"{name} is an integer beyond the largest float; give a smaller one") from None
     if type(value) is kind:
         return value
     expected = kind.__name__ if isinstance(kind, type) and not get_args(kind) else str(kind)

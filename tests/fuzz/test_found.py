@@ -12,6 +12,9 @@ DOUBLES = bytes([9, 0, 0, 0, 8, 0, 0, 0])  # the tag of one
 CELL = bytes.fromhex("0e000000a8000000 0600000008000000 01000000 00000000")  # and the flags of one
 DEEP = b"[" * 100_000
 LARGE = TARGETS["config-json"].seeds[0].replace(b'"flow_width": 64', b'"flow_width": 1' + b"0" * 400)
+HUGE = TARGETS["config-json"].seeds[0].replace(b"123.15", b"1" + b"0" * 400)
+WEBP = TARGETS["animation-webp"].seeds[0]
+TALL = WEBP[:27] + bytes([0x2F, 0, 3]) + WEBP[30:]  # 64 x 196,656 pixels in the header
 
 
 def coco(old: bytes, new: bytes) -> bytes:
@@ -66,6 +69,8 @@ FOUND = {
         "no such option",
     ),
     "an integer beyond the floats": ("config-json", LARGE, "flow_width is 1000"),
+    "an integer where a float belongs": ("config-json", HUGE, "pixel_mean[0] is an integer beyond"),
+    "an animation of large pictures, all of them decoded at once": ("animation-webp", TALL, ""),
     "an option of many dashes": ("train-options", b"x\n" + b"-" * 30, "options"),
     "a data.yaml nested without end, in time that grew with its square": (
         "convert-yolo-data",

@@ -24,8 +24,8 @@ from lsts_jax.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-# Pictures of one file that are decoded at a time at first, and the most bytes of them later.
-CHUNK, LARGEST_CHUNK = 32, 1 << 28
+# Pictures of one file that are decoded at a time at first, and the most bytes of them.
+CHUNK, LARGEST_CHUNK = 32, 1 << 25
 MOST_FAILURES = 8  # pictures of one file that cannot be decoded in a row, after which the rest is lost
 
 
@@ -45,7 +45,7 @@ def open_pictures(name: str, files: Sequence[Path]) -> VideoSource:
             problems.append(error)
             continue
         if len(files) == 1 and _holds_several(file):
-            return VideoSource(name, size, None, None, partial(_read_several, file))
+            return VideoSource(name, size, None, None, partial(_read_several, file, size))
         return VideoSource(name, size, None, len(files), partial(_read_pictures, files))
     if len(files) == 1:
         raise problems[0]
@@ -72,10 +72,11 @@ def _read_pictures(files: Sequence[Path]) -> Iterator[SourceFrame]:
         )  # fmt: skip
 
 
-def _read_several(file: Path) -> Iterator[SourceFrame]:
-    """The pictures of a file, with a warning at the end that counts those left out."""
+def _read_several(file: Path, size: tuple[int, int]) -> Iterator[SourceFrame]:
+    """The pictures of a file, with a warning at the end that counts those left out. Args: size, of the first."""
     data, promised = np.fromfile(file, np.uint8), count_pictures(file)
-    number, time, chunk, lost, failed = 0, 0.0, CHUNK, [], 0
+    fitting = max(1, LARGEST_CHUNK // (3 * size[0] * size[1]))
+    number, time, chunk, lost, failed = 0, 0.0, min(CHUNK, fitting), [], 0
     while number < promised and failed < MOST_FAILURES:
         pictures = _pictures(file, data, number, min(chunk, promised - number))
         for picture, seconds in pictures:
@@ -84,7 +85,7 @@ def _read_several(file: Path) -> Iterator[SourceFrame]:
         failed = 0 if pictures else failed + 1
         if pictures:
             # Each chunk of an animation is decoded from the first picture on: the fewer chunks, the better.
-            chunk = max(CHUNK, min(2 * chunk, LARGEST_CHUNK // pictures[0][0].nbytes))
+            chunk = min(2 * chunk, fitting)
         else:
             lost.append(number)
             number, time = number + 1, time + 1 / DEFAULT_FPS
