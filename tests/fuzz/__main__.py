@@ -92,10 +92,10 @@ def fuzz(name: str, seconds: int, out: Path) -> None:
     from tests.fuzz.mutate import mutate
 
     target = all_targets()[name]
-    limit_memory()
     with Attempts(target) as attempt:
         for seed in target.seeds:
             attempt(seed)
+        limit_memory()  # what the first calls set up, such as JAX's backend, is not counted
         if atheris:
             guided(atheris, attempt, mutate, seconds, out / name)
             return

@@ -73,7 +73,8 @@ def _read_pictures(files: Sequence[Path]) -> Iterator[SourceFrame]:
 
 
 def _read_several(file: Path, size: tuple[int, int]) -> Iterator[SourceFrame]:
-    """The pictures of a file, with a warning at the end that counts those left out. Args: size, of the first."""
+    """The pictures of a file, with a warning at the end that counts those left out; `size` is that of the
+    first."""
     data, promised = np.fromfile(file, np.uint8), count_pictures(file)
     fitting = max(1, LARGEST_CHUNK // (3 * size[0] * size[1]))
     number, time, chunk, lost, failed = 0, 0.0, min(CHUNK, fitting), [], 0
