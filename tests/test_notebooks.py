@@ -15,7 +15,7 @@ from notebooks.stamp import INSTALL, address, stamp
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 TRAINING = {"04_train"}
-STEPS = 30  # instead of the hundreds after which pictures look well
+STEPS = 16  # instead of the hundreds after which pictures look well
 
 
 def pictures(cell) -> list[str]:
