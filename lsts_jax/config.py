@@ -18,6 +18,14 @@ IMAGENET_VID_CLASSES = (
 
 RESNET_UNITS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 """Residual units of stages 2 to 5 by depth."""
+LITE_BLOCKS = {
+    "efficientnet-lite0": (1, 2, 2, 3, 3, 4, 1),
+    "efficientnet-lite1": (1, 3, 3, 4, 4, 5, 1),
+    "efficientnet-lite2": (1, 3, 3, 4, 4, 5, 1),
+    "efficientnet-lite3": (1, 3, 3, 5, 5, 6, 1),
+    "efficientnet-lite4": (1, 4, 4, 6, 6, 8, 1),
+}
+"""Blocks of stages 1 to 7 by network; stages 4 to 7 are at stride 16."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +66,24 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class BackboneConfig:
-    """ResNet v1, cut in two: low level up to `split` units of stage 4, high level above."""
+    """The network, cut in two: low level up to `split` units at stride 16, high level above."""
 
+    network: Literal[
+        "resnet",
+        "efficientnet-lite0",
+        "efficientnet-lite1",
+        "efficientnet-lite2",
+        "efficientnet-lite3",
+        "efficientnet-lite4",
+    ] = "resnet"
+    """resnet: ResNet v1 (authors). efficientnet-lite0 to 4: mobile networks without squeeze-and-excitation;
+    they have none of depth, width, stride_on and deformable."""
     depth: Literal[18, 34, 50, 101] = 101
     width: int = 64
     """Channels of conv1; stage s has width * 2**(s-2) (x 4 with bottlenecks)."""
     split: int = 4
-    """Units of stage 4 in the low level: 4 of 23 for ResNet-101, the authors' res4b3."""
+    """Units at stride 16 in the low level. ResNet: of stage 4, for ResNet-101 4 of 23, the authors' res4b3.
+    EfficientNet-lite: blocks of stages 4 and 5, of which lite0 has 6."""
     norm: Literal["frozen_batch", "group"] = "frozen_batch"
     """frozen_batch: stored statistics (authors). group: GroupNorm, for training from scratch."""
     stride_on: Literal["1x1", "3x3"] = "1x1"
@@ -255,7 +274,8 @@ class OptimizerConfig:
     """Steps over which the learning rate rises linearly from a tenth of its value."""
     freeze: tuple[str, ...] = ("conv1", "norm1", "res2")
     """Parts of the backbone that are not trained: conv1, norm1, res2 to res5, units such as res4_2,
-    feature_conv, or norms (all normalisations of the backbone)."""
+    feature_conv, or norms (all normalisations of the backbone). EfficientNet-lite: stage1 to stage7, and
+    blocks such as stage4_2."""
 
 
 @dataclass(frozen=True)

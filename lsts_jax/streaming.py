@@ -219,8 +219,15 @@ def _spread(detector: Detector, frames_per_batch: int, videos: int) -> tuple[Cal
 
 @_once
 def _jitted_events(detector: Detector) -> list[Callable]:
-    """start, on_keyframe, on_frame, on_any_frame."""
-    return [jit_inference(event) for event in (*events(detector), partial(on_any_frame, detector))]
+    """start, on_keyframe, on_frame, on_any_frame. The second and the last overwrite the memory."""
+    start, on_keyframe, on_frame = events(detector)
+    overwriting = partial(jit_inference, donate_argnums=1)
+    return [
+        jit_inference(start),
+        overwriting(on_keyframe),
+        jit_inference(on_frame),
+        overwriting(partial(on_any_frame, detector)),
+    ]
 
 
 def _fetch(owners: list[tuple[int, range] | None], found: Detections) -> Iterator[tuple[int, Detections]]:

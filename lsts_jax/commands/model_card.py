@@ -24,7 +24,7 @@ Object detection in video with lsts_jax.
 
 | | |
 |---|---|
-| method | `{method}` on ResNet-{depth} |
+| method | `{method}` on {network} |
 | frames | resized to {short} x {long} pixels at most |
 | classes | {classes} |
 | mAP | {score} |
@@ -66,12 +66,14 @@ def model_card(name: str, config: Config, step: int, score: float | None) -> str
     if score is not None:
         metadata["model-index"] = [{"name": name, "results": [result]}]
     measured = f"on the validation videos of `{data}`, by `lsts evaluate` with the run's float32 weights"
+    backbone = config.model.backbone
+    network = f"ResNet-{backbone.depth}" if backbone.network == "resnet" else backbone.network
     method, _, own = config.model.temporal.rpartition(":")
     return TEXT.format(
         metadata=yaml.safe_dump(metadata, sort_keys=False),
         name=name,
         method=own if not method else f"{METHOD_FILE}:{own}",
-        depth=config.model.backbone.depth,
+        network=network,
         short=config.data.short_side,
         long=config.data.long_side,
         classes=", ".join(config.data.class_names),

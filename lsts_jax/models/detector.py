@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
 from lsts_jax.config import ModelConfig
-from lsts_jax.models.resnet import ResNet
+from lsts_jax.models.backbone import Backbone, build_backbone
 from lsts_jax.models.rfcn import RFCN
 from lsts_jax.models.rpn import RPN
 from lsts_jax.models.temporal import build_temporal
@@ -25,7 +25,7 @@ class Detector(nn.Module):
     `bind` inside the transformed function. Parameters of backbone and method are on the same, top level.
     """
 
-    backbone: ResNet
+    backbone: Backbone
     temporal: Temporal
     rpn: RPN
     rfcn: RFCN
@@ -94,7 +94,7 @@ def build_detector(config: ModelConfig, num_classes: int) -> Detector:
     dtype = jnp.dtype(config.dtype)
     proposals, detections = config.proposals, config.detections
     return Detector(
-        backbone=ResNet(config.backbone, config.feature_channels, config.deep_layer_init, dtype),
+        backbone=build_backbone(config),
         temporal=build_temporal(config),
         rpn=RPN(
             config.anchors.ratios,

@@ -58,7 +58,8 @@ def _turn(params: dict[Path, Array]) -> dict[Path, Array]:
     turned = {}
     for path, x in params.items():
         above = path[:-2]
-        if path[-2:] == ("conv", "kernel") and (*above, "offset", "conv", "kernel") not in params:
+        plain = path[-2:] == ("conv", "kernel") and x.shape[2] > 1  # not depthwise
+        if plain and (*above, "offset", "conv", "kernel") not in params:
             path, x = (*above, "conv", KERNEL_OHWI), jnp.transpose(x, (3, 0, 1, 2))
         turned[path] = x
     return turned

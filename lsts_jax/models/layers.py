@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int32
 
 from lsts_jax.ops.canvas import inside, zero_outside
 from lsts_jax.ops.deform_conv import deform_conv
+from lsts_jax.ops.depthwise import depthwise_conv
 from lsts_jax.ops.sampling import Border
 
 NormKind = Literal["frozen_batch", "group"]
@@ -110,6 +111,34 @@ class DeformableConv(nn.Module):
             conv_general_dilated=convolve,
             name="conv",
         )(x)
+
+
+class DepthwiseConv(nn.Module):
+    """A convolution of every channel by itself, without bias, that pads like `Conv`.
+
+    Its kernel is [kernel, kernel, 1, channels], under the same name as that of a plain convolution.
+    """
+
+    kernel: int
+    stride: int = 1
+    dilation: int = 1
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "h w C"], size: Int32[Array, "2"]) -> Float[Array, "h2 w2 C"]:
+        def convolve(x, kernel, *_, **__):
+            return depthwise_conv(x[0], kernel[:, :, 0], stride=self.stride, dilation=self.dilation)[None]
+
+        return nn.Conv(
+            x.shape[-1],
+            (self.kernel, self.kernel),
+            feature_group_count=x.shape[-1],
+            use_bias=False,
+            kernel_init=nn.initializers.he_normal(),
+            dtype=self.dtype,
+            conv_general_dilated=convolve,
+            name="conv",
+        )(zero_outside(x, size))
 
 
 def _product(x: Array, kernel: Array, strides: Sequence[int], *_, precision=None, **__) -> Array:

@@ -17,7 +17,6 @@ from lsts_jax.config import RESNET_UNITS, BackboneConfig
 from lsts_jax.models.layers import Conv, DeformableConv, LayerInit, Norm, NormKind, deep_layer_init
 from lsts_jax.ops.canvas import size_at_stride, zero_outside
 from lsts_jax.ops.sampling import Border
-from lsts_jax.structs import STRIDE, Frame
 
 
 class Unit(nn.Module):
@@ -150,24 +149,3 @@ class HighLevel(_Stages):
             name="feature_conv",
         )(nn.relu(x), size)
         return jax.nn.relu(x)
-
-
-class ResNet(nn.Module):
-    """The backbone: both parts of the network, for one frame."""
-
-    config: BackboneConfig
-    feature_channels: int
-    layer_init: LayerInit
-    dtype: DTypeLike
-
-    def setup(self):
-        self.low_level = LowLevel(self.config, self.dtype)
-        self.high_level = HighLevel(self.config, self.dtype, self.feature_channels, self.layer_init)
-
-    def low(self, frame: Frame) -> Float[Array, "h w L"]:
-        """Low-level feature of a frame, the only part of the backbone that cheap frames run."""
-        return self.low_level(frame.pixels, frame.size)
-
-    def high(self, low: Float[Array, "h w L"], size: Int32[Array, "2"]) -> Float[Array, "h w C"]:
-        """High-level feature. Args: size (height, width) of the picture on the canvas in pixels."""
-        return self.high_level(low, size_at_stride(size, STRIDE))

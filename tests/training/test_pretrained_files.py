@@ -238,7 +238,7 @@ def test_a_damaged_file_is_one_clear_line(tmp_path, shapes, case):
     tracemalloc.start()
     with pytest.raises(UserError) as error:
         weights = open_weights(file)
-        match(str(file), weights, recognise(str(file), weights, backbone.split), shapes, backbone)
+        match(str(file), weights, recognise(str(file), weights, backbone), shapes, backbone)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     message = str(error.value)

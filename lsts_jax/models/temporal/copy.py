@@ -1,7 +1,7 @@
 """Copies of the keyframe's feature: the cheapest use of memory, without alignment."""
 
 from lsts_jax.config import ModelConfig
-from lsts_jax.models.resnet import ResNet
+from lsts_jax.models.backbone import Backbone
 from lsts_jax.models.temporal.protocol import Temporal, high_feature
 from lsts_jax.structs import Frame, FrameFeature, Memory, Payment
 
@@ -16,10 +16,10 @@ class Copy(Temporal):
     def from_config(cls, config: ModelConfig) -> "Copy":
         return cls()
 
-    def key(self, backbone: ResNet, frame: Frame) -> Payment:
+    def key(self, backbone: Backbone, frame: Frame) -> Payment:
         return high_feature(backbone, frame)
 
-    def other(self, backbone: ResNet, frame: Frame) -> tuple[()]:
+    def other(self, backbone: Backbone, frame: Frame) -> tuple[()]:
         return ()
 
     def start(self, key: Payment) -> tuple[Memory, FrameFeature]:

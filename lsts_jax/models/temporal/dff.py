@@ -8,8 +8,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32, Int32, UInt8
 
 from lsts_jax.config import ModelConfig
+from lsts_jax.models.backbone import Backbone
 from lsts_jax.models.flownet import FlowNet
-from lsts_jax.models.resnet import ResNet
 from lsts_jax.models.temporal.protocol import TRAINED, Temporal, high_feature
 from lsts_jax.ops.canvas import size_at_stride, zero_outside
 from lsts_jax.ops.warp import warp
@@ -59,10 +59,10 @@ class DFF(Temporal):
     def setup(self):
         self.flownet = FlowNet(self.width, self.feature_channels, self.pixel_mean, self.dtype)
 
-    def key(self, backbone: ResNet, frame: Frame) -> KeyFrame:
+    def key(self, backbone: Backbone, frame: Frame) -> KeyFrame:
         return KeyFrame(frame.pixels, high_feature(backbone, frame).feature)
 
-    def other(self, backbone: ResNet, frame: Frame) -> Picture:
+    def other(self, backbone: Backbone, frame: Frame) -> Picture:
         return Picture(frame.pixels, frame.size)
 
     def start(self, key: KeyFrame) -> tuple[KeyFrame, FrameFeature]:

@@ -17,8 +17,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32, Int32, UInt8
 
 from lsts_jax.config import FGFAConfig, ModelConfig
+from lsts_jax.models.backbone import Backbone
 from lsts_jax.models.flownet import FlowNet
-from lsts_jax.models.resnet import ResNet
 from lsts_jax.models.temporal.embedding import build_embedding, cosines
 from lsts_jax.models.temporal.protocol import Temporal, cells, each
 from lsts_jax.ops.canvas import zero_outside
@@ -91,7 +91,7 @@ class FGFA(Temporal):
     def interval(self, wanted: int) -> int:
         return 1
 
-    def key(self, backbone: ResNet, frame: Frame) -> Paid:
+    def key(self, backbone: Backbone, frame: Frame) -> Paid:
         """Pixels, feature, and the embedding of the unwarped feature (authors, at test)."""
         feature = self.feature_of(backbone, frame)
         embedding = zero_outside(self.embedding(feature, cells(frame)), cells(frame))
@@ -147,7 +147,7 @@ class FGFA(Temporal):
         feature = mean_of(sums).astype(frames.feature.dtype)
         return Aggregated(feature, flows, cosine, jnp.exp(cosine) / sums.weight[None])
 
-    def on_triplet(self, backbone: ResNet, triplet: Triplet) -> TripletFeature:
+    def on_triplet(self, backbone: Backbone, triplet: Triplet) -> TripletFeature:
         """Two frames of the window, drawn at random, aggregated for the current frame, which counts only if
         it is drawn (authors)."""
         triple = (triplet.old_key, triplet.new_key, triplet.current)
@@ -162,7 +162,7 @@ class FGFA(Temporal):
         embed = partial(each, lambda embedding, x: embedding(x, cells(current)), self.embedding)
         return TripletFeature(average_pair(embed, features, flows))
 
-    def feature_of(self, backbone: ResNet, frame: Frame) -> Float[Array, "h w C"]:
+    def feature_of(self, backbone: Backbone, frame: Frame) -> Float[Array, "h w C"]:
         """High-level feature, zero outside the picture, since flow may point there."""
         feature = backbone.high(backbone.low(frame), frame.size)
         return zero_outside(feature, cells(frame))

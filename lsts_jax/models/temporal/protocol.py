@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
 from lsts_jax.config import ModelConfig
-from lsts_jax.models.resnet import ResNet
+from lsts_jax.models.backbone import Backbone
 from lsts_jax.ops.canvas import size_at_stride
 from lsts_jax.structs import STRIDE, AnyArray, Frame, Payment, Triplet, TripletFeature
 
@@ -51,11 +51,11 @@ class Temporal(nn.Module):
         """Frames from a keyframe to the next, for `keyframe_interval` = `wanted` in the config."""
         return wanted
 
-    def key(self, backbone: ResNet, frame: Frame) -> PyTree:
+    def key(self, backbone: Backbone, frame: Frame) -> PyTree:
         """Payment of a keyframe."""
         raise NotImplementedError
 
-    def other(self, backbone: ResNet, frame: Frame) -> PyTree:
+    def other(self, backbone: Backbone, frame: Frame) -> PyTree:
         """Payment of a frame between keyframes."""
         raise NotImplementedError
 
@@ -75,7 +75,7 @@ class Temporal(nn.Module):
         """Whether a frame becomes a keyframe, from its bundle of `on_frame`; for adaptive methods."""
         raise NotImplementedError
 
-    def triplet_payments(self, backbone: ResNet, triplet: Triplet) -> tuple[PyTree, PyTree, PyTree]:
+    def triplet_payments(self, backbone: Backbone, triplet: Triplet) -> tuple[PyTree, PyTree, PyTree]:
         """Payments of the old key, the new key and the current frame of a training sample. If keyframes do
         not use the memory, the old key's payment is empty."""
         old: PyTree = ()
@@ -85,7 +85,7 @@ class Temporal(nn.Module):
         assert triplet.new_key is not None
         return old, self.key(backbone, triplet.new_key), self.other(backbone, triplet.current)
 
-    def on_triplet(self, backbone: ResNet, triplet: Triplet) -> TripletFeature:
+    def on_triplet(self, backbone: Backbone, triplet: Triplet) -> TripletFeature:
         """Feature of the current frame of a training sample, by the three events in order.
 
         The flags of the triplet select by mask, so that a batch runs one program: if both keyframes are one
@@ -130,7 +130,7 @@ class Temporal(nn.Module):
         return self
 
 
-def high_feature(backbone: ResNet, frame: Frame) -> Payment:
+def high_feature(backbone: Backbone, frame: Frame) -> Payment:
     """The high-level feature of a frame, most methods' payment of a keyframe."""
     return Payment(backbone.high(backbone.low(frame), frame.size), cells(frame))
 

@@ -1,7 +1,7 @@
 """The single-frame detector: R-FCN without a memory, the baseline of every temporal method."""
 
 from lsts_jax.config import ModelConfig
-from lsts_jax.models.resnet import ResNet
+from lsts_jax.models.backbone import Backbone
 from lsts_jax.models.temporal.protocol import Temporal, high_feature
 from lsts_jax.structs import Frame, FrameFeature, Payment, Triplet, TripletFeature
 
@@ -17,10 +17,10 @@ class Single(Temporal):
     def from_config(cls, config: ModelConfig) -> "Single":
         return cls()
 
-    def key(self, backbone: ResNet, frame: Frame) -> Payment:
+    def key(self, backbone: Backbone, frame: Frame) -> Payment:
         return high_feature(backbone, frame)
 
-    def other(self, backbone: ResNet, frame: Frame) -> Payment:
+    def other(self, backbone: Backbone, frame: Frame) -> Payment:
         return high_feature(backbone, frame)
 
     def start(self, key: Payment) -> tuple[tuple[()], FrameFeature]:
@@ -32,5 +32,5 @@ class Single(Temporal):
     def on_frame(self, memory: tuple[()], other: Payment) -> FrameFeature:
         return FrameFeature(other.feature)
 
-    def on_triplet(self, backbone: ResNet, triplet: Triplet) -> TripletFeature:
+    def on_triplet(self, backbone: Backbone, triplet: Triplet) -> TripletFeature:
         return TripletFeature(self.key(backbone, triplet.current).feature)

@@ -22,8 +22,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Float32, Int32, UInt8
 
 from lsts_jax.config import ModelConfig, THPConfig
+from lsts_jax.models.backbone import Backbone
 from lsts_jax.models.flownet import FlowNet
-from lsts_jax.models.resnet import ResNet
 from lsts_jax.models.temporal.embedding import build_embedding, cosines
 from lsts_jax.models.temporal.protocol import Temporal, cells, choose, high_feature
 from lsts_jax.ops.canvas import zero_outside
@@ -92,11 +92,11 @@ class THP(Temporal):
     def adaptive(self) -> bool:
         return self.config.adaptive
 
-    def key(self, backbone: ResNet, frame: Frame) -> Seen:
+    def key(self, backbone: Backbone, frame: Frame) -> Seen:
         feature = zero_outside(high_feature(backbone, frame).feature, cells(frame))
         return Seen(frame.pixels, feature, frame.size, cells(frame))
 
-    def other(self, backbone: ResNet, frame: Frame) -> Seen:
+    def other(self, backbone: Backbone, frame: Frame) -> Seen:
         if self.config.updating == "partial":
             return self.key(backbone, frame)
         return Seen(frame.pixels, None, frame.size, cells(frame))
@@ -125,7 +125,7 @@ class THP(Temporal):
         """Whether the share of inconsistent positions is above `adaptive_share` (paper, equation 9)."""
         return bundle.share > self.config.adaptive_share
 
-    def on_triplet(self, backbone: ResNet, triplet: Triplet) -> TripletFeature:
+    def on_triplet(self, backbone: Backbone, triplet: Triplet) -> TripletFeature:
         """The frame on its keyframe, with a penalty on inconsistent positions (paper, equation 12)."""
         assert triplet.new_key is not None
         memory, at_key = self.start(self.key(backbone, triplet.new_key))

@@ -1,10 +1,12 @@
-"""Weights from elsewhere: the authors' MXNet files, torchvision's and timm's ResNets, and runs of ours.
+"""Weights from elsewhere: the authors' MXNet files, torchvision's and timm's ResNets, EfficientNet-lite, and
+runs of ours.
 
     python -m lsts_jax.training.pretrained resnet50.pth runs/start --config configs/NAME.py
 
 Every array of the file and of the model is accounted for (`matching.py`). What the weights were trained with,
 where stages stride and how pixels are normalised, comes along as configuration. The ending of a file tells
-how it is read (`files.py`), its names whose weights it holds (`authors.py`, `torchvision.py`).
+how it is read (`files.py`), its names whose weights it holds (`authors.py`, `torchvision.py`,
+`efficientnet.py`).
 """
 
 import logging
@@ -53,7 +55,7 @@ def load_pretrained(
     """
     weights = open_weights(path)
     check_classes(str(path), weights.config, class_names)
-    naming = recognise(str(path), weights, backbone.split)
+    naming = recognise(str(path), weights, backbone)
     if wrong := _contradictions(naming.settings, backbone):
         options = " ".join(f"--config.model.backbone.{name} {_typed(value)}" for name, value in wrong.items())
         raise UserError(f"{path}: trained with other settings than the config's; set {options}")
@@ -101,7 +103,7 @@ def import_weights(
     """
     source = str(source)
     check_classes(source, weights.config, config.data.class_names)
-    naming = recognise(source, weights, config.model.backbone.split, channel_order)
+    naming = recognise(source, weights, config.model.backbone, channel_order)
     config = _with_settings(config, naming.settings)
     detector = build_detector(config.model, len(config.data.class_names))
     matched = match(

@@ -8,10 +8,11 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 from numpy import ndarray
 
-from lsts_jax.config import RESNET_UNITS, BackboneConfig
+from lsts_jax.config import LITE_BLOCKS, RESNET_UNITS, BackboneConfig
 from lsts_jax.errors import UserError
 from lsts_jax.training.pretrained.arrays import Stored, Weights
 from lsts_jax.training.pretrained.authors import authors_naming
+from lsts_jax.training.pretrained.efficientnet import efficientnet_naming
 from lsts_jax.training.pretrained.naming import Naming, Path
 from lsts_jax.training.pretrained.run_folder import our_naming
 from lsts_jax.training.pretrained.torchvision import torchvision_naming
@@ -37,7 +38,10 @@ class Match(NamedTuple):
 
 
 def recognise(
-    source: str, weights: Weights, split: int, channel_order: Literal["rgb", "bgr"] = "rgb"
+    source: str,
+    weights: Weights,
+    backbone: BackboneConfig,
+    channel_order: Literal["rgb", "bgr"] = "rgb",
 ) -> Naming:
     """The naming that has a place for most of a file's names.
 
@@ -46,12 +50,14 @@ def recognise(
     """
     names = weights.arrays.keys()
     torchvision = torchvision_naming(channel_order)
-    namings = (torchvision, authors_naming(names), our_naming(weights.config))
-    best = max(namings, key=lambda naming: sum(naming.path(name, split) is not None for name in names))
-    if not any(best.path(name, split) for name in names):
+    lite = backbone.network if backbone.network in LITE_BLOCKS else next(iter(LITE_BLOCKS))
+    namings = (torchvision, authors_naming(names), efficientnet_naming(lite), our_naming(weights.config))
+    placed = [sum(naming.path(name, backbone.split) is not None for name in names) for naming in namings]
+    best = namings[placed.index(max(placed))]
+    if not max(placed):
         raise UserError(
             f"{source}: no array of it has a place in this model ({some(names) or 'it holds none'}); "
-            "are the names those of torchvision's or the authors' ResNet?"
+            "are the names those of torchvision's or the authors' ResNet, or of EfficientNet-lite?"
         )
     if channel_order == "bgr" and best is not torchvision:
         raise UserError(f"{source}: --channel_order bgr is for torchvision's names, these are {best.title}")
@@ -82,7 +88,7 @@ def match(
       UserError: an array is missing, left over, of another shape, or holds what no weight can be.
     """
     names, placeless = _places(source, weights, naming, backbone.split)
-    _require_depth(source, names, backbone)
+    _require_network(source, names, backbone)
     flat: dict[Path, Any] = flatten_dict(variables)
     own = {path: tuple(array.shape) for path, array in flat.items()}
     layouts = {path: naming.layout(path) for path in sorted(names.keys() & own.keys())}
@@ -147,13 +153,27 @@ def _places(source: str, weights: Weights, naming: Naming, split: int) -> tuple[
     return names, [name for name, path in paths.items() if not path]
 
 
-def _require_depth(source: str, paths: Collection[Path], backbone: BackboneConfig) -> None:
-    """Raises `UserError` if the file has all units of a ResNet of another depth."""
+def _require_network(source: str, paths: Collection[Path], backbone: BackboneConfig) -> None:
+    """Raises `UserError` if the file has the units of another network."""
+    blocks = {path[2] for path in paths if len(path) > 3 and path[2].startswith("stage")}
+    fitting = [network for network, counts in LITE_BLOCKS.items() if sum(counts) == len(blocks)]
+    if fitting and backbone.network not in fitting:
+        raise UserError(
+            f"{source}: {' or '.join(fitting)}, not the {backbone.network} of the config; set "
+            f"--config.model.backbone.network {fitting[0]}"
+        )
     units = [path for path in paths if len(path) > 3 and path[2].startswith("res")]
     counts = tuple(len({path[2] for path in units if path[2].startswith(f"res{s}_")}) for s in (2, 3, 4, 5))
     bottleneck = any(path[3] == "conv3" for path in units)
     for depth, expected in RESNET_UNITS.items():
-        if counts == expected and bottleneck == (depth >= 50) and depth != backbone.depth:
+        if counts != expected or bottleneck != (depth >= 50):
+            continue
+        if backbone.network != "resnet":
+            raise UserError(
+                f"{source}: a ResNet-{depth}, not the {backbone.network} of the config; set "
+                f"--config.model.backbone.network resnet and .depth {depth}"
+            )
+        if depth != backbone.depth:
             raise UserError(
                 f"{source}: a ResNet-{depth}, not the ResNet-{backbone.depth} of the config; set "
                 f"--config.model.backbone.depth {depth}, and .split to at most {counts[2]}"

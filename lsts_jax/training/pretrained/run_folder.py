@@ -18,7 +18,7 @@ from lsts_jax.training.pretrained.authors import DEFORMABLE
 from lsts_jax.training.pretrained.naming import SAME, Naming
 from lsts_jax.training.saving import CheckedSaver
 
-SETTINGS = ("norm", "norm_epsilon", "stride_on", "pixel_mean", "pixel_std")
+SETTINGS = ("network", "norm", "norm_epsilon", "stride_on", "pixel_mean", "pixel_std")
 
 
 def our_naming(config: Config | None) -> Naming:

@@ -12,8 +12,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float32, PyTree
 
 from lsts_jax.config import LSTSConfig, ModelConfig
+from lsts_jax.models.backbone import Backbone
 from lsts_jax.models.layers import LayerInit
-from lsts_jax.models.resnet import ResNet
 from lsts_jax.models.temporal.lsts.dfa import DFA, LowToHigh
 from lsts_jax.models.temporal.lsts.quality import Quality
 from lsts_jax.models.temporal.lsts.sampling import Sampling, check_offsets, initial_offsets
@@ -84,10 +84,10 @@ class LSTS(Temporal):
     def trained_keyframes(self) -> Literal[1, 2]:
         return 2 if self.has_srfu else 1
 
-    def key(self, backbone: ResNet, frame: Frame) -> Payment:
+    def key(self, backbone: Backbone, frame: Frame) -> Payment:
         return high_feature(backbone, frame)
 
-    def other(self, backbone: ResNet, frame: Frame) -> Payment | tuple[()]:
+    def other(self, backbone: Backbone, frame: Frame) -> Payment | tuple[()]:
         return Payment(backbone.low(frame), cells(frame)) if self.has_dfa else ()
 
     def start(self, key: Payment) -> tuple[Memory, FrameFeature]:
@@ -106,7 +106,7 @@ class LSTS(Temporal):
             return FrameFeature(memory.feature)
         return self.dfa(memory.feature, other.feature, self.sampling_offsets(), other.size)
 
-    def triplet_payments(self, backbone: ResNet, triplet: Triplet) -> tuple[PyTree, PyTree, PyTree]:
+    def triplet_payments(self, backbone: Backbone, triplet: Triplet) -> tuple[PyTree, PyTree, PyTree]:
         """The three payments, computed as one batch, which is faster than three passes."""
         keys = [triplet.old_key, triplet.new_key] if self.has_srfu else [triplet.new_key]
         frames = [*keys, triplet.current] if self.has_dfa else keys
