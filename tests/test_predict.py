@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,11 @@ import pytest
 import lsts_jax
 from lsts_jax.api import Result
 from lsts_jax.commands import predict
+from lsts_jax.data.video.source import SourceFrame, VideoSource
 from lsts_jax.data.video.video_io import open_source
 from lsts_jax.data.video.writer import VideoWriter
 from lsts_jax.errors import UserError
+from lsts_jax.outputs import sources
 from tests.data.trees import write_picture
 from tests.data.video.clips import retime, write_clip
 
@@ -70,6 +73,44 @@ def lines(place):
         ]
         for file in place.rglob("detections.jsonl")
     }
+
+
+class Camera:
+    """A live source of `frames` frames, then it stalls until it is closed."""
+
+    def __init__(self, name, frames):
+        self.name, self.frames = name, frames
+        self.stalled, self.closed = threading.Event(), threading.Event()
+
+    def open(self):
+        return VideoSource(self.name, (32, 48), 10.0, None, self.read, is_live=True, close=self.closed.set)
+
+    def read(self):
+        for number in range(self.frames):
+            yield SourceFrame(number, number / 10, np.zeros((32, 48, 3), np.uint8))
+        self.stalled.set()
+        self.closed.wait(20)
+
+
+@pytest.fixture
+def cameras(monkeypatch):
+    """Two cameras, one of which stalls at once, in place of two addresses."""
+    made = {f"rtsp://{name}": Camera(name, frames) for name, frames in (("yard", 0), ("door", 5))}
+    monkeypatch.setattr(sources, "open_source", lambda text: made[str(text)].open())
+    return list(made.values())
+
+
+def test_a_stalled_camera_holds_up_no_other_and_an_interrupt_ends_all(cameras, monkeypatch):
+    """The interrupt comes when both cameras wait for frames."""
+
+    def interrupted(waiting):
+        assert all(camera.stalled.wait(20) for camera in cameras)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(predict, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run("rtsp://yard", "rtsp://door", save=("jsonl",))
+    assert sorted(map(len, lines(Path("out")).values())) == [0, 5]
 
 
 def test_the_source_is_not_written_over(place):

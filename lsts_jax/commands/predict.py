@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -17,7 +18,8 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Options:
     """Detect objects in videos. Writes the formats of --save into OUTPUT, with several sources into one
-    folder per source below OUTPUT. Ctrl-C ends a run early and leaves complete files."""
+    folder per source below OUTPUT: files one after the other, then cameras and streams side by side. Ctrl-C
+    ends a run early and leaves complete files."""
 
     workdir: str
     """Folder of a training run or of a published detector; hf://ORG/NAME; or synthvid-s, the detector that
@@ -79,7 +81,13 @@ def run(arguments: list[str]) -> None:
     for name in options.classes:
         if name not in detector.class_names:
             raise UserError(f"--classes {name}: the detector knows {', '.join(detector.class_names)}")
-    empty, failed = [], sources[:skipped]
+    empty, failed, live = [], sources[:skipped], []
+
+    def finish(source, video, job) -> None:
+        if not watch(detector, video, job, options):
+            empty.append(source.text)
+        print(job.place.folder, file=sys.stderr)
+
     with begin(claimed):
         for number, (source, place) in enumerate(zip(sources, targets, strict=True)):
             if number < skipped:
@@ -92,9 +100,11 @@ def run(arguments: list[str]) -> None:
             video = first_of(video, options)
             fps = (video.fps or DEFAULT_FPS) / options.stride
             job = Job(place, fps, detector.class_names, options.score, options.tracks, video.is_live)
-            if not watch(detector, video, job, options):
-                empty.append(source.text)
-            print(place.folder, file=sys.stderr)
+            if video.is_live:
+                live.append((source, video, job))
+            else:
+                finish(source, video, job)
+        failed += side_by_side(finish, live)
     if failed:
         names = ", ".join(source.text for source in failed)
         raise UserError(
@@ -142,6 +152,32 @@ def check_selection(options: Options) -> None:
         raise UserError(f"--end {options.end}: must be above --start {options.start}")
     if options.max_frames is not None and options.max_frames < 1:
         raise UserError(f"--max_frames {options.max_frames}: must be 1 or more")
+
+
+def side_by_side(finish, live) -> list:
+    """Calls `finish(source, video, job)` for all live sources, each in a thread of its own, so that one that
+    stalls holds up none. Returns the sources that failed, after a warning.
+
+    An interrupt ends all of them, with complete files.
+    """
+    if not live:
+        return []
+    with ThreadPoolExecutor(len(live)) as pool:
+        waiting = [pool.submit(finish, *one) for one in live]
+        try:
+            wait(waiting)
+        except BaseException:
+            for _, video, _ in live:
+                video.close()
+            raise
+    failed = []
+    for (source, *_), done in zip(live, waiting, strict=True):
+        if isinstance(error := done.exception(), UserError):
+            logger.warning("%s: ended: %s", source.text, error)
+            failed.append(source)
+        elif error:
+            raise error
+    return failed
 
 
 def watch(detector, video, job, options: Options) -> int:

@@ -55,14 +55,22 @@ class LiveFrames:
         try:
             while True:
                 with self._news:
-                    self._news.wait_for(lambda: self._frames)
+                    self._news.wait_for(lambda: self._frames or self._stop.is_set())
+                    if self._stop.is_set():
+                        return
                     frame = self._frames.popleft()
                 yield frame._replace(picture=cv2.cvtColor(frame.picture, cv2.COLOR_BGR2RGB))
         finally:
             self.close()
 
-    def close(self) -> None:
+    def stop(self) -> None:
+        """No frame follows. For any thread; does not wait."""
         self._stop.set()
+        with self._news:
+            self._news.notify()
+
+    def close(self) -> None:
+        self.stop()
         self._thread.join(TIMEOUT)
         if self.dropped or self.reconnections:
             logger.info(

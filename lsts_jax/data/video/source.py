@@ -30,6 +30,7 @@ class VideoSource:
     num_frames: int | None  # by the header, which may be wrong; None where it has none
     read: Callable[[], Iterator[SourceFrame]]
     is_live: bool = False  # comes at its own pace, once, and may never end
+    close: Callable[[], None] = lambda: None  # ends a live source, from any thread: no frame follows
 
     def __iter__(self) -> Iterator[SourceFrame]:
         """Frames in order. What cannot be decoded is left out with a warning, and its number with it."""

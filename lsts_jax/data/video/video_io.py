@@ -118,7 +118,8 @@ def _open_address(address: str) -> VideoSource:
 
 def _open_live(target: int | str, capture: cv2.VideoCapture) -> VideoSource:
     frames = LiveFrames(target, capture)
-    return VideoSource(frames.name, frames.size, frames.fps, None, partial(iter, frames), is_live=True)
+    read = partial(iter, frames)
+    return VideoSource(frames.name, frames.size, frames.fps, None, read, is_live=True, close=frames.stop)
 
 
 def _instead_of(folder: Path) -> str:
