@@ -18,7 +18,7 @@ from lsts_jax.data.video.source import SourceFrame, VideoSource
 from lsts_jax.data.video.video_io import open_source
 from lsts_jax.data.video.writer import VideoWriter
 from lsts_jax.errors import UserError
-from lsts_jax.outputs import sources
+from lsts_jax.outputs import sources as named_sources
 from tests.data.trees import write_picture
 from tests.data.video.clips import retime, write_clip
 
@@ -96,7 +96,7 @@ class Camera:
 def cameras(monkeypatch):
     """Two cameras, one of which stalls at once, in place of two addresses."""
     made = {f"rtsp://{name}": Camera(name, frames) for name, frames in (("yard", 0), ("door", 5))}
-    monkeypatch.setattr(sources, "open_source", lambda text: made[str(text)].open())
+    monkeypatch.setattr(named_sources, "open_source", lambda text: made[str(text)].open())
     return list(made.values())
 
 

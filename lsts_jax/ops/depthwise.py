@@ -45,8 +45,11 @@ _convolve.defvjp(_forward, _backward)
 
 def _shifted(x: Array, kernel: Array, *, stride: int, dilation: int) -> Array:
     """The sum over taps of a shifted map times the tap's weights."""
-    taps = _taps(x, kernel.shape[0], stride, dilation)
-    return sum(tap * kernel[i, j][None, None] for i, j, tap in taps)
+    (_, _, first), *others = _taps(x, kernel.shape[0], stride, dilation)
+    total = first * kernel[0, 0][None, None]
+    for i, j, tap in others:
+        total += tap * kernel[i, j][None, None]
+    return total
 
 
 def _gradients(x: Array, kernel: Array, grad: Array, *, stride: int, dilation: int) -> tuple[Array, Array]:
