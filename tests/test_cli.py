@@ -210,7 +210,9 @@ def test_a_file_goes_before_an_experiment_of_the_package():
 def test_without_files_the_experiments_of_the_package_are_named(folder, monkeypatch):
     monkeypatch.chdir(folder / "configs")
     assert mistake(cli.load_config, "synthvid").endswith("choose from synthvid_s")
-    assert "demo, dff_r101_vid, fgfa_r101_vid, lsts_" in mistake(cli.load_config, "nothing/like/it")
+    assert "demo, dff_r101_vid, fgfa_r101_vid, lite_real, lsts_" in mistake(
+        cli.load_config, "nothing/like/it"
+    )
 
 
 def test_fields_of_an_experiment_are_checked(folder):
