@@ -54,8 +54,8 @@ def _shifted(x: Array, kernel: Array, *, stride: int, dilation: int) -> Array:
 
 def _gradients(x: Array, kernel: Array, grad: Array, *, stride: int, dilation: int) -> tuple[Array, Array]:
     """Gradients for map and kernel from that of the result."""
-    size = kernel.shape[0]
-    of_taps = [jnp.einsum("hwc,hwc->c", tap, grad) for _, _, tap in _taps(x, size, stride, dilation)]
+    # Else XLA computes what comes before x, and grad, again for every tap.
+    x, grad = lax.optimization_barrier((x, grad))
     height, width, _ = x.shape
     # a result's cell i is that of stride 1 at i * stride; between them the gradient is zero
     spread = lax.pad(
@@ -68,14 +68,36 @@ def _gradients(x: Array, kernel: Array, grad: Array, *, stride: int, dilation: i
         ),
     )
     of_map = _shifted(spread, kernel[::-1, ::-1], stride=1, dilation=dilation)
-    return of_map, jnp.stack(of_taps).reshape(kernel.shape)
+    return of_map, _kernel_gradient(x, grad, len(kernel), stride, dilation).astype(kernel.dtype)
+
+
+def _kernel_gradient(x: Array, grad: Array, size: int, stride: int, dilation: int) -> Array:
+    """Row by row of the result: the rows under all taps stay in the cache, which the whole map would not."""
+    height, width, channels = grad.shape
+    padded = _padded(x, size, dilation)
+
+    def add(total: Array, row: Array) -> tuple[Array, None]:
+        rows = lax.dynamic_slice_in_dim(padded, row * stride, (size - 1) * dilation + 1)[::dilation]
+        of_row = lax.dynamic_index_in_dim(grad, row)
+        columns = [
+            lax.slice(rows, (0, j, 0), (size, j + (width - 1) * stride + 1, channels), (1, stride, 1))
+            for j in range(0, size * dilation, dilation)
+        ]
+        return total + jnp.stack([jnp.sum(taps * of_row, 1, jnp.float32) for taps in columns], 1), None
+
+    rows = jnp.arange(height, dtype=jnp.int32)
+    return lax.scan(add, jnp.zeros((size, size, channels), jnp.float32), rows)[0]
+
+
+def _padded(x: Array, size: int, dilation: int) -> Array:
+    pad = dilation * (size // 2)
+    return jnp.pad(x, ((pad, pad), (pad, pad), (0, 0)))
 
 
 def _taps(x: Array, size: int, stride: int, dilation: int) -> list[tuple[int, int, Array]]:
     """(row, column, map) of every tap: the map shifted so that each cell of the result lies on its tap."""
     height, width, channels = x.shape
-    pad = dilation * (size // 2)
-    padded = jnp.pad(x, ((pad, pad), (pad, pad), (0, 0)))
+    padded = _padded(x, size, dilation)
 
     def tap(i: int, j: int) -> Array:
         start = (i * dilation, j * dilation, 0)
