@@ -33,6 +33,7 @@ class Content(NamedTuple):
     """What is read of a file."""
 
     categories: dict[int, str]  # names by id
+    supercategories: dict[int, str]  # by id of the category, "" where it has none
     images: Images
     rows: ndarray  # [m] ROW, sorted by `image`, a position in the images; `category` is an id or NO_CATEGORY
     lost: Counts  # annotations that cannot be used
@@ -69,7 +70,11 @@ def read_json(file: Path, root: Path, ids: Ids) -> Content:
         table = np.frombuffer(numbers).reshape(-1, COLUMNS)
         checked = [check_image(item, f"images[{i}]", root, ids) for i, item in enumerate(content["images"])]
         images = arrange(join_videos(checked, table), _named(content.get("videos") or [], "videos", ids))
-        return Content(categories, images, *_rows(file, table, categories, images.ids))
+        wider = {
+            key: str(item.get("supercategory") or "") if isinstance(item, dict) else ""
+            for key, item in zip(categories, content["categories"], strict=True)
+        }
+        return Content(categories, wider, images, *_rows(file, table, categories, images.ids))
     except (OSError, ValueError, OverflowError, RecursionError) as error:  # not json, or from below
         raise UserError(f"{file}: {error}; repair it") from error
 

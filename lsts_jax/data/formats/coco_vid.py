@@ -6,6 +6,9 @@
     videos       id, name
 
 - A list names a json file below the root, without .json.
+- Where there is no folder NAME but a video file NAME.mp4 or the like, NAME/00012.jpg is frame 12 of that file
+  (`coco_videos.VideoFiles`).
+- A category that `config.class_names` does not name counts as its supercategory, if that is named.
 - Ids are numbers or text. A track is instance_id, track_id or, as CVAT writes it, attributes.track_id.
 - `file_name` is relative to the first of FOLDERS that has one of the pictures; see `find_folder`. An absolute
   one lies below the root.
@@ -33,6 +36,7 @@ from lsts_jax.data.counts import Counts
 from lsts_jax.data.dataset import Objects, Sample, Video, leads_out, number_samples
 from lsts_jax.data.formats.coco_images import Ids
 from lsts_jax.data.formats.coco_json import NO_CATEGORY, read_json
+from lsts_jax.data.formats.coco_videos import VideoFiles, video_beside
 from lsts_jax.data.video.pictures import read_picture
 from lsts_jax.errors import UserError
 
@@ -53,8 +57,9 @@ class CocoVID:
         self.ids = Ids()
         contents = [read_json(_find_json(self.root, name), self.root, self.ids) for name in lists]
         found = tuple(dict.fromkeys(name for content in contents for name in content.categories.values()))
+        wider = {name for content in contents for name in content.supercategories.values()}
         self.class_names = config.class_names or found
-        if not set(self.class_names) & set(found):
+        if not set(self.class_names) & (set(found) | wider):
             raise UserError(
                 f"{self.root}: no category of {', '.join(lists)} is in config.data.class_names; name some, "
                 f"or none to have them all (there: {', '.join(found)})"
@@ -65,20 +70,22 @@ class CocoVID:
         self._classes_of_list: dict[str, dict[int, int]] = {}  # by category
         files, sizes, is_sample, rows, image_ids = [], [], [], [], []
         total = 0
-        for name, (categories, images, table, lost) in zip(lists, contents, strict=True):
+        for name, (categories, wider, images, table, lost) in zip(lists, contents, strict=True):
             folder = find_folder(self.root, name, images.files)
             self.videos += images.videos
             files.append(np.char.add(f"{folder}/".encode() if folder else b"", images.files))
             sizes.append(images.sizes)
             is_sample.append(images.is_sample)
             image_ids.append(images.ids)
-            self._classes_of_list[name] = {key: ids.get(label, 0) for key, label in categories.items()}
+            classes = {key: ids.get(label) or ids.get(wider[key], 0) for key, label in categories.items()}
+            self._classes_of_list[name] = classes
             self.counts.add(lost)
-            rows.append(_choose(table, categories, ids, self.counts))
+            rows.append(_choose(table, categories, classes, self.counts))
             rows[-1]["image"] += total
             total += len(images.files)
         self._files, self._sizes = np.concatenate(files), np.concatenate(sizes)
         self._image_ids = np.concatenate(image_ids)
+        self._of_videos = VideoFiles(self.root, self._files)
         self._rows = np.concatenate(rows)
         self._row_of_image = np.searchsorted(self._rows["image"], np.arange(total + 1))
         self._image_of_video = np.cumsum([0] + [video.num_frames for video in self.videos])
@@ -89,7 +96,11 @@ class CocoVID:
         self._global_ids = number_samples(self.samples)
 
     def frame(self, video: int, t: int) -> UInt8[ndarray, "H W 3"]:
-        path, (height, width) = Path(self.frame_name(video, t)), self._sizes[self._image(video, t)]
+        image = self._image(video, t)
+        if found := self._of_videos.find(self._files[image].decode()):
+            stored, number = found
+            return stored.read(number)
+        path, (height, width) = Path(self.frame_name(video, t)), self._sizes[image]
         picture = read_picture(path)
         lies = picture.shape[:2] == (width, height) != (height, width)
         return read_picture(path, as_stored=True) if lies else picture
@@ -107,7 +118,11 @@ class CocoVID:
         )
 
     def frame_name(self, video: int, t: int) -> str:
-        return str(self.root / self._files[self._image(video, t)].decode())
+        file = self._files[self._image(video, t)].decode()
+        if found := self._of_videos.find(file):
+            stored, number = found
+            return stored.name(number)
+        return str(self.root / file)
 
     def global_id(self, video: int, t: int) -> int:
         return self._global_ids[Sample(video, t)]
@@ -152,17 +167,18 @@ class CocoVID:
         return int(self._image_of_video[video]) + t
 
 
-def _choose(table: ndarray, categories: dict[int, str], ids: dict[str, int], counts: Counts) -> ndarray:
-    """The rows of the classes in `ids`, with these in the place of categories. `counts` grows by all rows."""
+def _choose(table: ndarray, categories: dict[int, str], class_of: dict[int, int], counts: Counts) -> ndarray:
+    """The rows whose category has a class, with it in the place of the category. `counts` grows by all
+    rows."""
     classes = np.zeros(len(table), np.int64)
     for category in np.unique(table["category"]).tolist():
         found = table["category"] == category
         ignored = found & table["ignored"]
         name = categories.get(category, "")
-        if category != NO_CATEGORY and name not in ids:
+        if category != NO_CATEGORY and not class_of[category]:
             counts.dropped[f"class {name}"] += int(found.sum())
             continue
-        classes[found] = NO_CATEGORY if category == NO_CATEGORY else ids[name]
+        classes[found] = NO_CATEGORY if category == NO_CATEGORY else class_of[category]
         if ignored.any():
             counts.ignored["iscrowd or ignore"] += int(ignored.sum())
         if not ignored.all() and (number := int((found & ~ignored).sum())):
@@ -173,7 +189,7 @@ def _choose(table: ndarray, categories: dict[int, str], ids: dict[str, int], cou
 
 
 def find_folder(root: Path, name: str, files: ndarray) -> str:
-    """The first of FOLDERS that has one of PROBES pictures, which are spread over the list.
+    """The first of FOLDERS that has one of PROBES pictures, which are spread over the list, or its video.
 
     Raises `UserError` if none has.
     """
@@ -182,7 +198,8 @@ def find_folder(root: Path, name: str, files: ndarray) -> str:
     subset = own.removeprefix("instances_")
     folders = list(dict.fromkeys(f.replace("LIST", own).replace("SUBSET", subset) for f in FOLDERS))
     for folder in folders:
-        if any((root / folder / file).is_file() for file in names):
+        paths = [root / folder / file for file in names]
+        if any(path.is_file() or video_beside(path.parent) for path in paths):
             return folder
     raise UserError(
         f"{root / name}.json: pictures such as {names[0]} are not in {root}, nor in its "

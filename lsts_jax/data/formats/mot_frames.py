@@ -4,18 +4,17 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
 from jaxtyping import Int64, UInt8
 from numpy import ndarray
 
-from lsts_jax.data.formats.jpeg_store import JpegStore, Place
+from lsts_jax.data.formats.jpeg_store import JpegStore
 from lsts_jax.data.formats.mot_rows import Rows
+from lsts_jax.data.formats.stored_video import StoredVideo
 from lsts_jax.data.formats.text import split_number
 from lsts_jax.data.video.opencv import packet_times
 from lsts_jax.data.video.pictures import files_in, natural_order, pictures_in, read_picture
-from lsts_jax.data.video.source import select
 from lsts_jax.data.video.video_io import VIDEO_SUFFIXES, open_source
 from lsts_jax.errors import UserError
 
@@ -39,47 +38,18 @@ class PictureFrames:
         return PictureFrames(self.files[start:stop], self.numbers[start:stop], self.size)
 
 
-class VideoFrames:
-    """Frames start..stop - 1 of a video file, in any order; their numbers count from 1.
+class VideoFrames(StoredVideo):
+    """Frames start..stop - 1 of a video file, in any order; their numbers count from 1."""
 
-    Seeking in a video is slow where keyframes are far apart, and not exact in every container. The file is
-    therefore decoded once, at the first use in a process, and its frames are stored as JPEG of quality 95: a
-    fifth of the bytes of PNG, encoded in a twentieth of the time, and what img1 would hold.
-    """
-
-    def __init__(self, file: Path, start: int, stop: int, size: tuple[int, int], store: JpegStore):
-        self.file, self.start, self.stop, self.size, self._store = file, start, stop, size, store
-        self.numbers = range(start + 1, stop + 1)
-        self._places: dict[int, Place] | None = None
-        self._lock = Lock()
+    def __init__(self, file: Path, start: int, stop: int, store: JpegStore, size: tuple[int, int]):
+        super().__init__(file, start, stop, store)
+        self.size, self.numbers = size, range(start + 1, stop + 1)
 
     def __reduce__(self):
-        return VideoFrames, (self.file, self.start, self.stop, self.size, self._store)
-
-    def __len__(self) -> int:
-        return self.stop - self.start
-
-    def read(self, t: int) -> UInt8[ndarray, "H W 3"]:
-        with self._lock:
-            if self._places is None:
-                self._places = self._decode()
-        if t not in self._places:
-            raise UserError(
-                f"{self.name(t)}: cannot be decoded, or the video ends before it; restore the file or name "
-                "a range without it in the list"
-            )
-        return self._store.get(self._places[t], self.name(t))
-
-    def name(self, t: int) -> str:
-        return f"{self.file}, frame {self.start + t}"
+        return VideoFrames, (self.file, self.start, self.stop, self._store, self.size)
 
     def cut(self, start: int, stop: int) -> "VideoFrames":
-        return VideoFrames(self.file, self.start + start, self.start + stop, self.size, self._store)
-
-    def _decode(self) -> dict[int, Place]:
-        """Stores the frames; gives their places. Frames that cannot be decoded are left out."""
-        chosen = select(open_source(self.file), start=self.start, end=self.stop, stride=1)
-        return {frame.number - self.start: self._store.put(frame.picture) for frame in chosen}
+        return VideoFrames(self.file, self.start + start, self.start + stop, self._store, self.size)
 
 
 def open_frames(folder: Path, store: JpegStore, *, of_cvat: bool) -> PictureFrames | VideoFrames:
@@ -102,7 +72,7 @@ def open_frames(folder: Path, store: JpegStore, *, of_cvat: bool) -> PictureFram
     source = open_source(files[0])
     # Headers may promise more or fewer frames than the file has; counting codes decodes none of them.
     count = sum(1 for _ in packet_times(files[0])) or source.num_frames or 1
-    return VideoFrames(files[0], 0, count, source.size, store)
+    return VideoFrames(files[0], 0, count, store, source.size)
 
 
 def number_pictures(files: Sequence[Path], *, of_cvat: bool) -> dict[int, Path]:

@@ -16,6 +16,7 @@ from lsts_jax.data.formats.coco_json import read_json
 from lsts_jax.data.open import open_dataset
 from lsts_jax.errors import UserError
 from tests.data.trees import picture, write_coco, write_picture, write_turned_photo
+from tests.data.video.clips import picture_of, write_clip
 
 VIDEOS = [{"id": 5, "name": "park"}, {"id": 2, "name": "street"}]
 
@@ -373,3 +374,40 @@ def test_a_category_id_of_two_meanings_is_no_result(config, tmp_path):
         UserError, match=r"annotations/train\.json and more\.json have category 3 for different"
     ):
         dataset.classes_of_categories(np.array([9, 3]))
+
+
+def test_images_are_frames_of_video_files(tmp_path):
+    """One video counts from 0, one from 1, a third has its pictures; frames are read in any order."""
+    write_clip(tmp_path / "zero.mp4", 6)
+    write_clip(tmp_path / "sub/one.avi", 4)
+    write_clip(tmp_path / "three.mp4", 2)
+    write_picture(tmp_path / "three/0.png", np.full((48, 64, 3), 200, np.uint8))
+    images = [image(f"zero/{t:05d}.jpg", 1, t) for t in (0, 3, 5, 9)]
+    images += [image(f"sub/one/img_{t}.jpg", 2, t) for t in (1, 4)] + [image("three/0.png", 3, 0)]
+    write_coco(tmp_path, "x", images, [box(1, 3, 1, 1, 5, 5)])
+    dataset = open_dataset(DataConfig(root=str(tmp_path), format="coco_vid", class_names=()), ("x",))
+    for one in (dataset, pickle.loads(pickle.dumps(dataset))):
+        for video, t, frame in ((0, 2, 5), (0, 0, 0), (0, 1, 3), (1, 1, 3), (1, 0, 0)):
+            assert abs(one.frame(video, t).mean((0, 1)) - picture_of(frame).mean((0, 1))).max() < 5
+        assert one.frame(2, 0).mean() == 200
+    assert dataset.frame_name(1, 0) == f"{tmp_path / 'sub/one.avi'}, frame 0"
+    with pytest.raises(UserError, match=r"zero\.mp4, frame 9: cannot be decoded, or the video ends"):
+        dataset.frame(0, 3)
+
+
+def test_a_category_counts_as_its_supercategory(tmp_path):
+    write_picture(tmp_path / "a.png", picture(0))
+    categories = [
+        {"id": 1, "name": "bus", "supercategory": "vehicle"},
+        {"id": 2, "name": "car", "supercategory": "vehicle"},
+        {"id": 3, "name": "dog", "supercategory": "animal"},
+    ]
+    found = [box(1, category, 1, 1, 5, 5) for category in (1, 2, 3)]
+    write_coco(tmp_path, "train", [image("a.png")], found, categories=categories)
+    config = DataConfig(root=str(tmp_path), format="coco_vid", class_names=("car", "vehicle"))
+    dataset = open_dataset(config, ("train",))
+    assert dataset.objects(0, 0).classes.tolist() == [2, 1]
+    assert (dict(dataset.counts.read), dict(dataset.counts.dropped)) == (
+        {"bus": 1, "car": 1},
+        {"class dog": 1},
+    )

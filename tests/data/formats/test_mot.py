@@ -13,7 +13,7 @@ import pytest
 
 from lsts_jax.config import DataConfig
 from lsts_jax.data.dataset import VideoDataset
-from lsts_jax.data.formats import mot_frames
+from lsts_jax.data.formats import mot_frames, stored_video
 from lsts_jax.data.open import open_dataset
 from lsts_jax.data.video.video_io import open_source
 from lsts_jax.data.video.writer import VideoWriter
@@ -306,7 +306,8 @@ def test_a_row_of_a_video_belongs_to_its_frame(tmp_path, monkeypatch):
     (tmp_path / "S/._clip.mp4").write_bytes(b"of a desktop")
     source = open_source(tmp_path / "S" / "clip.mp4")
     damaged = replace(source, read=lambda: (frame for frame in source.read() if frame[0] not in (0, 3)))
-    monkeypatch.setattr(mot_frames, "open_source", lambda path: damaged)
+    for module in (mot_frames, stored_video):
+        monkeypatch.setattr(module, "open_source", lambda path: damaged)
     dataset = open_dataset(config, ("S",))
     assert dataset.counts.lost == {"of no picture": 1}
     assert [len(dataset.objects(0, t).boxes) for t in range(6)] == [1, 0, 1, 0, 0, 1]
