@@ -29,6 +29,22 @@ LITE_BLOCKS = {
 
 
 @dataclass(frozen=True)
+class DegradeConfig:
+    """Bursts of blur and occlusion that are added to any data set, in training and evaluation alike."""
+
+    share: float = 0.0
+    """Mean share of a video's frames that lie in bursts; 0: none."""
+    kinds: tuple[Literal["motion_blur", "defocus", "occlusion"], ...] = (
+        "motion_blur",
+        "defocus",
+        "occlusion",
+    )
+    """What a burst can be; one kind is drawn for each. occlusion: upright bars over half of the picture."""
+    seed: int = 0
+    """Other seeds give other bursts."""
+
+
+@dataclass(frozen=True)
 class DataConfig:
     """Location of the pictures, and their conversion to triplets on canvases."""
 
@@ -62,6 +78,7 @@ class DataConfig:
     max_bad_share: float = 0.01
     """Largest share of samples that cannot be read, counted over the whole run. Such samples are skipped with
     a warning; a larger share stops the run."""
+    degrade: DegradeConfig = field(default_factory=DegradeConfig)
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ RANGES = {
     "max_objects": FROM_1,
     "workers": FROM_0,
     "max_bad_share": SHARE,
+    "share": SHARE,
     "width": FROM_1,
     "split": FROM_1,
     "pixel_mean": Range(),
@@ -87,7 +88,7 @@ RANGES = {
     "score_thresholds": SHARE,
 }
 """Allowed values of every field with numbers, by the field's name; other fields must be finite."""
-NOT_EMPTY = ("canvases", "ratios", "scales")
+NOT_EMPTY = ("canvases", "kinds", "ratios", "scales")
 
 
 def validate(config: Config) -> Config:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lsts_jax.config import DataConfig
 from lsts_jax.data.dataset import Counted, VideoDataset
+from lsts_jax.data.degrade import Degraded
 from lsts_jax.data.formats.coco_vid import CocoVID
 from lsts_jax.data.formats.imagenet_vid import ImageNetVID
 from lsts_jax.data.formats.mot import MOTChallenge
@@ -53,4 +54,5 @@ def read_dataset(config: DataConfig, lists: tuple[str, ...]) -> VideoDataset:
         )
     if not lists:
         raise UserError("config.data.train_lists or val_lists is empty: name at least one list")
-    return READERS[config.format](config, lists)
+    dataset = READERS[config.format](config, lists)
+    return Degraded(dataset, config.degrade) if config.degrade.share else dataset

@@ -25,6 +25,7 @@ from jaxtyping import Int, Int32, Int64
 from numpy import ndarray
 
 from lsts_jax.data.dataset import VideoDataset
+from lsts_jax.data.degrade import original
 from lsts_jax.data.formats.coco_images import Ids
 from lsts_jax.data.formats.coco_vid import CocoVID
 from lsts_jax.data.formats.text import read_text as read_whole
@@ -173,6 +174,7 @@ def _renumber(frames: Int[ndarray, "m"], ids: Int32[ndarray, "t"]) -> Int32[ndar
 
 
 def _read_results(file: Path, dataset: VideoDataset, samples: Samples) -> DetectionArrays:
+    dataset = original(dataset)
     rows = _parse_results(file, dataset.ids if isinstance(dataset, CocoVID) else None)
     image, category = rows[:, 0].astype(np.int64), rows[:, 1].astype(np.int64)
     if isinstance(dataset, CocoVID):
