@@ -330,8 +330,10 @@ class EvaluationConfig:
     other device. A multiple of the number of devices uses all devices."""
     seq_nms: bool = False
     """Seq-NMS: link and rescore detections along each video before scoring, instead of NMS in each frame."""
+    linking: bool = False
+    """Causal linking: a detection gets the mean score of its object so far (Seq-Bbox Matching, online)."""
     score_thresholds: tuple[float, ...] = ()
-    """Minimum score before Seq-NMS: one value for all classes, or one value for each class in order."""
+    """Minimum score before Seq-NMS or linking: one value for all classes, or one for each class in order."""
 
 
 @dataclass(frozen=True)

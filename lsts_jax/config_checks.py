@@ -117,6 +117,8 @@ def validate(config: Config) -> Config:
         raise UserError(
             f"config.model.feature_channels is {config.model.feature_channels}; give a multiple of 4"
         )
+    if config.evaluation.seq_nms and config.evaluation.linking:
+        raise UserError("config.evaluation has both seq_nms and linking; leave one of them")
     check_backbone(config.model.backbone)
     check_frozen(config)
     return config

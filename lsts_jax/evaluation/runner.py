@@ -17,6 +17,7 @@ from lsts_jax.data.threads import prepare_threads
 from lsts_jax.data.transforms import Size, canvas_of
 from lsts_jax.errors import UserError
 from lsts_jax.evaluation.detections import FrameDetections, join, write_text
+from lsts_jax.evaluation.linking import link
 from lsts_jax.evaluation.matching import DetectionArrays
 from lsts_jax.evaluation.results import DETECTIONS, METRICS, remove_results, write_json
 from lsts_jax.evaluation.scoring import Truth, read_truth, score_all
@@ -130,7 +131,7 @@ def _detect_missing(
 
 
 def refine(found: DetectionArrays, truth: Truth, config: Config, num_classes: int) -> DetectionArrays:
-    """Detections after the config's steps before scoring: thresholds by class, Seq-NMS."""
+    """Detections after the config's steps before scoring: thresholds by class, Seq-NMS, linking."""
     if thresholds := config.evaluation.score_thresholds:
         if len(thresholds) not in (1, num_classes):
             raise UserError(
@@ -141,6 +142,8 @@ def refine(found: DetectionArrays, truth: Truth, config: Config, num_classes: in
         found = DetectionArrays(*(column[kept] for column in found))
     if config.evaluation.seq_nms:
         found = seq_nms(found, truth.frames_by_video(), nms_iou=config.model.detections.nms_threshold)
+    if config.evaluation.linking:
+        found = link(found, truth.frames_by_video())
     return found
 
 
@@ -153,6 +156,10 @@ def table(metrics: dict) -> str:
     width = max(len(name) for name, _ in rows)
     lines = [name if value is None else f"{name:<{width}}  {100 * value:5.1f}" for name, value in rows]
     lines.insert(len(metrics["AP"]), "-" * (width + 7))
+    if "average_delay" in metrics:
+        lines.append(f"{'average delay':<{width}}  {metrics['average_delay']:5.1f} frames")
+    if "flicker" in metrics:
+        lines.append(f"{'flicker':<{width}}  {100 * metrics['flicker']:5.1f}")
     return "\n".join(lines)
 
 

@@ -13,6 +13,7 @@ from lsts_jax.data.dataset import Objects, VideoDataset
 from lsts_jax.data.motion import motion_iou, read_motion_iou
 from lsts_jax.evaluation.groups import groups_of, scores_by_group
 from lsts_jax.evaluation.matching import Annotations, DetectionArrays, match
+from lsts_jax.evaluation.steadiness import steadiness
 from lsts_jax.evaluation.vid_map import score
 
 
@@ -75,7 +76,7 @@ def _groups(values: Int32[ndarray, "n"]) -> list[ndarray]:
 
 def score_all(truth: Truth, found: DetectionArrays, class_names: tuple[str, ...]) -> dict[str, Any]:
     """The scores in metrics.json: the official metric, overall and by motion, size, track length and
-    degradation, and COCO's AP.
+    degradation, average delay and flicker (`steadiness`), and COCO's AP.
 
     COCO's AP is left out if hotcoco is not installed.
     """
@@ -84,7 +85,9 @@ def score_all(truth: Truth, found: DetectionArrays, class_names: tuple[str, ...]
     official = score(annotations, found, matches, class_names)
     groups = groups_of(annotations, truth.videos, truth.tracks, truth.motion, truth.degraded)
     by_group = scores_by_group(annotations, found, matches, class_names, groups)
-    metrics = {"mAP": official.mAP} | {f"mAP by {kind}": scores for kind, scores in by_group.items()}
+    metrics = {"mAP": official.mAP}
+    metrics |= steadiness(annotations, truth.tracks, truth.samples, found, matches)
+    metrics |= {f"mAP by {kind}": scores for kind, scores in by_group.items()}
     if find_spec("hotcoco"):
         from lsts_jax.evaluation.coco_ap import coco_ap
 

@@ -54,15 +54,15 @@ def seq_nms(
         time = time + found.classes[rows] * (len(video) + 1)
         order = np.argsort(time, kind="stable")
         rows, time = rows[order], time[order].astype(np.int32)
-        links = _overlaps(time, found.boxes[rows], 1, link_iou)
-        rivals = _overlaps(time, found.boxes[rows], 0, nms_iou)
+        links = overlapping(time, found.boxes[rows], 1, link_iou)
+        rivals = overlapping(time, found.boxes[rows], 0, nms_iou)
         for row, score in zip(rows, _rescore(found.scores[rows].tolist(), links, rivals), strict=True):
             if score is not None:
                 scores[row], kept[row] = score, True
     return DetectionArrays(found.frame[kept], found.classes[kept], scores[kept], found.boxes[kept])
 
 
-def _overlaps(
+def overlapping(
     time: Int32[ndarray, "n"], boxes: Float[ndarray, "n 4"], step: int, iou: float
 ) -> Int64[ndarray, "p 2"]:
     """Pairs of a box and a box `step` frames earlier with at least this IoU; ascending."""

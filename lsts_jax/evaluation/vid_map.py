@@ -101,6 +101,21 @@ def blame(
     return weights
 
 
+def operating_point(
+    annotations: Annotations, detections: DetectionArrays, matches: Matches
+) -> tuple[float, float, float]:
+    """Score threshold of highest F1 over all classes, with its precision and recall."""
+    rows = np.flatnonzero(~matches.hidden)
+    if not len(rows):
+        return 1.0, 0.0, 0.0
+    rows = rows[np.argsort(-detections.scores[rows], kind="stable")]
+    scores, objects = detections.scores[rows], int((~annotations.ignored).sum())
+    true, shown = np.cumsum(matches.taken[rows] >= 0), 1 + np.arange(len(rows))
+    last = np.flatnonzero(np.append(scores[1:] != scores[:-1], True))  # equal scores come together
+    best = last[np.argmax(true[last] / (shown[last] + objects))]
+    return float(scores[best]), float(true[best] / shown[best]), float(true[best] / objects)
+
+
 def _precision_recall(
     scores: Float[ndarray, "m"], true: Bool[ndarray, "m"], counted: Float[ndarray, "m"], objects: int
 ) -> PrecisionRecall:

@@ -8,7 +8,7 @@ from lsts_jax.evaluation.errors import KINDS, Errors, confusion, costs, find_err
 from lsts_jax.evaluation.groups import groups_of
 from lsts_jax.evaluation.matching import Annotations, DetectionArrays, Matches, match
 from lsts_jax.evaluation.scoring import Truth
-from lsts_jax.evaluation.vid_map import PrecisionRecall, VidMap, score
+from lsts_jax.evaluation.vid_map import PrecisionRecall, VidMap, operating_point, score
 
 FULL_CONFUSION, PAIRS = 20, 15  # classes up to which the whole matrix is shown; pairs of classes listed
 POINTS = 160  # of a curve
@@ -58,21 +58,6 @@ def examine(annotations: Annotations, run: Run, class_names: tuple[str, ...]) ->
     gained = costs(annotations, run.detections, matches, errors, class_names)
     point = operating_point(annotations, run.detections, matches)
     return Side(run, matches, errors, scored, gained, *point)
-
-
-def operating_point(
-    annotations: Annotations, detections: DetectionArrays, matches: Matches
-) -> tuple[float, float, float]:
-    """Score threshold of highest F1 over all classes, with its precision and recall."""
-    rows = np.flatnonzero(~matches.hidden)
-    if not len(rows):
-        return 1.0, 0.0, 0.0
-    rows = rows[np.argsort(-detections.scores[rows], kind="stable")]
-    scores, objects = detections.scores[rows], int((~annotations.ignored).sum())
-    true, shown = np.cumsum(matches.taken[rows] >= 0), 1 + np.arange(len(rows))
-    last = np.flatnonzero(np.append(scores[1:] != scores[:-1], True))  # equal scores come together
-    best = last[np.argmax(true[last] / (shown[last] + objects))]
-    return float(scores[best]), float(true[best] / shown[best]), float(true[best] / objects)
 
 
 def groups_shown(runs: list[Run], truth: Truth) -> dict[str, dict[str, Row]]:
