@@ -51,11 +51,7 @@ def require_export(folder: Path) -> None:
 def write_export(folder: Path, loaded: LoadedDetector, canvases: tuple[Size, ...]) -> None:
     """Programs for each canvas, weights, description and loader. `folder` exists; an earlier export in it is
     replaced. Raises `UserError` if the detector's keyframes are adaptive."""
-    if loaded.detector.temporal.adaptive:
-        raise UserError(
-            f"config.model.temporal {loaded.config.model.temporal}: adaptive keyframes cannot be exported, "
-            "since a loader chooses the event by the frame's number; give the run keyframes by the schedule"
-        )
+    require_fixed_keyframes(loaded)
     weights = {name: np.asarray(array) for name, array in flatten_dict(loaded.variables, sep="/").items()}
     files = {LOADER: Path(__file__).with_name("loader.py").read_bytes(), WEIGHTS: _npz(weights)}
     functions = plain_events(loaded.detector)
@@ -65,20 +61,11 @@ def write_export(folder: Path, loaded: LoadedDetector, canvases: tuple[Size, ...
             programs = {}
             for name, function in functions.items():
                 file = f"{name}_{height}x{width}{SUFFIX}"
-                inputs = _inputs(loaded, name, (height, width))
+                inputs = input_shapes(loaded, name, (height, width))
                 exported = jax.export.export(jax.jit(function), platforms=PLATFORMS)(
                     {key: _shape(array) for key, array in weights.items()}, *inputs.values()
                 )
-                outputs = zip(_outputs(loaded, name, (height, width)), exported.out_avals, strict=True)
-                programs[name] = {
-                    "file": file,
-                    "inputs": _describe(
-                        (label, array)
-                        for key, value in inputs.items()
-                        for label, array in zip(_names(key, value), jax.tree.leaves(value), strict=True)
-                    ),
-                    "outputs": _describe(outputs),
-                }
+                programs[name] = described_program(loaded, name, (height, width), file, exported.out_avals)
                 files[file], version = bytes(exported.serialize()), exported.calling_convention_version
                 bar.update()
             described.append({"height": height, "width": width, "programs": programs})
@@ -90,6 +77,15 @@ def write_export(folder: Path, loaded: LoadedDetector, canvases: tuple[Size, ...
     }
     text = json.dumps(about, indent=2, ensure_ascii=False) + "\n"
     replace_export(folder, files | {DESCRIPTION: text.encode()})
+
+
+def require_fixed_keyframes(loaded: LoadedDetector) -> None:
+    """Raises `UserError` if the detector's keyframes are adaptive."""
+    if loaded.detector.temporal.adaptive:
+        raise UserError(
+            f"config.model.temporal {loaded.config.model.temporal}: adaptive keyframes cannot be exported, "
+            "since a loader chooses the event by the frame's number; give the run keyframes by the schedule"
+        )
 
 
 def plain_events(detector: Detector) -> dict[str, Callable]:
@@ -155,7 +151,20 @@ def describe(loaded: LoadedDetector) -> dict:
     }
 
 
-def _inputs(loaded: LoadedDetector, name: str, canvas: Size) -> dict[str, PyTree]:
+def described_program(
+    loaded: LoadedDetector, name: str, canvas: Size, file: str, results: Iterable[Any]
+) -> dict:
+    """A program's entry in the description: its file, and name, shape and dtype of its arrays."""
+    arguments = (
+        (label, array)
+        for key, value in input_shapes(loaded, name, canvas).items()
+        for label, array in zip(_names(key, value), jax.tree.leaves(value), strict=True)
+    )
+    outputs = zip(_outputs(loaded, name, canvas), results, strict=True)
+    return {"file": file, "inputs": _describe(arguments), "outputs": _describe(outputs)}
+
+
+def input_shapes(loaded: LoadedDetector, name: str, canvas: Size) -> dict[str, PyTree]:
     """Shapes of a program's arguments after the weights."""
     frame = _frame(canvas)._asdict()
     if name == "start":

@@ -235,4 +235,5 @@ def _weigh(
 ) -> tuple[Float32[Array, "T QQ"], Float32[Array, "K T"]]:
     """blend(p, q), and the affinity, of the positions of a tile."""
     affinity = normalize_affinity(_matmul("kq,tq->kt", taps, correlation), normalization=normalization)
-    return _matmul("kt,kq->tq", affinity, taps), affinity
+    # transposed here, since jax2onnx drops a product's contraction over two first axes inside a loop
+    return _matmul("tk,kq->tq", affinity.T, taps), affinity

@@ -10,8 +10,9 @@ from jaxtyping import Array, Bool, Int32, Shaped
 
 
 def size_at_stride(size: Int32[Array, "2"], stride: int) -> Int32[Array, "2"]:
-    """(height, width) of the feature map of a picture of `size` pixels: ceil(size / stride)."""
-    return lax.div(size + (stride - 1), jnp.int32(stride))
+    """(height, width) of the feature map of a picture of `size` pixels, from 1 on: ceil(size / stride)."""
+    # not (size + stride - 1) / stride, which jax2onnx takes for the mean of two numbers where stride is 2
+    return lax.div(size - 1, jnp.int32(stride)) + 1
 
 
 def inside(height: int, width: int, size: Int32[Array, "2"]) -> Bool[Array, "{height} {width}"]:

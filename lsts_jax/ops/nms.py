@@ -65,7 +65,7 @@ def nms_in_order(
         overlaps_kept = (iou(candidates[kept], here) > threshold) & (slots < count)[:, None]
         place = start + jnp.arange(block, dtype=jnp.int32)
         free = (place < total) & ~jnp.any(overlaps_kept, axis=0)
-        keep = _suppress(free, jnp.triu(iou(here, here) > threshold, k=1))
+        keep = _suppress(free, (iou(here, here) > threshold) & _earlier(block))
         slot = jnp.where(keep, count + jnp.cumsum(keep, dtype=jnp.int32) - 1, max_kept)
         kept = kept.at[slot].set(place, mode="drop")
         start, count = start + block, jnp.minimum(count + jnp.sum(keep, dtype=jnp.int32), max_kept)
@@ -98,13 +98,17 @@ def class_nms(
     Returns:
       Mask: the box is kept for the class.
     """
-    overlaps = jnp.triu(iou(boxes, boxes) > threshold, k=1)
-    overlaps = overlaps | overlaps.T
+    overlaps = iou(boxes, boxes) > threshold
     by_class = scores.T
     first, second = by_class[:, :, None], by_class[:, None, :]
-    index = jnp.arange(len(boxes), dtype=jnp.int32)
-    before = (first > second) | ((first == second) & (index[:, None] < index[None, :])[None])
+    before = (first > second) | ((first == second) & _earlier(len(boxes))[None])
     return _suppress(by_class > score_threshold, before & overlaps[None]).T
+
+
+def _earlier(count: int) -> Bool[Array, "{count} {count}"]:
+    """[i, j]: i is before j."""
+    index = jnp.arange(count, dtype=jnp.int32)
+    return index[:, None] < index[None, :]
 
 
 def _suppress(candidate: Bool[Array, "*N n"], suppresses: Bool[Array, "*N n n"]) -> Bool[Array, "*N n"]:
