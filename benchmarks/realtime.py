@@ -116,6 +116,8 @@ def _ssdlite(source: str, seconds: float) -> float:
 def main() -> None:
     made = parser("Frames a second from a video file to detections on a CPU.")
     made.add_argument("source")
+    made.add_argument("--cores", nargs="+", type=int, default=list(CORES))
+    made.add_argument("--heights", nargs="+", type=int, default=[height for height, _ in SIZES])
     made.add_argument("--row", nargs=4, help="METHOD HEIGHT WIDTH CORES: measure one row in this process")
     options = made.parse_args()
     if options.row:
@@ -125,9 +127,10 @@ def main() -> None:
         row = {"method": method, "size": size, "cores": int(cores)}
         write_json(options.json, row | measure(method, size, options.source, options.seconds))
         return
-    wanted = [(method, size) for size in SIZES for method in (SINGLE, LSTS)]
+    sizes = [size for size in SIZES if size[0] in options.heights]
+    wanted = [(method, size) for size in sizes for method in (SINGLE, LSTS)]
     wanted += [(SSDLITE, (320, 320))] * bool(importlib.util.find_spec("torchvision"))
-    rows = [_in_a_process(options, method, size, cores) for cores in CORES for method, size in wanted]
+    rows = [_in_a_process(options, method, size, cores) for cores in options.cores for method, size in wanted]
     columns = ("live", "live, drawn", "streamed")
     parts = ("decode", "resize", "keyframe", "other frame", "draw")
     print_table(
@@ -154,8 +157,8 @@ def _in_a_process(options: Any, method: str, size: tuple[int, int], cores: int) 
         words = [
             "--json",
             str(file),
-            "--rounds",
-            str(options.rounds),
+            "--seconds",
+            str(options.seconds),
             "--row",
             method,
             *map(str, (*size, cores)),

@@ -75,6 +75,8 @@ class LoadedDetector:
         self.class_names = config.data.class_names
         self.interval = detector.temporal.interval(config.model.keyframe_interval)
         """Frames from one keyframe to the next."""
+        self.delay = detector.temporal.delay
+        """Frames by which detections of live video lag."""
         self._video_detector = VideoDetector(
             detector,
             variables,
@@ -188,7 +190,10 @@ class Live:
         self._loaded, self._size, self._index = loaded, None, 0
         self._waiting: deque[tuple[SourceFrame, float]] = deque()
         self._detector = LiveDetector(
-            loaded.detector, loaded.variables, interval=loaded.config.model.keyframe_interval
+            loaded.detector,
+            loaded._video_detector.variables,
+            interval=loaded.config.model.keyframe_interval,
+            prepared=True,
         )
 
     def restart(self) -> None:

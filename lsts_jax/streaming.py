@@ -265,9 +265,10 @@ def _repeat_last(frames: Iterable[Frame], count: int) -> Iterator[Frame]:
 class LiveDetector:
     """One frame in, its detections out, before the next frame is known: the online schedule."""
 
-    def __init__(self, detector: Detector, variables: dict, *, interval: int):
+    def __init__(self, detector: Detector, variables: dict, *, interval: int, prepared: bool = False):
+        """Args: interval, frames in a segment; prepared, whether `inference.prepare` made the variables."""
         self._events = _jitted_events(detector)
-        self._variables = prepare(detector, variables, for_gpu=on_gpu())
+        self._variables = variables if prepared else prepare(detector, variables, for_gpu=on_gpu())
         self._interval = detector.temporal.interval(interval)
         self.delay = detector.temporal.delay
         self._adaptive = detector.temporal.adaptive

@@ -29,7 +29,7 @@ class Detector:
     """Finds the box of its left upper quarter in each frame."""
 
     class_names = ("cat",)
-    interval = 2
+    interval, delay = 2, 0
 
     def stream(self, video, *, live):
         for number, time, picture, name in video:

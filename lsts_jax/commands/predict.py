@@ -188,7 +188,7 @@ def watch(detector, video, job, options: Options) -> int:
     from lsts_jax.outputs.latency import Latencies
     from lsts_jax.tracks import link
 
-    latencies = Latencies(detector.interval)
+    latencies = Latencies(detector.interval, detector.delay)
     with ExitStack() as stack:
         writers = [stack.enter_context(WRITERS[kind](job)) for kind in dict.fromkeys(options.save)]
         bar = stack.enter_context(

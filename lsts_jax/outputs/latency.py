@@ -9,23 +9,25 @@ KEPT = 10_000
 
 
 class Latencies:
-    """Latency of keyframes and of other frames; the first two segments, which compile, are left out."""
+    """Latency of keyframes and of other frames; frames of the first two segments, which compile, and frames
+    that wait for them are left out."""
 
-    def __init__(self, interval: int):
-        self._interval, self.count = interval, 0
+    def __init__(self, interval: int, delay: int = 0):
+        """Args: interval, frames in a segment; delay, frames by which detections lag."""
+        self._interval, self._first, self.count = interval, 2 * interval + delay, 0
         self._kinds = {kind: deque(maxlen=KEPT) for kind in ("keyframes", "other frames")}
 
     def add(self, seconds: float) -> None:
         """Counts the next frame."""
-        if self.count >= 2 * self._interval:
+        if self.count >= self._first:
             kind = "other frames" if self.count % self._interval else "keyframes"
             self._kinds[kind].append(seconds)
         self.count += 1
 
     def summary(self) -> str:
         """Median and 95th percentile by kind of frame."""
-        if self.count <= 3 * self._interval:
-            return f"latency is measured from frame {2 * self._interval} on: the video is too short"
+        if self.count <= self._first + self._interval:
+            return f"latency is measured from frame {self._first} on: the video is too short"
         found = []
         for kind, seconds in self._kinds.items():
             if seconds:
