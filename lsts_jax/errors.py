@@ -14,7 +14,7 @@ class UserError(Exception):
     """
 
     def __init__(self, message: str):
-        super().__init__(message if len(message) <= LONGEST else f"{message[:600]} … {message[-300:]}")
+        super().__init__(message if len(message) <= LONGEST else f"{message[:400]} … {message[-500:]}")
 
 
 class Missing(UserError):

@@ -180,7 +180,7 @@ def test_predict(tmp_path, tracks, monkeypatch):
         for t in range(10, 14):
             yield frame(t, (2, 0.95, AWAY), (1, 0.9, walk(t)), (1, 0.6, AWAY))
 
-    detector = SimpleNamespace(stream=stream, class_names=NAMES, interval=2)
+    detector = SimpleNamespace(stream=stream, class_names=NAMES, interval=2, delay=0)
     monkeypatch.setattr(lsts_jax, "load", lambda *_, **__: detector)
     for name in ("a", "b"):
         write_picture(tmp_path / name / "0.png", frame(0).image)
