@@ -236,6 +236,8 @@ class ModelConfig:
     detections: DetectionConfig = field(default_factory=DetectionConfig)
     feature_channels: int = 1024
     """C of the high-level feature: the first half feeds the RPN, the second R-FCN."""
+    deformable_pooling: bool = False
+    """Bins of R-FCN's regions move by learned offsets (Dai et al., Deformable ConvNets)."""
     low2high: Literal["authors", "paper"] = "authors"
     """authors: 1x1, 3x3, 3x3 convolutions of C/4, C/4, C channels; paper: 3x3 of C/4, C/2, C."""
     quality: Literal["authors", "paper"] = "authors"

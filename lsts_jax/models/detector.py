@@ -110,5 +110,6 @@ def build_detector(config: ModelConfig, num_classes: int) -> Detector:
             detections.nms_threshold,
             detections.max_detections,
             dtype,
+            config.deformable_pooling,
         ),
     )

@@ -1,4 +1,4 @@
-"""Deformable stage 5: start, gradients, padding, places in the authors' files, and their whole graph."""
+"""Deformable stage 5 and pooling: start, gradients, padding, the authors' files, and their whole graph."""
 
 from dataclasses import replace
 
@@ -11,6 +11,7 @@ from flax.traverse_util import flatten_dict
 from lsts_jax.config import BackboneConfig, Config, ModelConfig
 from lsts_jax.models.detector import build_detector
 from lsts_jax.models.layers import Conv, DeformableConv
+from lsts_jax.models.rfcn import RFCN
 from lsts_jax.structs import Frame
 from lsts_jax.training.pretrained.arrays import Weights, in_memory
 from lsts_jax.training.pretrained.authors import authors_naming
@@ -87,6 +88,31 @@ def test_a_plain_backbone_starts_a_deformable_one():
     assert {path[2:4] for path in matched.new if path[1] == "high_level" and "offset" in path} == {
         ("res5_1", "conv2"), ("res5_2", "conv2")
     }  # fmt: skip
+
+
+def test_bins_of_regions_learn_to_move_and_padding_changes_nothing():
+    """Every class and the boxes get gradient at the start; afterwards their moves change the votes."""
+    head = RFCN(2, 0.1, 0.3, 10, jnp.float32, deformable=True)
+    size = jnp.array([75, 92], jnp.int32)
+    feature = jax.random.normal(jax.random.key(1), (5, 6, 8))
+    rois = jnp.array([[3.0, 5, 60, 40], [20.0, 10, 91, 74]])
+    params = jax.tree.map(lambda x: 10 * x, head.init(jax.random.key(0), feature, rois, size)["params"])
+
+    @jax.jit
+    def votes(params, feature):
+        return jnp.concatenate(head.apply({"params": params}, feature, rois, size), axis=-1)
+
+    still = votes(params, feature)
+    grads = jax.grad(lambda params: jnp.sum(votes(params, feature) ** 2))(params)
+    for name, groups in (("class_offsets", 3), ("box_offsets", 1)):
+        kernel = grads[name]["conv"]["kernel"].reshape(-1, 49, 2 * groups)
+        assert (np.abs(kernel).max(axis=(0, 1)) > 0).all()
+        moves = jax.random.normal(jax.random.key(2), params[name]["conv"]["kernel"].shape)
+        params = params | {name: {"conv": params[name]["conv"] | {"kernel": moves}}}
+    moved = votes(params, feature)
+    assert (np.abs(moved - still).max(axis=0) > 1e-3).all()
+    padded = jnp.pad(feature, ((0, 3), (0, 2), (0, 0)), constant_values=9.0)
+    np.testing.assert_allclose(votes(params, padded), moved, atol=1e-5)
 
 
 @pytest.mark.slow
