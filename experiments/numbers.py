@@ -78,9 +78,12 @@ def with_offsets(suite: Suite, runs: Runs) -> list[str]:
 
 
 def score_of(result: dict, score: str) -> float | None:
-    """A score in percent; None if the data has no such objects."""
-    groups = {"mAP": result["mAP"], **result.get("mAP by degraded", {}), **result.get("mAP by motion", {})}
-    return 100 * groups[score] if score in groups else None
+    """A score in percent, `delay` in frames; None if the run does not have it."""
+    if score == "delay":
+        return result.get("average_delay")
+    groups = {"mAP": result.get("mAP"), "flicker": result.get("flicker")}
+    value = {**groups, **result.get("mAP by degraded", {}), **result.get("mAP by motion", {})}.get(score)
+    return None if value is None else 100 * value
 
 
 def values_of(name: str, runs: Runs, number: Callable[[dict], float | None]) -> dict[str, float]:

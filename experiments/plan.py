@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from experiments.suites import PRETRAINED, SUITES, Overrides, Suite
+from experiments.suites import FLOW, SUITES, Overrides, Suite
 from lsts_jax.config_io import rename_moved
 from lsts_jax.errors import UserError
 
@@ -16,18 +16,26 @@ FINISHED = "finished"
 
 @dataclass(frozen=True)
 class Run:
-    """A training with its evaluation, or another evaluation of a trained detector."""
+    """A training with its evaluation, another evaluation of a trained detector, or the training of a flow
+    network, whose overrides are options of `experiments.flow`."""
 
     experiment: str
     seed: int
     overrides: Overrides
     after: "Run | None" = None
     """Whose detector it starts from or evaluates."""
+    flow: "Run | None" = None
+    """The flow network that its own starts from."""
     trains: bool = True
 
     @property
     def name(self) -> str:
         return f"{self.experiment}-seed{self.seed}"
+
+    @property
+    def needs(self) -> list["Run"]:
+        """Runs that have to be done before it."""
+        return [each for each in (self.after, self.flow) if each]
 
 
 def find_suite(name: str) -> Suite:
@@ -48,17 +56,24 @@ def plan(suite: Suite, seeds: Sequence[int], only: Sequence[str] = ()) -> list[R
     runs: dict[str, Run] = {}
 
     def add(each: Run) -> None:
-        if each.after:
-            add(each.after)
+        for needed in each.needs:
+            add(needed)
         runs.setdefault(each.name, each)
 
     for every_seed in (True, False):
         for seed in seeds if every_seed else seeds[:1]:
-            pretrained = Run(PRETRAINED, seed, suite.pretraining)
+            pretrained = {name: Run(name, seed, fields) for name, fields in suite.pretraining.items()}
+            flow = Run(FLOW, 0, suite.flow)  # one for all seeds, as the papers have one
             for experiment in suite.experiments:
                 if experiment.every_seed != every_seed:
                     continue
-                trained = Run(experiment.name, seed, {**suite.training, **experiment.overrides}, pretrained)
+                trained = Run(
+                    experiment.name,
+                    seed,
+                    {**suite.training, **experiment.overrides},
+                    pretrained[experiment.start],
+                    flow if experiment.flow else None,
+                )
                 evaluated = [
                     Run(each.name, seed, {**trained.overrides, **each.overrides}, trained, trains=False)
                     for each in suite.evaluations
@@ -90,8 +105,7 @@ def unfinished(planned: Sequence[Run], workdir: Path, results: Path) -> list[Run
                 )
             continue
         wanted.append(each)
-        if each.after:
-            needed.add(each.after.name)
+        needed |= {one.name for one in each.needs}
     return wanted[::-1]
 
 

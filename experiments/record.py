@@ -5,12 +5,16 @@ import math
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 
 import numpy as np
 
 from lsts_jax.config import Config
-from lsts_jax.config_io import load_saved_config
+from lsts_jax.config_io import check_fields, load_saved_config
 from lsts_jax.data.transforms import resized
 from lsts_jax.errors import UserError
 from lsts_jax.evaluation.displacement import synthvid_motion
@@ -59,6 +63,53 @@ def inside(folder: Path) -> dict:
             for step, values in ({0: initial} | learned).items()
         ]
     return found
+
+
+def cost(folder: Path, overrides: Mapping[str, object]) -> dict:
+    """What a run's detector costs under other settings: `gmac`, 10^9 multiply-adds of a keyframe and of
+    another frame, `memory_bytes`, and `delay` in frames."""
+    import jax
+
+    from benchmarks.detector import random_frames
+    from benchmarks.flops import flops_of
+    from lsts_jax.models.detector import build_detector
+    from lsts_jax.training.state import init_variables
+    from lsts_jax.video import events
+
+    jax.config.update("jax_platforms", "cpu")
+    config = overridden(load_saved_config(folder / "config.json"), overrides)
+    detector = build_detector(config.model, len(config.data.class_names))
+    bound, temporal = events(detector), detector.temporal
+    variables = jax.eval_shape(lambda: init_variables(detector, config))
+    data = replace(config.data, canvases=config.data.canvases[:1])
+    frame = random_frames(replace(config, data=data))
+    memory, _ = jax.eval_shape(bound.start, variables, frame)
+    gmac = {"keyframe": flops_of(bound.on_keyframe, variables, memory, frame) / 2e9}
+    if temporal.interval(config.model.keyframe_interval) > 1:
+        gmac["other frame"] = flops_of(bound.on_frame, variables, memory, frame) / 2e9
+    size = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(memory))
+    return {"gmac": gmac, "memory_bytes": size, "delay": temporal.delay}
+
+
+def overridden(config: Config, overrides: Mapping[str, object]) -> Config:
+    values = asdict(config)
+    for name, value in overrides.items():
+        *path, last = name.split(".")
+        reduce(getitem, path, values)[last] = value
+    return check_fields(Config, values, "config")
+
+
+def join(detector: Path, flow: Path, out: Path) -> None:
+    """Write the weights of a detector's run and of a flow network into one file."""
+    import jax
+
+    from lsts_jax.training.pretrained import open_weights
+
+    jax.config.update("jax_platforms", "cpu")
+    stored = {**open_weights(detector).arrays, **open_weights(flow).arrays}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with write_whole(out) as part, part.open("wb") as file:
+        np.savez(file, **{name: array.read() for name, array in stored.items()})
 
 
 def write_motion(config: Config, data: Path, results: Path) -> None:

@@ -39,7 +39,7 @@ from experiments.numbers import (
 from experiments.plan import find_suite
 from experiments.process import ROOT
 from experiments.run import RESULTS
-from experiments.suites import FROZEN, LSTS, PRETRAINED, SINGLE, SUITES, Suite
+from experiments.suites import LSTS, PRETRAINED, SUITES, Suite
 from lsts_jax import cli
 from lsts_jax.errors import UserError
 
@@ -72,7 +72,7 @@ def run(arguments: Sequence[str]) -> None:
         suite, folder = find_suite(name), options.results / name
         runs, motion = read_runs(folder), read_motion(folder)
         write_csv(folder / "results.csv", runs)
-        summary = {each: summarise(each, runs, motion) for each in names_of(suite) if each in runs}
+        summary = {each: summarise(suite, each, runs, motion) for each in names_of(suite) if each in runs}
         (folder / "results.json").write_text(json.dumps(summary, indent=1) + "\n")
         tables |= {f"{name}/{table}": text for table, text in all_tables(suite, runs, motion).items()}
         drawn = draw_all(suite, runs, motion, folder)
@@ -83,14 +83,14 @@ def run(arguments: Sequence[str]) -> None:
     print(options.page)
 
 
-def summarise(name: str, runs: Runs, motion: Motion | None) -> dict:
+def summarise(suite: Suite, name: str, runs: Runs, motion: Motion | None) -> dict:
     """All that tables say of an experiment, as numbers."""
     summary: dict = {"replicates": sorted(runs[name])}
     for score in SCORES:
         values = list(values_of(name, runs, lambda result, score=score: score_of(result, score)).values())
         if values:
             summary[score] = {"mean": fmean(values), "deviation": stdev(values) if len(values) > 1 else None}
-        for against in (SINGLE, FROZEN):
+        for against in suite.against:
             if against != name and (found := score_difference(name, against, runs, score)):
                 summary.setdefault(f"against {against}", {})[score] = found._asdict()
     if motion is not None:
@@ -113,6 +113,7 @@ def write_csv(path: Path, runs: Runs) -> None:
                     "evaluates": result.get("of"),
                     **{score: rounded(score_of(result, score)) for score in SCORES},
                     "parameters": result.get("parameters"),
+                    **{f"{kind} GMAC": rounded(value) for kind, value in result.get("gmac", {}).items()},
                     "keyframe_ms": rounded(milliseconds.get("keyframe")),
                     "other_frame_ms": rounded(milliseconds.get("other frame")),
                     "steps": result.get("steps"),
@@ -123,7 +124,7 @@ def write_csv(path: Path, runs: Runs) -> None:
                 }
             )
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
+        writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
         writer.writeheader()
         writer.writerows(rows)
 
@@ -140,8 +141,8 @@ def all_tables(suite: Suite, runs: Runs, motion: Motion | None) -> dict[str, str
     for table, rows in suite.tables.items():
         if table == "core":
             rows = {PRETRAINED: suite.title(PRETRAINED), **rows}
-            tables[table] = markdown(rows, scores | cost_columns(runs))
-            differences = difference_columns(suite, runs, (SINGLE, FROZEN), ("mAP", "degraded", "clean"))
+            tables[table] = markdown(rows, scores | steadiness_columns(runs) | cost_columns(runs))
+            differences = difference_columns(suite, runs, suite.against, ("mAP", "degraded", "clean"))
             tables["differences"] = markdown(rows, differences)
         else:
             other = suite.baselines.get(table, LSTS)
@@ -176,12 +177,33 @@ def cost_columns(runs: Runs) -> dict[str, Callable[[str], str]]:
     def of(number, digits):
         return lambda name: spread(values_of(name, runs, number).values(), digits)
 
-    return {
-        "parameters (k)": of(lambda result: result["parameters"] / 1e3, 0),
-        "keyframe (ms)": of(lambda result: result["milliseconds"].get("keyframe"), 1),
-        "other frame (ms)": of(lambda result: result["milliseconds"].get("other frame"), 1),
-        "training (min)": of(lambda result: result["seconds"] / 60, 1),
+    def part(field, kind):
+        return lambda result: result.get(field, {}).get(kind)
+
+    def scaled(field, factor):
+        return lambda result: result[field] * factor if field in result else None
+
+    columns = {
+        "parameters (k)": of(scaled("parameters", 1e-3), 0),
+        "keyframe (ms)": of(part("milliseconds", "keyframe"), 1),
+        "other frame (ms)": of(part("milliseconds", "other frame"), 1),
+        "training (min)": of(scaled("seconds", 1 / 60), 1),
+        "keyframe (MMAC)": of(lambda result: scaled_or_none(part("gmac", "keyframe")(result), 1e3), 0),
+        "other frame (MMAC)": of(lambda result: scaled_or_none(part("gmac", "other frame")(result), 1e3), 0),
+        "memory (KiB)": of(scaled("memory_bytes", 1 / 1024), 0),
+        "lag (frames)": of(scaled("delay", 1), 0),
     }
+    return {name: column for name, column in columns.items() if any(column(each) != MISSING for each in runs)}
+
+
+def scaled_or_none(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor
+
+
+def steadiness_columns(runs: Runs) -> dict[str, Callable[[str], str]]:
+    """Average delay in frames and flicker in percent, where runs have them."""
+    columns = {"average delay": score_column(runs, "delay"), "flicker": score_column(runs, "flicker")}
+    return {name: column for name, column in columns.items() if any(column(each) != MISSING for each in runs)}
 
 
 def motion_columns(runs: Runs, motion: Motion) -> dict[str, Callable[[str], str]]:

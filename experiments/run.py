@@ -15,15 +15,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
 
+from experiments.flow import ERRORS, WEIGHTS
 from experiments.plan import FINISHED, Run, find_suite, plan, unfinished
 from experiments.process import ROOT, Failed, call
-from experiments.record import inside, machine, read_json, training_record, write_json, write_motion
-from experiments.suites import Overrides, Suite
+from experiments.record import (
+    cost,
+    inside,
+    join,
+    machine,
+    read_json,
+    training_record,
+    write_json,
+    write_motion,
+)
+from experiments.suites import FLOW, Overrides, Suite
 from lsts_jax import cli
 from lsts_jax.errors import UserError
 
 RESULTS = ROOT / "experiments" / "results"
 OWN = "own"
+KEPT = ("mAP", "average_delay", "flicker")
+"""Scores that a run's JSON file holds, beside those by group."""
 
 
 @dataclass(frozen=True)
@@ -67,15 +79,15 @@ def run(arguments: Sequence[str]) -> None:
         print(f"{place}: started, see {log_of(each, workdir)}", flush=True)
         begin = time.perf_counter()
         try:
-            if each.after and each.after.name in failed:
-                raise Failed(f"left out, since {each.after.name} failed")
+            if broken := [needed.name for needed in each.needs if needed.name in failed]:
+                raise Failed(f"left out, since {broken[0]} failed")
             result = execute(each, suite, workdir, data) | {"machine": device}
         except (Failed, UserError) as error:
             failed[each.name] = str(error)
             print(f"{place}: FAILED: {error}", flush=True)
             continue
         write_json(results / f"{each.name}.json", {"suite": options.suite} | result)
-        if each.trains:
+        if each.trains:  # a flow network too
             (workdir / each.name / FINISHED).touch()
         print(f"{place}: {summary(result)}, {clock(time.perf_counter() - begin)}", flush=True)
     if failed:
@@ -91,9 +103,11 @@ def execute(run: Run, suite: Suite, workdir: Path, data: Path) -> dict:
     """Do a run and give what its JSON file holds. Raises `Failed`."""
     log = log_of(run, workdir)
     log.parent.mkdir(parents=True, exist_ok=True)
+    if run.experiment == FLOW:
+        return execute_flow(run, workdir / run.name, data, log)
     trained = run if run.trains else run.after
     folder = workdir / trained.name
-    start = [f"--config.train.pretrained={workdir / trained.after.name}"] if trained.after else []
+    start = [f"--config.train.pretrained={start_of(trained, workdir)}"] if trained.after else []
     common = [
         *("--config", suite.config, "--workdir", str(folder)),
         *(f"--config.data.root={data}", f"--config.seed={run.seed}"),
@@ -113,9 +127,9 @@ def execute(run: Run, suite: Suite, workdir: Path, data: Path) -> dict:
         "seed": run.seed,
         "of": None if run.trains else trained.experiment,
         "overrides": dict(run.overrides),
-        "mAP": metrics["mAP"],
-        **{name: values for name, values in metrics.items() if name.startswith("mAP by ")},
+        **{name: values for name, values in metrics.items() if name in KEPT or name.startswith("mAP by ")},
     }
+    result |= cost(folder, run.overrides)
     if run.trains:
         speed = read_json(evaluated / "speed.json")
         kinds = {"keyframe": "live, keyframe", "other frame": "live, other frame"}
@@ -124,6 +138,29 @@ def execute(run: Run, suite: Suite, workdir: Path, data: Path) -> dict:
         }
         result |= training_record(folder) | inside(folder)
     return result
+
+
+def execute_flow(run: Run, folder: Path, data: Path, log: Path) -> dict:
+    """Train a flow network and give what its JSON file holds. Raises `Failed`."""
+    places = ["--data", str(data), "--out", str(folder), "--seed", str(run.seed)]
+    call([sys.executable, "-m", "experiments.flow", *places, *flow_arguments(run.overrides)], log)
+    about = {"experiment": run.experiment, "seed": run.seed, "overrides": dict(run.overrides)}
+    return about | read_json(folder / ERRORS)
+
+
+def flow_arguments(overrides: Overrides) -> list[str]:
+    return [word for name, value in overrides.items() for word in (f"--{name}", str(value))]
+
+
+def start_of(run: Run, workdir: Path) -> Path:
+    """Weights that a training starts from: a detector's folder, or a file of it and a flow network."""
+    detector = workdir / run.after.name
+    if run.flow is None:
+        return detector
+    joined = workdir / run.name / "start.npz"
+    if not joined.exists():
+        join(detector, workdir / run.flow.name / WEIGHTS, joined)
+    return joined
 
 
 def as_arguments(overrides: Overrides) -> list[str]:
@@ -139,6 +176,8 @@ def log_of(run: Run, workdir: Path) -> Path:
 
 
 def summary(result: dict) -> str:
+    if result["experiment"] == FLOW:
+        return f"end-point error {result['end-point error']:.3f} cells"
     scores = {"mAP": result["mAP"]} | result.get("mAP by degraded", {})
     return ", ".join(f"{name} {100 * value:.1f}" for name, value in scores.items())
 

@@ -12,6 +12,11 @@ Overrides = Mapping[str, Value]
 """Values by the field of the config, as `model.lsts.window`."""
 
 PRETRAINED = "pretrain"
+"""The single-frame detector that the others of a seed start from."""
+PRETRAINED_DCN = "pretrain_dcn"
+"""The same with deformable convolutions, from which detectors that have them start."""
+FLOW = "flow"
+"""The flow network that detectors with one start from (`experiments.flow`)."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,10 @@ class Experiment:
     overrides: Overrides
     every_seed: bool = False
     """Otherwise the first seed alone."""
+    start: str = PRETRAINED
+    """Detector that it starts from, of `Suite.pretraining`."""
+    flow: bool = False
+    """Its flow network starts from that of `Suite.flow`."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +53,18 @@ class Suite:
     data: str
     """Command that makes the data, or its description."""
     seeds: tuple[int, ...]
-    pretraining: Overrides
-    """Overrides for the detector that all others of the seed start from."""
+    pretraining: Mapping[str, Overrides]
+    """Overrides for the detectors that the others of the seed start from, by name."""
     training: Overrides
     """Overrides for all experiments."""
     experiments: tuple[Experiment, ...]
     evaluations: tuple[Evaluation, ...] = ()
     tables: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Rows by the table's name: titles by the names of experiments and evaluations."""
+    flow: Overrides = field(default_factory=dict)
+    """Options of `experiments.flow`."""
+    against: tuple[str, ...] = ("single", "frozen")
+    """Experiments that those of the table `core` are compared with."""
     baselines: Mapping[str, str] = field(default_factory=dict)
     """Experiment that a table's rows are compared with, by the table's name; by default LSTS."""
 
@@ -59,6 +72,8 @@ class Suite:
         """Title of an experiment or evaluation in the tables."""
         if name == PRETRAINED:
             return "where all start"
+        if name == PRETRAINED_DCN:
+            return "where those with deformable convolutions start"
         return next(each.title for each in (*self.experiments, *self.evaluations) if each.name == name)
 
 
@@ -146,13 +161,55 @@ _TEST_TIME = (
     Evaluation("single_seq_nms", "single frame, Seq-NMS", SINGLE, {"evaluation.seq_nms": True}),
 )
 
+
+DFF = "dff"
+_METHODS = (
+    Experiment(SINGLE, "single frame", {"model.temporal": "none"}, every_seed=True),
+    Experiment("copy", "copy of the keyframe", {"model.temporal": "copy"}, every_seed=True),
+    Experiment(DFF, "DFF", {"model.temporal": "dff"}, every_seed=True, flow=True),
+    Experiment("fgfa", "FGFA, window 5", {"model.temporal": "fgfa"}, every_seed=True, flow=True),
+    Experiment("thp", "THP, partial updating", {"model.temporal": "thp"}, every_seed=True, flow=True),
+    Experiment(LSTS, "LSTS", _lsts(offsets="uniform", num_offsets=25), every_seed=True),
+    Experiment("gaussian", "LSTS, Gaussian", _lsts(offsets="gaussian", num_offsets=40), every_seed=True),
+)
+_DEFORMABLE = {"model.backbone.deformable": 3}
+_METHODS_DCN = tuple(
+    Experiment(
+        f"{each.name}_dcn",
+        f"{each.title}, DCN",
+        {**each.overrides, **_DEFORMABLE},
+        start=PRETRAINED_DCN,
+        flow=each.flow,
+    )
+    for each in _METHODS
+    if each.name not in ("copy", "gaussian")
+)
+_METHODS_AT_TEST = (
+    Evaluation("fgfa3", "FGFA, window 3", "fgfa", {"model.fgfa.radius": 1}),
+    Evaluation("thp_none", "THP, no updating", "thp", {"model.thp.updating": "none"}),
+    Evaluation("thp_adaptive", "THP, adaptive keyframes", "thp", {"model.thp.adaptive": True}),
+)
+_METHODS_INTERVALS = tuple(
+    Evaluation(f"{name}_interval{n}", f"{title}, interval {n}", name, {"model.keyframe_interval": n})
+    for name, title in ((DFF, "DFF"), (LSTS, "LSTS"))
+    for n in (2, 5, 20)
+)
+_METHODS_LINKED = tuple(
+    Evaluation(f"{name}_linked", f"{title}, linking", name, {"evaluation.linking": True})
+    for name, title in ((SINGLE, "single frame"), (DFF, "DFF"), (LSTS, "LSTS"))
+)
+_METHODS_TITLES = {each.name: each.title for each in (*_METHODS, *_METHODS_AT_TEST)}
+
+_PRETRAINING = {"model.temporal": "none", "train.epochs": 1.5, "optimizer.drop_epochs": (1.2,)}
+_BRIEF_PRETRAINING = {"model.temporal": "none", "train.epochs": 1.0, "optimizer.drop_epochs": (0.8,)}
+
 SUITES = {
     "paper": Suite(
         config="configs/synthvid_s.py",
         data="python -m lsts_jax.data.synthvid --out runs/synthvid_s --benchmark s",
         seeds=(0, 1, 2),
         # about 2,820 and 940 steps of 8 triplets
-        pretraining={"model.temporal": "none", "train.epochs": 1.5, "optimizer.drop_epochs": (1.2,)},
+        pretraining={PRETRAINED: _PRETRAINING},
         training={
             "optimizer.learning_rate": 1e-3,
             "optimizer.drop_epochs": (0.4,),
@@ -222,13 +279,64 @@ SUITES = {
             "farther": "frozen_online_k9_20",
         },
     ),
+    # every method of the line, trained alike from the same detectors
+    "methods": Suite(
+        config="configs/synthvid_s.py",
+        data="python -m lsts_jax.data.synthvid --out runs/synthvid_s --benchmark s",
+        seeds=(0, 1, 2),
+        # about 1,880 and 750 steps of 8 samples
+        pretraining={
+            PRETRAINED: _BRIEF_PRETRAINING,
+            PRETRAINED_DCN: {**_BRIEF_PRETRAINING, **_DEFORMABLE},
+        },
+        flow={"width": 16, "steps": 5000},
+        training={
+            "optimizer.learning_rate": 1e-3,
+            "optimizer.drop_epochs": (0.32,),
+            "train.epochs": 0.4,
+            "model.dff.flow_width": 16,
+            "model.fgfa.flow_width": 16,
+            "model.fgfa.embedding_channels": 128,
+            "model.fgfa.radius": 2,
+            "model.thp.flow_width": 16,
+            "model.thp.embedding_channels": 128,
+        },
+        experiments=(*_METHODS, *_METHODS_DCN),
+        evaluations=(*_METHODS_AT_TEST, *_METHODS_INTERVALS, *_METHODS_LINKED),
+        tables={
+            "core": _METHODS_TITLES,
+            "interval": {
+                name: title
+                for method, known in ((DFF, "DFF"), (LSTS, "LSTS"))
+                for name, title in (
+                    *((f"{method}_interval{n}", f"{known}, interval {n}") for n in (2, 5)),
+                    (method, f"{known}, interval 10"),
+                    (f"{method}_interval20", f"{known}, interval 20"),
+                )
+            },
+            "deformable": {
+                name: title
+                for each in _METHODS_DCN
+                for name, title in (
+                    (each.name.removesuffix("_dcn"), each.title[:-5]),
+                    (each.name, each.title),
+                )
+            },
+            "linking": {
+                **{name: _METHODS_TITLES[name] for name in (SINGLE, DFF, LSTS)},
+                **{each.name: each.title for each in _METHODS_LINKED},
+            },
+        },
+        against=(SINGLE, DFF),
+        baselines={"linking": SINGLE, "deformable": SINGLE},
+    ),
     # real video; people look alike and nothing is degraded, what differs is what a frame costs
     "people": Suite(
         config="configs/mot_people.py",
         data="MOTChallenge's sequences, laid out as docs/data.md says",
         seeds=(0,),
         # about 560 and 190 steps of 4 triplets
-        pretraining={"model.temporal": "none", "train.epochs": 1.5, "optimizer.drop_epochs": (1.2,)},
+        pretraining={PRETRAINED: _PRETRAINING},
         training={"optimizer.drop_epochs": (0.4,), "train.epochs": 0.5},
         experiments=_CORE[:4],
         evaluations=_TEST_TIME,

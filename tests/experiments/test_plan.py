@@ -1,12 +1,13 @@
 """Which runs a suite makes, in which order, and that their overrides are settings of the scripts."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
+from experiments import flow
 from experiments.plan import plan
-from experiments.run import as_arguments
-from experiments.suites import CENTRE, INITIAL, SUITES
+from experiments.run import as_arguments, flow_arguments
+from experiments.suites import CENTRE, FLOW, INITIAL, SUITES, Experiment
 from lsts_jax import cli
 from lsts_jax.commands.train import Options as TrainOptions
 from lsts_jax.config import Config
@@ -37,11 +38,26 @@ def test_a_suite_is_planned_seed_by_seed_and_what_a_run_needs_comes_before_it():
         plan(SUITE, (0,), ("srfu",))
 
 
+def test_a_detector_with_flow_waits_for_its_detector_and_its_flow_network():
+    pretraining = {**SUITE.pretraining, "other": {"model.temporal": "none", "train.epochs": 2.0}}
+    dff = Experiment("dff", "DFF", {"model.temporal": "dff"}, start="other", flow=True)
+    suite = replace(SUITE, pretraining=pretraining, flow={"width": 4}, experiments=(dff,), evaluations=())
+    planned = plan(suite, (5,))
+    assert [each.name for each in planned] == ["other-seed5", "flow-seed0", "dff-seed5"]
+    other, network, last = planned
+    assert last.after == other and last.flow == network
+    assert network.overrides == {"width": 4}
+    assert other.overrides["train.epochs"] == 2.0
+
+
 @pytest.mark.parametrize("name", SUITES)
 def test_the_config_takes_every_override_and_tables_name_experiments(name):
     suite = SUITES[name]
     planned = plan(suite, suite.seeds)
     for each in planned:
+        if each.experiment == FLOW:
+            cli.parse(flow.Options, [*flow_arguments(each.overrides), "--data", "d", "--out", "o"])
+            continue
         values = asdict(cli.load_config(suite.config))
         for field, value in each.overrides.items():
             *path, last = field.split(".")

@@ -42,6 +42,7 @@ def scripts(monkeypatch, tmp_path):
     monkeypatch.setitem(SUITES, "test", SUITE)
     monkeypatch.setattr(run, "call", fake)
     monkeypatch.setattr(run, "inside", lambda folder: {"parameters": 1000})
+    monkeypatch.setattr(run, "cost", lambda folder, overrides: {"memory_bytes": 64})
     monkeypatch.setattr(run, "machine", lambda: MACHINE)
     (tmp_path / "data").mkdir()
     folders = ["--workdir", tmp_path / "work", "--data", tmp_path / "data", "--results", tmp_path / "results"]
@@ -68,6 +69,7 @@ def test_every_run_leaves_a_result_and_is_not_done_again(scripts, tmp_path, caps
         "steps": 5,
         "seconds": 2.5,  # 5 batches of 2 at 4 images a second
         "parameters": 1000,
+        "memory_bytes": 64,
         "machine": MACHINE,
     }
     evaluated = json.loads((tmp_path / "results" / "interval20-seed1.json").read_text())

@@ -21,7 +21,7 @@ from lsts_jax.data.synthvid.classes import class_names
 from lsts_jax.data.synthvid.layout import SPLITS, Clip, annotation, clips, image_sets
 from lsts_jax.data.synthvid.recipes import RECIPES
 from lsts_jax.data.synthvid.render import ObjectState, is_degraded, render_frame
-from lsts_jax.data.synthvid.scene import Assets, find_assets, make_scene
+from lsts_jax.data.synthvid.scene import Assets, Scene, find_assets, make_scene
 from lsts_jax.data.synthvid.settings import BENCHMARKS, SynthVIDConfig, check
 from lsts_jax.errors import UserError
 from lsts_jax.files import write_whole
@@ -101,16 +101,25 @@ def _exit_with_parent() -> None:
         os._exit(1)
 
 
-def render_clip(out: Path, settings: SynthVIDConfig, assets: Assets, clip: Clip) -> dict[str, Any]:
-    """Write the pictures and annotations of a clip and return what is true of it, for synthvid.json.
-    A function of its arguments: the random numbers depend on seed, split and index alone."""
+def scene_of(settings: SynthVIDConfig, assets: Assets, clip: Clip) -> tuple[Scene, np.random.Generator]:
+    """The scene of a clip, and the random numbers that go on with its frames.
+
+    A function of its arguments: the random numbers depend on seed, split and index alone.
+    """
     rng = np.random.default_rng((settings.seed, SPLITS.index(clip.split), clip.index))
     recipe = RECIPES[settings.difficulty]
     if clip.split == "still":  # photos are sharp
         recipe = replace(recipe, shutter=(0.0, 0.0), defocus=0.0, defocus_burst=0.0)
-    names = class_names(settings.difficulty, settings.cutouts)
-    first_class = clip.index % len(names)
+    first_class = clip.index % len(class_names(settings.difficulty, settings.cutouts))
     scene = make_scene(rng, recipe, settings, assets, frames=clip.frames, first_class=first_class)
+    return scene, rng
+
+
+def render_clip(out: Path, settings: SynthVIDConfig, assets: Assets, clip: Clip) -> dict[str, Any]:
+    """Write the pictures and annotations of a clip and return what is true of it, for synthvid.json."""
+    scene, rng = scene_of(settings, assets, clip)
+    names = class_names(settings.difficulty, settings.cutouts)
+    recipe = RECIPES[settings.difficulty]
     states = []
     for frame in range(clip.frames):
         picture, objects = render_frame(scene, frame, rng)

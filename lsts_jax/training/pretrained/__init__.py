@@ -33,6 +33,8 @@ __all__ = ["convert_authors", "import_weights", "load_pretrained", "open_weights
 
 # What every detector has. All else is a temporal method's, and a detector of one can start another.
 SHARED = {"low_level", "high_level", "rpn", "rfcn"}
+FLOW_MAP = "flownet/scale"
+"""The map that a flow network has beside the flow, of a size that depends on the method."""
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +44,8 @@ def load_pretrained(
 ) -> dict:
     """Initial variables with what a file or a run holds in their place: a backbone or a whole detector.
 
-    The parts of a detector that use the memory may be absent from either, each as a whole.
+    The parts of a detector that use the memory may be absent from either, each as a whole, and a flow network
+    may come without the map that the method has beside the flow.
 
     Args:
       variables: from `init_variables`.
@@ -68,8 +71,8 @@ def load_pretrained(
         naming,
         variables,
         backbone,
-        allow_missing=sorted(own_parts - placed - SHARED),
-        allow_unused=[f"params/{part}" for part in sorted(placed - own_parts - SHARED)],
+        allow_missing=[FLOW_MAP, *sorted(own_parts - placed - SHARED)],
+        allow_unused=[f"params/{part}" for part in (FLOW_MAP, *sorted(placed - own_parts - SHARED))],
     )
     fresh = sorted({place[1] for place in matched.new})
     logger.info(
