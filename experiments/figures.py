@@ -8,7 +8,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.numbers import Motion, Runs, distances, motion_of, score_of, values_of
+from experiments.numbers import (
+    Motion,
+    Runs,
+    distances,
+    mean_mmac,
+    motion_of,
+    reach,
+    score_of,
+    values_of,
+)
 from experiments.suites import SINGLE, Suite
 from lsts_jax.plots import BLUE, COLOURS, GREEN, ORANGE, offset_distribution
 
@@ -32,7 +41,10 @@ def draw_all(suite: Suite, runs: Runs, motion: Motion | None, folder: Path) -> l
     )
     if core:
         draw_scores(new("core", 9, 4.5), core, runs)
-    if len(intervals) > 1:
+    costs = {name: title for name, title in tradeoff_rows(suite).items() if mean_costs(name, runs)}
+    if len(costs) > 1:
+        draw_tradeoff(new("tradeoff", 11, 5), costs, runs)
+    if len(intervals) > 1 and all(title.isdecimal() for title in intervals.values()):
         draw_intervals(new("interval", 6, 4), {name: int(title) for name, title in intervals.items()}, runs)
     rows = (name for table in ("offsets", "narrow", "beyond") for name in suite.tables.get(table, ()))
     learned = {name: suite.title(name) for name in rows if moved(name, runs)}
@@ -72,6 +84,45 @@ def draw_scores(figure: Figure, titles: dict[str, str], runs: Runs) -> None:
     axes.set(ylabel="mAP (%)", ylim=(0, 100))
     tidy(axes)
     legend_beside(axes)
+
+
+def tradeoff_rows(suite: Suite) -> dict[str, str]:
+    """The methods, at their intervals of keyframes."""
+    return {**suite.tables.get("core", {}), **suite.tables.get("interval", {})}
+
+
+def mean_costs(name: str, runs: Runs) -> list[float]:
+    return list(values_of(name, runs, mean_mmac).values())
+
+
+def draw_tradeoff(figure: Figure, titles: dict[str, str], runs: Runs) -> None:
+    """mAP of all and of degraded objects against the multiply-adds of a frame: means with their intervals;
+    the same method at other intervals of keyframes joined by a line."""
+    families: dict[str, list[str]] = {}
+    for name, title in titles.items():
+        families.setdefault(title.split(", interval")[0], []).append(name)
+    panels = figure.subplots(1, 2, sharex=True)
+    for axes, (score, label) in zip(panels, (("mAP", "all"), ("degraded", "degraded")), strict=True):
+        for i, (family, names) in enumerate(families.items()):
+            points = [(fmean(mean_costs(name, runs)), scores_of(name, score, runs)) for name in names]
+            points = sorted((cost, values) for cost, values in points if values)
+            if points:
+                places, values = zip(*points, strict=True)
+                axes.errorbar(
+                    places,
+                    [fmean(each) for each in values],
+                    [reach(each) or 0.0 for each in values],
+                    color=COLOURS[i % len(COLOURS)],
+                    linestyle=DASHES[i // len(COLOURS)],
+                    marker="o",
+                    capsize=3,
+                    label=family,
+                )
+        axes.set(
+            xlabel="multiply-adds a frame (millions)", ylabel=f"mAP of {label} objects (%)", xscale="log"
+        )
+        tidy(axes)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
 
 
 def draw_intervals(figure: Figure, intervals: dict[str, int], runs: Runs) -> None:

@@ -1,7 +1,7 @@
 """The stored results of a suite as numbers: scores, paired differences, distances of the offsets."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import NamedTuple
@@ -10,9 +10,11 @@ import numpy as np
 from scipy import stats
 
 from experiments.suites import PRETRAINED, Suite
+from lsts_jax.config import ModelConfig
 from lsts_jax.errors import UserError
 
 LEVEL = 0.95
+KEYFRAME_INTERVAL = ModelConfig().keyframe_interval
 SCORES = ("mAP", "degraded", "clean", "slow", "medium", "fast")
 
 FILES = "*/*-seed*.json"
@@ -86,6 +88,15 @@ def score_of(result: dict, score: str) -> float | None:
     return None if value is None else 100 * value
 
 
+def mean_mmac(result: dict) -> float | None:
+    """10^6 multiply-adds a frame, on average over a segment; None where they are not known."""
+    if "gmac" not in result or result["overrides"].get("model.thp.adaptive"):
+        return None  # adaptive keyframes: as many as the video needs
+    gmac, interval = result["gmac"], result["overrides"].get("model.keyframe_interval", KEYFRAME_INTERVAL)
+    others = interval - 1 if "other frame" in gmac else 0
+    return 1e3 * (gmac["keyframe"] + others * gmac.get("other frame", 0)) / (1 + others)
+
+
 def values_of(name: str, runs: Runs, number: Callable[[dict], float | None]) -> dict[str, float]:
     """A number of an experiment, by replicate; replicates without it are left out."""
     found = {replicate: number(result) for replicate, result in runs.get(name, {}).items()}
@@ -97,11 +108,16 @@ def difference(a: Mapping[str, float], b: Mapping[str, float]) -> Difference | N
     pairs = [a[replicate] - b[replicate] for replicate in sorted(a.keys() & b.keys())]
     if not pairs:
         return None
-    mean, interval = fmean(pairs), None
-    if len(pairs) > 1:
-        reach = float(stats.t.ppf((1 + LEVEL) / 2, len(pairs) - 1)) * stdev(pairs) / len(pairs) ** 0.5
-        interval = mean - reach, mean + reach
-    return Difference(mean, interval, len(pairs))
+    mean, found = fmean(pairs), reach(pairs)
+    return Difference(mean, None if found is None else (mean - found, mean + found), len(pairs))
+
+
+def reach(values: Sequence[float]) -> float | None:
+    """Half the interval of a mean, by Student's t; None with less than two values."""
+    if len(values) < 2:
+        return None
+    quantile = float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1))
+    return quantile * stdev(values) / len(values) ** 0.5
 
 
 def score_difference(name: str, against: str, runs: Runs, score: str) -> Difference | None:

@@ -77,7 +77,8 @@ def cost(folder: Path, overrides: Mapping[str, object]) -> dict:
     from lsts_jax.video import events
 
     jax.config.update("jax_platforms", "cpu")
-    config = overridden(load_saved_config(folder / "config.json"), overrides)
+    model = {name: value for name, value in overrides.items() if name.startswith("model.")}
+    config = overridden(load_saved_config(folder / "config.json"), model)
     detector = build_detector(config.model, len(config.data.class_names))
     bound, temporal = events(detector), detector.temporal
     variables = jax.eval_shape(lambda: init_variables(detector, config))

@@ -4,17 +4,16 @@
 
 Scores are in percent. With several runs: mean ± standard deviation; differences are paired, each between runs
 that start from the same detector, and come with their 95 % interval by the t distribution. Every table of
-RESULTS.md stands between two marks,
+RESULTS.md and docs/results stands between two marks,
 
     <!-- table: paper/core -->
     <!-- end -->
 
-and what is between them is replaced; the page is begun if it is not there.
+and what is between them is replaced.
 """
 
 import csv
 import json
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from experiments.numbers import (
     Runs,
     distances,
     has_runs,
+    mean_mmac,
     names_of,
     read_motion,
     read_runs,
@@ -39,7 +39,7 @@ from experiments.numbers import (
 from experiments.plan import find_suite
 from experiments.process import ROOT
 from experiments.run import RESULTS
-from experiments.suites import LSTS, PRETRAINED, SUITES, Suite
+from experiments.suites import FLOW, LSTS, PRETRAINED, SUITES, Suite
 from lsts_jax import cli
 from lsts_jax.errors import UserError
 
@@ -55,8 +55,8 @@ class Options:
     """Name of a suite in experiments/suites.py; by default all suites that have results."""
     results: Path = RESULTS
     """Folder that has a folder of JSON files for each suite."""
-    page: Path = ROOT / "RESULTS.md"
-    """File whose tables are replaced."""
+    pages: tuple[Path, ...] = (ROOT / "RESULTS.md", *sorted((ROOT / "docs" / "results").glob("*.md")))
+    """Files whose tables are replaced."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -66,7 +66,6 @@ def run(arguments: Sequence[str]) -> None:
     except ImportError as error:
         raise UserError(f'{error}; or pip install -e ".[report]"') from error
     tables: dict[str, str] = {}
-    figures: list[Path] = []
     names = [name for name in SUITES if has_runs(options.results / name)]
     for name in [options.suite] if options.suite else names:
         suite, folder = find_suite(name), options.results / name
@@ -76,11 +75,12 @@ def run(arguments: Sequence[str]) -> None:
         (folder / "results.json").write_text(json.dumps(summary, indent=1) + "\n")
         tables |= {f"{name}/{table}": text for table, text in all_tables(suite, runs, motion).items()}
         drawn = draw_all(suite, runs, motion, folder)
-        figures += drawn
         print(f"{folder}: results.csv, results.json, {', '.join(file.name for file in drawn)}")
-    text = options.page.read_text() if options.page.exists() else first_page(tables, figures, options.page)
-    options.page.write_text(fill(text, tables, options.page))
-    print(options.page)
+    for page in options.pages:
+        if not page.exists():
+            raise UserError(f"{page}: no such file; begin it with the marks of a table")
+        page.write_text(fill(page.read_text(), tables, page))
+        print(page)
 
 
 def summarise(suite: Suite, name: str, runs: Runs, motion: Motion | None) -> dict:
@@ -144,6 +144,9 @@ def all_tables(suite: Suite, runs: Runs, motion: Motion | None) -> dict[str, str
             tables[table] = markdown(rows, scores | steadiness_columns(runs) | cost_columns(runs))
             differences = difference_columns(suite, runs, suite.against, ("mAP", "degraded", "clean"))
             tables["differences"] = markdown(rows, differences)
+            tables["summary"] = markdown(rows, summary_columns(suite, runs))
+            if FLOW in runs:
+                tables["flow"] = flow_table(runs[FLOW])
         else:
             other = suite.baselines.get(table, LSTS)
             against = difference_columns(suite, runs, (other,), ("mAP", "degraded", "fast"))
@@ -173,6 +176,15 @@ def difference_columns(
     }
 
 
+def summary_columns(suite: Suite, runs: Runs) -> dict[str, Callable[[str], str]]:
+    """What a first page says of every method."""
+    mean = lambda name: spread(values_of(name, runs, mean_mmac).values(), 0)
+    lag = lambda name: spread(values_of(name, runs, lambda result: result.get("delay")).values(), 0)
+    scores = {score: score_column(runs, score) for score in ("mAP", "degraded", "clean")}
+    against = difference_columns(suite, runs, suite.against[:1], ("mAP", "degraded"))
+    return {**scores, **against, **with_values({"MMAC a frame": mean, "lag (frames)": lag}, runs)}
+
+
 def cost_columns(runs: Runs) -> dict[str, Callable[[str], str]]:
     def of(number, digits):
         return lambda name: spread(values_of(name, runs, number).values(), digits)
@@ -193,7 +205,7 @@ def cost_columns(runs: Runs) -> dict[str, Callable[[str], str]]:
         "memory (KiB)": of(scaled("memory_bytes", 1 / 1024), 0),
         "lag (frames)": of(scaled("delay", 1), 0),
     }
-    return {name: column for name, column in columns.items() if any(column(each) != MISSING for each in runs)}
+    return with_values(columns, runs)
 
 
 def scaled_or_none(value: float | None, factor: float) -> float | None:
@@ -203,6 +215,11 @@ def scaled_or_none(value: float | None, factor: float) -> float | None:
 def steadiness_columns(runs: Runs) -> dict[str, Callable[[str], str]]:
     """Average delay in frames and flicker in percent, where runs have them."""
     columns = {"average delay": score_column(runs, "delay"), "flicker": score_column(runs, "flicker")}
+    return with_values(columns, runs)
+
+
+def with_values(columns: Mapping[str, Callable[[str], str]], runs: Runs) -> dict[str, Callable[[str], str]]:
+    """Columns that some experiment has a value for."""
     return {name: column for name, column in columns.items() if any(column(each) != MISSING for each in runs)}
 
 
@@ -223,6 +240,13 @@ def motion_columns(runs: Runs, motion: Motion) -> dict[str, Callable[[str], str]
         for i, axis in enumerate(("horizontal", "vertical"))
         for place in ("before", "half-way", "after")
     }
+
+
+def flow_table(trained: Mapping[str, dict]) -> str:
+    """End-point errors of the flow networks, in cells."""
+    names = [name for name in next(iter(trained.values())) if name.startswith("end-point error")]
+    rows = [[replicate, *(f"{result[name]:.3f}" for name in names)] for replicate, result in trained.items()]
+    return lines_of(["flow network", *names], rows)
 
 
 def machine_table(runs: Runs) -> str:
@@ -283,14 +307,6 @@ def fill(text: str, tables: Mapping[str, str], page: Path) -> str:
         raise UserError(f"{page}: table: {name}: there are {', '.join(tables)}")
 
     return MARKS.sub(replace, text)
-
-
-def first_page(tables: Mapping[str, str], figures: Sequence[Path], page: Path) -> str:
-    """Marks of all tables and links to all figures, for somebody to write around."""
-    blocks = [f"## {name}\n\n<!-- table: {name} -->\n<!-- end -->\n" for name in tables]
-    where = [Path(os.path.relpath(figure, page.resolve().parent)).as_posix() for figure in figures]
-    links = [f"![{Path(path).stem}]({path})\n" for path in where]
-    return "\n".join(["# Results\n", *blocks, *links])
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ ROOT = Path(lsts_jax.__file__).parents[1]
 PROGRAMS = {
     "run": "train and evaluate the experiments of a suite",
     "other_offsets": "evaluate trained detectors with other sampling offsets",
-    "results": "write all tables and figures of RESULTS.md",
+    "results": "write the tables and figures of RESULTS.md and docs/results",
 }
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from experiments import results
-from experiments.numbers import difference, distances, read_runs
+from experiments.numbers import difference, distances, mean_mmac, read_runs
 from experiments.suites import SUITES
 from lsts_jax.errors import UserError
 from tests.experiments.suite import MACHINE, SUITE
@@ -74,7 +74,7 @@ def page(tmp_path, monkeypatch):
 
 def tables_of(page):
     """Lines of each table, without its ruler, once the command has filled the page."""
-    results.run(["--suite", "test", "--results", str(page[1].parents[1]), "--page", str(page[0])])
+    results.run(["--suite", "test", "--results", str(page[1].parents[1]), "--pages", str(page[0])])
     found = {}
     for block in page[0].read_text().split("<!-- table: test/")[1:]:
         name, rest = block.split(" -->\n", 1)
@@ -136,10 +136,32 @@ def test_files_beside_the_tables(page):
         assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG"), name
 
 
-def test_a_page_is_begun_with_all_tables_and_figures(page):
-    page[0].unlink()
-    assert tables_of(page).keys() == {*SUITE.tables, "differences", "motion", "machines"}
-    assert "![core](results/test/core.png)" in page[0].read_text()
+def test_the_summary_and_the_figure_weigh_scores_against_multiply_adds(page):
+    file, folder = page
+    file.write_text("<!-- table: test/summary -->\n<!-- end -->\n")
+    costs = {"gmac": {"keyframe": 0.1, "other frame": 0.05}, "delay": 0, "flicker": 0.25}
+    for seed, score in ((0, 90), (1, 92)):
+        offsets = [[0.0, 0.0]] * 2, [[1.0, 0.0]] * 2
+        stored(folder, "lsts", seed, score, degraded=80, offsets=offsets, **costs, average_delay=1.5)
+        stored(folder, "interval20", seed, score - 2, overrides={"model.keyframe_interval": 2}, **costs)
+    assert tables_of(page)["summary"] == [
+        "|  | mAP | degraded | clean | mAP, against single frame | degraded, against single frame | "
+        "MMAC a frame | lag (frames) |",
+        "| where all start | 75.0 | - | - | -5.0 | - | - | - |",
+        "| single frame | 82.0 ± 2.0 | 50.0 ± 0.0 | 90.0 ± 0.0 |  |  | - | - |",
+        # (100 + 9 * 50) / 10; the third run has other scores and no costs
+        "| LSTS | 92.0 ± 2.0 | 81.3 ± 2.3 | 90.0 ± 0.0 | +10.0 [+5.0, +15.0] | +31.3 [+25.6, +37.1] | "
+        "55 ± 0 | 0 ± 0 |",
+    ]
+    runs = read_runs(folder.parent)
+    assert mean_mmac(runs["interval20"]["first/0"]) == pytest.approx(75)
+    assert mean_mmac(runs["single"]["first/0"]) is None
+    assert (folder.parent / "tradeoff.png").read_bytes().startswith(b"\x89PNG")
+    file.write_text("<!-- table: test/core -->\n<!-- end -->\n")
+    head, *rows = tables_of(page)["core"]
+    assert "| average delay | flicker | parameters (k) |" in head
+    assert "keyframe (MMAC) | other frame (MMAC) | lag (frames) |" in head
+    assert "| 1.5 ± 0.0 | 25.0 ± 0.0 |" in rows[2]
 
 
 def test_pages_and_results_that_are_wrong(page):
@@ -148,6 +170,9 @@ def test_pages_and_results_that_are_wrong(page):
     with pytest.raises(
         UserError, match=r"RESULTS.md: table: test/cores: there are test/core, test/differences"
     ):
+        tables_of(page)
+    file.unlink()
+    with pytest.raises(UserError, match=r"RESULTS.md: no such file; begin it with the marks of a table"):
         tables_of(page)
     (folder / "lsts-seed0.json").write_text('{"experiment": "lsts"')
     with pytest.raises(UserError, match=r"lsts-seed0.json: no result of a run"):

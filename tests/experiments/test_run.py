@@ -9,7 +9,7 @@ import pytest
 from experiments import results, run
 from experiments.numbers import read_runs
 from experiments.process import Failed
-from experiments.suites import SUITES
+from experiments.suites import PRETRAINED, SUITES, Experiment
 from lsts_jax.config_io import save_config
 from lsts_jax.data.synthvid import SynthVIDConfig, render_dataset
 from lsts_jax.errors import UserError
@@ -156,12 +156,14 @@ def test_a_small_suite_is_trained_evaluated_and_told(tmp_path, monkeypatch):
     )
     render_dataset(tmp_path / "data", settings, workers=1, progress=False)
     short = {"data.class_names": (), "train.epochs": 0.1, "train.checkpoint_every": 1}
+    dff = Experiment("dff", "DFF", {"model.temporal": "dff"}, flow=True)
     suite = replace(
         SUITE,
         seeds=(0,),
-        pretraining=short | SUITE.pretraining,
-        training=short,
-        experiments=tuple(replace(each, every_seed=False) for each in SUITE.experiments),
+        pretraining={PRETRAINED: short | SUITE.pretraining[PRETRAINED]},
+        flow={"width": 4, "steps": 2, "batch_size": 2, "pairs": 2},
+        training=short | {"model.dff.flow_width": 4},
+        experiments=(*(replace(each, every_seed=False) for each in SUITE.experiments), dff),
     )
     monkeypatch.setitem(SUITES, "test", suite)
     folder = tmp_path / "results"
@@ -174,9 +176,12 @@ def test_a_small_suite_is_trained_evaluated_and_told(tmp_path, monkeypatch):
         folder / "test" / "own",
     ]
     run.run(["--suite", "test", *map(str, places)])
-    results.run(["--suite", "test", "--results", str(folder), "--page", str(tmp_path / "RESULTS.md")])
+    (tmp_path / "RESULTS.md").write_text("<!-- table: test/core -->\n<!-- end -->\n")
+    results.run(["--suite", "test", "--results", str(folder), "--pages", str(tmp_path / "RESULTS.md")])
     runs = read_runs(folder / "test")
-    assert runs.keys() == {"pretrain", "single", "lsts", "frozen", "interval20"}
+    assert runs.keys() == {"pretrain", "single", "lsts", "frozen", "interval20", "flow", "dff"}
+    assert runs["dff"]["own/0"]["gmac"].keys() == {"keyframe", "other frame"}
+    assert 0 < runs["flow"]["own/0"]["end-point error"] < 10
     offsets = {name: runs[name]["own/0"]["offsets"] for name in ("lsts", "frozen")}
     assert offsets["lsts"][0]["offsets"] != offsets["lsts"][-1]["offsets"]
     assert offsets["frozen"][0]["offsets"] == offsets["frozen"][-1]["offsets"]
