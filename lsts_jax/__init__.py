@@ -11,7 +11,8 @@ __all__ = ["LoadedDetector", "Result", "load"]
 
 
 def __getattr__(name: str):
-    """`lsts_jax.load` and its kin, imported on first use, so that the data workers need no JAX."""
+    """Imports `lsts_jax.load` and the other public names on first use, so that the data workers
+    need no JAX."""
     if name in __all__:
         return getattr(import_module("lsts_jax.api"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,15 +8,16 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
-# Frames of a video that are read before they are needed, at most.
+# Largest number of frames of a video that are read before they are needed.
 READ_AHEAD = 32
 
 
 class Ahead(Generic[T]):
-    """Iterator over an iterable, read by a thread that keeps at most `limit` items ready.
+    """Iterator over an iterable that a thread reads ahead, with at most `limit` items ready.
 
-    An exception of the iterable is raised after all items before it. `close` does not wait for a thread that
-    is blocked on an item, as of a pipe or a camera: the thread ends with that item or with the process.
+    An exception of the iterable is raised after all items before it. `close` does not wait for a
+    thread that is blocked on an item, for example of a pipe or a camera: the thread ends with that
+    item or with the process.
     """
 
     def __init__(self, items: Iterable[T], limit: int):

@@ -1,4 +1,4 @@
-"""A trained detector on any video: `load(name)`, then `stream(source)`, `live()` for a camera, or
+"""A trained detector for any video: `load(name)`, then `stream(source)`, `live()` for a camera, or
 `detect(picture)`."""
 
 import time
@@ -30,23 +30,31 @@ from lsts_jax.viz import draw_detections
 
 
 class Result(NamedTuple):
-    """Detections in a frame, in falling score and in pixels of the source."""
+    """Detections in a frame, in falling score, in pixels of the source."""
 
-    frame_index: int  # position in the source; unreadable frames count
-    time: float  # seconds since the first frame, from the source's timestamps
-    image: UInt8[ndarray, "H W 3"]  # RGB
-    boxes: Float[ndarray, "d 4"]  # x1, y1, x2, y2, corners inclusive
+    frame_index: int
+    """Position in the source; unreadable frames count."""
+    time: float
+    """Seconds since the first frame, from the source's timestamps."""
+    image: UInt8[ndarray, "H W 3"]
+    """The picture, RGB."""
+    boxes: Float[ndarray, "d 4"]
+    """Corners (x1, y1, x2, y2), inclusive."""
     scores: Float[ndarray, "d"]
-    classes: Int32[ndarray, "d"]  # 1..N
+    """Probability of the class."""
+    classes: Int32[ndarray, "d"]
+    """1..N; class c is `class_names[c - 1]`."""
     class_names: tuple[str, ...]
-    latency: (
-        float  # seconds from the decoded picture to its detections, in a stream with the wait for its segment
-    )
-    track_ids: Int32[ndarray, "d"] | None = None  # 1.., -1: no track; None: not linked (`tracks.link`)
-    file_name: str | None = None  # of the picture file; None for frames of a video
+    """Names of all classes of the detector."""
+    latency: float
+    """Seconds from the decoded picture to its detections, including the wait for its segment."""
+    track_ids: Int32[ndarray, "d"] | None = None
+    """From 1; -1: no track. None unless `tracks.link` linked the results."""
+    file_name: str | None = None
+    """Name of the picture file; None for frames of a video."""
 
     def only(self, names: str | Collection[str]) -> "Result":
-        """The result with the detections of the named class or classes only."""
+        """Returns the result with only the detections of the named class or classes."""
         names = (names,) if isinstance(names, str) else names
         kept = np.array([self.class_names[number - 1] in names for number in self.classes], bool)
         tracks = None if self.track_ids is None else self.track_ids[kept]
@@ -55,7 +63,7 @@ class Result(NamedTuple):
         )
 
     def plot(self, *, score_threshold: float = 0.5) -> UInt8[ndarray, "H W 3"]:
-        """A copy of the picture with the detections drawn on it."""
+        """Returns a copy of the picture with the detections drawn on it."""
         return draw_detections(
             self.image,
             self.boxes,
@@ -74,9 +82,9 @@ class LoadedDetector:
         self.config, self.detector, self.variables, self.step = config, detector, variables, step
         self.class_names = config.data.class_names
         self.interval = detector.temporal.interval(config.model.keyframe_interval)
-        """Frames from one keyframe to the next."""
+        """Number of frames from one keyframe to the next."""
         self.delay = detector.temporal.delay
-        """Frames by which detections of live video lag."""
+        """Number of frames by which the detections of live video lag."""
         self._video_detector = VideoDetector(
             detector,
             variables,
@@ -86,16 +94,17 @@ class LoadedDetector:
         )
 
     def stream(self, source: str | Path | VideoSource, *, live: bool = False) -> Iterator[Result]:
-        """Results of a video frame by frame; `source` is a file, folder, camera or stream (`open_source`).
+        """Yields the results of a video frame by frame.
 
-        The memory runs from the first frame to the last and restarts where the frame size changes, as in a
-        folder of pictures. Reading, resizing and detection overlap: about 32 frames and three segments are
-        read before the first result. While the source pauses, the results of all complete segments are
-        yielded; before an exception of the source is raised, the results of all its frames.
+        The memory runs from the first frame to the last and restarts where the frame size changes,
+        as in a folder of pictures. Reading, resizing and detection overlap: about 32 frames and
+        three segments are read before the first result. The results of all complete segments are
+        yielded while the source pauses, and before an exception of the source is raised.
 
         Args:
-          live: detect every frame before the next is read, on the online schedule. Always true for cameras
-            and streams.
+          source: a file, folder, camera or stream, as in `open_source`.
+          live: detect every frame before the next is read, on the online schedule. Always true for
+            cameras and streams.
 
         Raises:
           UserError: the source cannot be opened or is empty.
@@ -127,12 +136,13 @@ class LoadedDetector:
                             yield result
 
     def detect(self, image: UInt8[ndarray, "H W 3"]) -> Result:
-        """Detections in a single RGB picture, without memory. Compiled once per canvas; thread-safe."""
+        """Detects in a single RGB picture, without memory. Compiled once per canvas; thread-safe."""
         live = self.live()
         return live(image) or live.flush()[0]
 
     def live(self) -> "Live":
-        """A detector for pictures that arrive one by one, as from a camera; causal (online schedule)."""
+        """Returns a detector for pictures that arrive one by one, as from a camera; it uses the
+        online schedule."""
         return Live(self)
 
     def _one_by_one(self, video: VideoSource) -> Iterator[Result]:
@@ -180,10 +190,12 @@ class _Clock:
 
 
 class Live:
-    """Detector for pictures that arrive one by one: `result = live(image)`, `image` RGB [H W 3].
+    """Detector for pictures that arrive one by one: `result = live(image)` with `image` RGB [H W
+    3].
 
-    A picture of another size starts a new video. If the temporal method has a delay of n frames, the result
-    is that of the picture n calls before, None in the first n calls, and `flush` returns the last n results.
+    A picture of another size starts a new video. If the temporal method has a delay of n frames,
+    the first n calls return None, later calls return the result of the picture n calls before, and
+    `flush` returns the last n results.
     """
 
     def __init__(self, loaded: LoadedDetector):
@@ -202,7 +214,7 @@ class Live:
         self._waiting.clear()
 
     def flush(self) -> list[Result]:
-        """The results that are still delayed. Ends the video."""
+        """Ends the video and returns the results that are still delayed."""
         results = [self._result(found) for found in self._detector.flush()]
         self.restart()
         return results
@@ -228,13 +240,13 @@ class Live:
 def load(
     name: str | Path, checkpoint: str = "latest", *, schedule: Literal["online", "offline"] | None = None
 ) -> LoadedDetector:
-    """A trained detector.
+    """Loads a trained detector.
 
     Args:
-      name: "synthvid-s", which comes with the package; the folder of a run of `lsts train`, or of a
-        detector that `lsts publish` wrote; or `hf://ORG/NAME`, such a folder on the Hugging Face hub
-        (`hf://ORG/NAME/FILE`: a `.safetensors` of it).
-      checkpoint: for a run: latest, best (by mAP during training), or a step.
+      name: "synthvid-s", which comes with the package; the folder of a run of `lsts train` or of a
+        detector that `lsts publish` wrote; or such a folder on the Hugging Face hub,
+        `hf://ORG/NAME` (`hf://ORG/NAME/FILE` for one `.safetensors` file of it).
+      checkpoint: latest, best (by mAP during training), or a step. Only for a run.
       schedule: replaces the config's `model.schedule`.
 
     Raises:
@@ -247,6 +259,7 @@ def load(
 
 
 def tight_canvas(size: Size, config: Config) -> Size:
-    """Smallest canvas (height, width), in multiples of the stride, for a picture of `size` once resized."""
+    """Smallest canvas (height, width), in multiples of the stride, that holds a picture of `size`
+    after resizing."""
     height, width = (-(-side // STRIDE) * STRIDE for side in resized(size, config.data)[1])
     return height, width

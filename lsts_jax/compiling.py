@@ -16,23 +16,26 @@ GPU_OPTIONS = {
 
 
 def on_gpu() -> bool:
-    """Whether this process computes on a GPU. For use outside traced functions, which may be compiled for
-    another platform."""
+    """True if this process computes on a GPU. Call it outside traced functions, which may be
+    compiled for another platform."""
     return jax.default_backend() == "gpu"
 
 
 def frames_at_once(asked: int) -> int:
-    """Frames of a segment in one batch: `asked`, or if that is 0 the platform's default. A GPU computes whole
-    segments at once; on a CPU batches save no time and cost memory."""
+    """Number of frames of a segment in one batch: `asked`, or the platform's default if `asked` is
+    0.
+
+    A GPU computes whole segments at once; on a CPU batches save no time and cost memory.
+    """
     return asked or (32 if on_gpu() else 1)
 
 
 def videos_at_once(asked: int) -> int:
-    """Videos in one batch: `asked`, or if that is 0 the platform's default: 8 on each GPU, one on each other
-    device of this process."""
+    """Number of videos in one batch: `asked`, or if `asked` is 0 the platform's default of 8 per
+    GPU, or one per other device of this process."""
     return asked or jax.local_device_count() * (8 if on_gpu() else 1)
 
 
 def jit_inference(function: Callable, **options: Any) -> Callable:
-    """`jax.jit(function, **options)` with loops that stay on the GPU."""
+    """`jax.jit(function, **options)`, compiled so that loops stay on the GPU."""
     return jax.jit(function, compiler_options=GPU_OPTIONS if on_gpu() else None, **options)

@@ -26,7 +26,7 @@ class Range(NamedTuple):
         if self.low == -math.inf:
             return "a finite number"
         if self.high == math.inf:
-            return f"a number above {self.low:g}" if self.above else f"a number from {self.low:g} on"
+            return f"a number above {self.low:g}" if self.above else f"a number of at least {self.low:g}"
         return f"a number from {self.low:g} to {self.high:g}"
 
 
@@ -87,12 +87,14 @@ RANGES = {
     "videos_per_batch": FROM_0,
     "score_thresholds": SHARE,
 }
-"""Allowed values of every field with numbers, by the field's name; other fields must be finite."""
+"""Allowed values of every field with numbers, by the field's name. Fields that are not listed must
+be finite."""
 NOT_EMPTY = ("canvases", "kinds", "ratios", "scales")
 
 
 def validate(config: Config) -> Config:
-    """The config itself. Raises `UserError` naming the first invalid field and its allowed values."""
+    """Returns the config unchanged. Raises `UserError` naming the first invalid field and its
+    allowed values."""
     for name, value in leaves(config):
         field = name.rpartition(".")[2]
         if field in NOT_EMPTY and not value:
@@ -125,7 +127,7 @@ def validate(config: Config) -> Config:
 
 
 def check_backbone(backbone: BackboneConfig) -> None:
-    """Raises `UserError` if the backbone is cut where the network has no such unit."""
+    """Raises `UserError` if the network has no unit at which `split` cuts it."""
     if backbone.network != "resnet":
         units = sum(LITE_BLOCKS[backbone.network][3:5])
         if backbone.split > units:

@@ -12,13 +12,14 @@ from lsts_jax.errors import UserError
 from lsts_jax.files import write_whole
 
 METHOD_FILE = "temporal.py"
-"""Name, in the folder of a run, of the file that defines a user's own temporal method."""
+"""Name of the file, in the folder of a run, that defines a user's own temporal method."""
 
 
 def save_config(config: Config, path: Path | str) -> None:
-    """Writes the config, whole or not at all: a process that dies leaves the file as it was.
+    """Writes the config. The file is complete or, if the process dies, as it was before.
 
-    The file of a user's own temporal method is copied beside the config, so that the folder is complete.
+    The file of a user's own temporal method is copied beside the config, so that the folder is
+    complete.
     """
     path = Path(path)
     file, _, class_name = config.model.temporal.rpartition(":")
@@ -32,7 +33,7 @@ def save_config(config: Config, path: Path | str) -> None:
 
 
 def read_method(file: Path) -> str:
-    """Source of a temporal method. Raises `UserError` if the file cannot be read."""
+    """Source code of a temporal method. Raises `UserError` if the file cannot be read."""
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
@@ -40,7 +41,8 @@ def read_method(file: Path) -> str:
 
 
 def method_identity(temporal: str) -> str:
-    """Identity of a temporal method: the name of a built-in one, class and source of a user's own."""
+    """Identity of a temporal method: the name of a built-in method, or class and source code of a
+    user's own."""
     file, _, class_name = temporal.rpartition(":")
     return f"{class_name} of {read_method(Path(file))}" if file else temporal
 
@@ -50,7 +52,7 @@ def _with_method(config: Config, temporal: str) -> Config:
 
 
 def load_saved_config(path: Path | str) -> Config:
-    """The config that `save_config` wrote, unchanged. Raises `UserError` naming the file and the field."""
+    """Loads the config that `save_config` wrote. Raises `UserError` naming the file and the field."""
     try:
         values = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -80,9 +82,9 @@ MOVED = {
 
 
 def rename_moved(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields by dotted name; names of older versions are replaced by the current ones.
+    """Renames fields of older versions (values by dotted name) to their current names.
 
-    Raises `UserError` if two names of one field have different values.
+    Raises `UserError` if the old and the new name of a field have different values.
     """
     found: dict[str, Any] = {}
     for name, value in overrides.items():
@@ -94,7 +96,7 @@ def rename_moved(overrides: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _move_fields(values: dict) -> dict:
-    """The nested dictionary of a config, with fields of older versions moved to their current place."""
+    """Moves fields of older versions to their current place in the nested dictionary of a config."""
     flat = rename_moved(_flatten(values))
     moved: dict = {}
     for name, value in flat.items():
@@ -118,12 +120,12 @@ def _flatten(values: dict, start: str = "") -> dict[str, Any]:
 
 
 def check_fields(kind: Any, value: Any, name: str) -> Any:
-    """`value` (dictionaries, sequences and scalars, as in JSON) as the type `kind`.
+    """Converts `value` (dictionaries, sequences and scalars, as in JSON) to the type `kind`.
 
-    `kind` is a dataclass, tuple, Literal or scalar type, or a nesting of them. Ints become floats and lists
-    become tuples where `kind` has these; nothing else is converted. Absent fields take their default, since
-    the run may be older than the field. Raises `UserError` for unknown fields and wrong types; the message
-    names the field by its path, which starts with `name`.
+    `kind` is a dataclass, tuple, Literal or scalar type, or a nesting of them. Ints become floats
+    and lists become tuples where `kind` has these; nothing else is converted. Absent fields get
+    their default, since the run may be older than the field. Raises `UserError` for unknown fields
+    and wrong types; the message names the field by its path, which starts with `name`.
     """
     if isinstance(kind, type) and is_dataclass(kind) and isinstance(value, dict):
         names = [field.name for field in fields(kind)]

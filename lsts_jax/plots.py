@@ -1,8 +1,10 @@
-"""Figures of what LSTS does, for notebooks and papers (matplotlib; no pyplot, no global state).
+"""Figures that show how LSTS works, for notebooks and papers (matplotlib without pyplot or global
+state).
 
-The functions draw on a given Axes or Figure. Pictures and points are in pixels of the
-original picture, pixel i from i to i + 1; a cell of a feature map is `cell` pixels wide: 16 / `Frame.scale`.
-Affinity is shown on the keyframe, where LSTS samples: the location k of a point p is p + offset_k * cell.
+The functions draw on a given Axes or Figure. Pictures and points are in pixels of the original
+picture; pixel i spans i to i + 1. A cell of a feature map is `cell` pixels wide: 16 /
+`Frame.scale`. Affinity is shown on the keyframe, which LSTS samples: location k of a point p is p +
+offset_k * cell.
 """
 
 from collections.abc import Callable, Sequence
@@ -39,7 +41,7 @@ def sampling_locations(
     *,
     cell: float = CELL,
 ) -> None:
-    """A target point (x, y) and its K sampling locations on the keyframe.
+    """Draws a target point (x, y) and its K sampling locations on the keyframe.
 
     If the affinity is given, area and colour of a location show its weight.
     """
@@ -73,10 +75,11 @@ def affinity_map(
     *,
     cell: float = CELL,
 ) -> None:
-    """Plot of the keyframe's positions that contribute to the aggregated feature at `point` (x, y).
+    """Draws the positions of the keyframe that contribute to the aggregated feature at `point` (x,
+    y).
 
-    The weight of a location is divided among the four cells around it, by the bilinear weights. Cells outside
-    the map read zeros and are not shown.
+    The weight of a location is divided among the four cells around it by bilinear weights. Cells
+    outside the map read zeros and are not shown.
     """
     weights = spread_affinity(offsets, affinity, cell_at(point, affinity.shape[1:], cell))
     weight_map(axes, image, weights, cell=cell, label="weight of the cell")
@@ -106,7 +109,8 @@ def weight_map(
     label: str = "weight",
     limits: tuple[float, float] | None = None,
 ) -> None:
-    """One number per cell, drawn over a frame: quality weights (limits 0, 1), or the norm of a feature.
+    """Draws one number per cell over a frame, such as quality weights (limits 0, 1) or the norm of
+    a feature.
 
     Args:
       label: name of the numbers, with their unit.
@@ -127,7 +131,8 @@ def weight_map(
 
 
 def pick_point(axes: Axes, draw: Callable[[tuple[float, float]], None]) -> int:
-    """Calls `draw((x, y))` where a picture is clicked, in an interactive backend (`%matplotlib widget`).
+    """Calls `draw((x, y))` when a picture is clicked, in an interactive backend (`%matplotlib
+    widget`).
 
     Clear the axes in `draw` before drawing again. Returns the id for `mpl_disconnect`.
     """
@@ -143,8 +148,8 @@ def pick_point(axes: Axes, draw: Callable[[tuple[float, float]], None]) -> int:
 def cell_at(
     point: Sequence[float] | Float[AnyArray, "2"], size: tuple[int, int], cell: float = CELL
 ) -> tuple[int, int]:
-    """(row, column) of the cell that contains a point (x, y), or of the nearest cell of a map of `size`
-    (height, width)."""
+    """Cell (row, column) of a map of `size` (height, width) that contains a point (x, y), or the
+    nearest cell."""
     x, y = np.asarray(point) // cell
     return int(np.clip(y, 0, size[0] - 1)), int(np.clip(x, 0, size[1] - 1))
 
@@ -155,10 +160,10 @@ def offset_distribution(
     initial: Float[AnyArray, "K 2"] | None = None,
     motion: Float[AnyArray, "n 2"] | None = None,
 ) -> None:
-    """Histograms of sampling offsets and of object motion, horizontal and vertical, in cells.
+    """Draws histograms of sampling offsets and of object motion, horizontal and vertical, in cells.
 
-    The titles give the 1-D Wasserstein distance between offsets and motion: the mean distance, in cells, by
-    which one distribution must be moved to become the other.
+    The titles give the 1-D Wasserstein distance between offsets and motion: the mean distance, in
+    cells, by which one distribution must be moved to become the other.
 
     Args:
       learned: offsets (x, y) after training.
@@ -215,13 +220,14 @@ def _frame(axes: Axes, image: UInt8[ndarray, "H W 3"]) -> None:
 
 
 def _mark(axes: Axes, point: Sequence[float] | Float[AnyArray, "2"]) -> None:
-    """A black cross with a white border, visible on any background."""
+    """Draws a black cross with a white border, visible on any background."""
     for colour, width in (("white", 4.5), ("black", 2.0)):
         axes.plot(*point, "+", color=colour, markersize=14, markeredgewidth=width, zorder=3)
 
 
 def _colours(values: Float[ndarray, "*n"], limits: tuple[float, float] | None = None) -> dict:
-    """Colour map and limits: light is high; centred on zero if signs differ (affinity without softmax)."""
+    """Colour map and limits: light means high; centred on zero if the signs differ (affinity
+    without softmax)."""
     if limits is not None:
         return {"cmap": "viridis", "vmin": limits[0], "vmax": limits[1]}
     low, high = float(values.min()), float(values.max())
@@ -232,6 +238,6 @@ def _colours(values: Float[ndarray, "*n"], limits: tuple[float, float] | None = 
 
 
 def _colour_bar(axes: Axes, drawn: ScalarMappable, label: str) -> None:
-    """Colour bar beside the picture, as high as it; part of the axes, so that clearing them removes it."""
+    """Adds a colour bar beside the picture, as high as the picture; clearing the axes removes it."""
     place = axes.inset_axes((1.02, 0, 0.03, 1))
     axes.figure.colorbar(drawn, cax=place, label=label)

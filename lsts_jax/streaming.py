@@ -1,12 +1,14 @@
-"""Streams of frames, cut into segments for `video.py`, with loading and detection overlapped.
+"""Streaming of frames through the detector, with loading and detection overlapped.
 
-Threads read and resize pictures (`read_ahead`). One segment of every video in the batch is dispatched to the
-device without waiting, and its detections are fetched while later segments are computed. While a source
-pauses, and before an exception of a source is raised, all computed detections are yielded.
-`LiveDetector` instead answers each frame before it takes the next.
+Threads read and resize pictures (`read_ahead`); frames are cut into segments for `video.py`. One
+segment of every video in the batch is dispatched to the device without waiting, and its detections
+are fetched while later segments are computed. All computed detections are yielded while a source
+pauses, and before an exception of a source is raised. `LiveDetector` instead detects every frame
+before it takes the next.
 
-If the temporal method has a delay of `delay` frames, the last frame of a video is repeated `delay` times and
-the first `delay` detections are dropped: for every method the n-th detections belong to the n-th frame.
+If the temporal method has a delay of `delay` frames, the last frame of a video is repeated `delay`
+times and the first `delay` detections are dropped: for every method the n-th detections belong to
+the n-th frame.
 """
 
 from collections import deque
@@ -71,26 +73,31 @@ class VideoDetector:
         schedule: str,
         frames_per_batch: int = 0,
     ):
-        """Args: interval, frames in a segment; schedule, `online` or `offline`; frames_per_batch, see
-        `detect_video` (0: the platform's default)."""
+        """Args:
+        interval: frames in a segment.
+        schedule: `online` or `offline`.
+        frames_per_batch: see `detect_video`; 0: the platform's default."""
         self.detector, self.variables = detector, prepare(detector, variables, for_gpu=on_gpu())
         self.interval, self.schedule = detector.temporal.interval(interval), schedule
         self._frames_per_batch = frames_at_once(frames_per_batch)
         self._places: NamedSharding | None = None
 
     def stream(self, frames: Iterable[Frame]) -> Generator[Detections, None, None]:
-        """Detections (NumPy arrays) of each frame of one video; all frames share one canvas."""
+        """Yields detections (NumPy arrays) for every frame of one video; all frames have the same
+        canvas."""
         return (found for _, found in self.stream_many([frames], videos_per_batch=1))
 
     def stream_many(
         self, videos: Iterable[Iterable[Frame]], *, videos_per_batch: int
     ) -> Iterator[tuple[int, Detections]]:
-        """Pairs (index of the video, detections of its next frame) of many videos on one canvas.
+        """Yields pairs (index of the video, detections of its next frame) for many videos on one
+        canvas.
 
-        `videos_per_batch` videos (0: the platform's default) advance in lockstep, one segment at a time; when
-        a video ends, the next takes its row of the batch. Frames of one video come in order and are
-        interleaved with those of other videos. The videos are divided among as many of this process's devices
-        as divide `videos_per_batch` evenly; the devices do not communicate.
+        `videos_per_batch` videos (0: the platform's default) advance in lockstep, one segment at a
+        time; when a video ends, the next takes its row of the batch. Frames of one video come in
+        order and are interleaved with those of other videos. The videos are divided among as many
+        of this process's devices as divide `videos_per_batch` evenly; the devices do not
+        communicate.
         """
         under_way: deque[_UnderWay] = deque()
         lanes: list[_Lane | None] = [None] * videos_at_once(videos_per_batch)
@@ -139,7 +146,8 @@ class VideoDetector:
                 yield from _fetch(*under_way.popleft())
 
     def _cut(self, frames: Iterable[Frame]) -> Iterator[_Segment]:
-        """Segments. An exception of `frames` is raised after the segment of the last frames before it."""
+        """Cuts frames into segments. An exception of `frames` is raised after the segment with the
+        frames before it."""
         delay, failure = self.detector.temporal.delay, []
         frames, waiting = _repeat_last(_until_failure(frames, failure), delay), delay
         while segment := list(islice(frames, self.interval)):
@@ -181,8 +189,9 @@ class VideoDetector:
 
 
 def _once(build: Callable[..., T]) -> Callable[..., T]:
-    """`build(detector, ...)`, cached for equal detectors: their programs are compiled once per process, also
-    when a training evaluates repeatedly. A detector without a hash is not cached."""
+    """Caches `build(detector, ...)` for equal detectors: their programs are compiled once per
+    process, also when a training run evaluates repeatedly. A detector without a hash is not
+    cached."""
     shared: Any = lru_cache(maxsize=16)(build)
 
     @wraps(build)
@@ -219,7 +228,8 @@ def _spread(detector: Detector, frames_per_batch: int, videos: int) -> tuple[Cal
 
 @_once
 def _jitted_events(detector: Detector) -> list[Callable]:
-    """start, on_keyframe, on_frame, on_any_frame. The second and the last overwrite the memory."""
+    """Jitted start, on_keyframe, on_frame and on_any_frame. on_keyframe and on_any_frame overwrite
+    the memory."""
     start, on_keyframe, on_frame = events(detector)
     overwriting = partial(jit_inference, donate_argnums=1)
     return [
@@ -239,14 +249,14 @@ def _fetch(owners: list[tuple[int, range] | None], found: Detections) -> Iterato
 
 
 def _meanwhile(segments: Ahead[_Segment], under_way: deque[_UnderWay]) -> Iterator[tuple[int, Detections]]:
-    """Detections that are computed before the next segment is ready."""
+    """Yields detections that are computed before the next segment is ready."""
     while under_way and not segments.is_ready(POLL):
         if all(array.is_ready() for array in jax.tree.leaves(under_way[0][1])):
             yield from _fetch(*under_way.popleft())
 
 
 def _until_failure(frames: Iterable[Frame], failure: list[Exception]) -> Iterator[Frame]:
-    """The frames before an exception, which is appended to the list."""
+    """Yields the frames before an exception, and appends the exception to the list."""
     try:
         yield from frames
     except Exception as error:
@@ -263,10 +273,12 @@ def _repeat_last(frames: Iterable[Frame], count: int) -> Iterator[Frame]:
 
 
 class LiveDetector:
-    """One frame in, its detections out, before the next frame is known: the online schedule."""
+    """Detects every frame before the next frame arrives, on the online schedule."""
 
     def __init__(self, detector: Detector, variables: dict, *, interval: int, prepared: bool = False):
-        """Args: interval, frames in a segment; prepared, whether `inference.prepare` made the variables."""
+        """Args:
+        interval: frames in a segment.
+        prepared: True if `inference.prepare` made the variables."""
         self._events = _jitted_events(detector)
         self._variables = variables if prepared else prepare(detector, variables, for_gpu=on_gpu())
         self._interval = detector.temporal.interval(interval)
@@ -279,10 +291,11 @@ class LiveDetector:
         self._memory, self._last, self._seen = None, None, 0
 
     def detect(self, frame: Frame) -> Detections | None:
-        """Detections (NumPy arrays) of the frame `delay` before this next frame; None if there is none.
+        """Returns the detections (NumPy arrays) of the frame `delay` calls before; None in the
+        first `delay` calls.
 
-        All frames of a video share one canvas. The first keyframe, the second keyframe and the first other
-        frame include compilation.
+        All frames of a video have the same canvas. The calls with the first keyframe, the second
+        keyframe and the first other frame include compilation.
         """
         start, on_keyframe, on_frame, on_any_frame = self._events
         if self._seen and self._adaptive:
@@ -298,7 +311,7 @@ class LiveDetector:
         return jax.device_get(found) if self._seen > self.delay else None
 
     def flush(self) -> list[Detections]:
-        """Detections of the last `delay` frames. Ends the video."""
+        """Ends the video and returns the detections of its last `delay` frames."""
         last = self._last
         found = [self.detect(last) for _ in range(self.delay)] if last is not None else []
         self.restart()

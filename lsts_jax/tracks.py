@@ -1,8 +1,8 @@
-"""Detections linked to tracks over time by the package norfair-enough.
+"""Linking of detections to tracks over time, by the package norfair-enough.
 
-norfair-enough is the maintained fork of norfair (BSD-3, NumPy 2): small, without torch or a second OpenCV. It
-keeps classes apart and can age tracks over missing frames. A track is a Kalman filter on the corners of its
-box and takes the detection with the highest IoU with its predicted box.
+norfair-enough is the maintained fork of norfair (BSD-3, NumPy 2): small, without torch or a second
+OpenCV. It keeps classes apart and can age tracks over missing frames. A track is a Kalman filter on
+the corners of its box; it takes the detection with the highest IoU with its predicted box.
 """
 
 import logging
@@ -13,7 +13,7 @@ import numpy as np
 from lsts_jax.api import Result
 from lsts_jax.errors import UserError
 
-# Frames that a track lives without a detection: about a second.
+# Frames without a detection after which a track ends: about a second.
 MAX_GAP = 30
 # IoU of a detection and its track's predicted box; low, since people walk far at 7 frames per second.
 MIN_IOU = 0.2
@@ -21,12 +21,13 @@ UNTRACKED = -1  # as MOTChallenge writes it
 
 
 def link(results: Iterable[Result], *, score: float = 0.5) -> Iterator[Result]:
-    """The results of one video with `track_ids` added, one by one.
+    """Yields the results of one video with `track_ids` added.
 
-    Ids count from 1 and never join two classes. A detection below `score` opens no track and has the id
-    -1. The first detection of an object also has the id -1: its track gets a number at the second detection,
-    so that a single false alarm gets none. A track ends after 30 frames without a detection; frames missing
-    between two results (`frame_index`) count, and the filter predicts through them. Memory does not grow.
+    Ids count from 1, and a track has one class. A detection below `score` starts no track and has
+    the id -1. The first detection of an object also has the id -1: a track gets its number at the
+    second detection, so that a single false alarm gets none. A track ends after 30 frames without a
+    detection; frames missing between two results (`frame_index`) count, and the filter predicts
+    through them. Memory use is constant.
 
     Raises `UserError` at once if norfair-enough is not installed.
     """

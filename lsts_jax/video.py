@@ -27,7 +27,8 @@ Variables = dict
 
 
 class Events(NamedTuple):
-    """The events of one detector, to be jitted: `jax.jit(events.on_frame)(variables, memory, frame)`."""
+    """The events of one detector; `jax.jit(events.on_frame)(variables, memory, frame)` compiles
+    one."""
 
     start: Callable
     on_keyframe: Callable
@@ -40,7 +41,7 @@ def events(detector: Detector) -> Events:
 
 
 def start(detector: Detector, variables: Variables, frame: Frame) -> tuple[PyTree, Detections]:
-    """The first keyframe of a video."""
+    """Detects on the first keyframe of a video and returns the memory after it."""
     bound = detector.bind(variables)
     memory, bundle = bound.start(bound.key(frame))
     return memory, bound.detect(bundle.feature, frame)
@@ -49,14 +50,14 @@ def start(detector: Detector, variables: Variables, frame: Frame) -> tuple[PyTre
 def on_keyframe(
     detector: Detector, variables: Variables, memory: PyTree, frame: Frame
 ) -> tuple[PyTree, Detections]:
-    """A later keyframe: the memory after it, and its detections."""
+    """Updates the memory with a later keyframe and detects on it."""
     bound = detector.bind(variables)
     memory, bundle = bound.on_keyframe(memory, bound.key(frame))
     return memory, bound.detect(bundle.feature, frame)
 
 
 def on_frame(detector: Detector, variables: Variables, memory: PyTree, frame: Frame) -> Detections:
-    """A frame between keyframes."""
+    """Detects on a frame between keyframes."""
     bound = detector.bind(variables)
     return bound.detect(bound.on_frame(memory, bound.other(frame)).feature, frame)
 
@@ -64,7 +65,8 @@ def on_frame(detector: Detector, variables: Variables, memory: PyTree, frame: Fr
 def on_any_frame(
     detector: Detector, variables: Variables, memory: PyTree, frame: Frame
 ) -> tuple[PyTree, Detections]:
-    """A frame after the first of an adaptive method, which decides whether it becomes a keyframe."""
+    """Detects on a frame after the first with an adaptive method, which decides whether the frame
+    becomes a keyframe."""
     bound = detector.bind(variables)
     memory, feature = _adapt(detector, variables, memory, frame)
     return memory, bound.detect(feature, frame)
@@ -73,7 +75,8 @@ def on_any_frame(
 def _adapt(
     detector: Detector, variables: Variables, memory: PyTree, frame: Frame
 ) -> tuple[PyTree, Float[Array, "h w C"]]:
-    """The memory after a frame, and its feature. The keyframe's part is computed for keyframes only."""
+    """The memory after a frame, and its feature. The keyframe's part is computed only for
+    keyframes."""
     bound = detector.bind(variables)
     bundle = bound.on_frame(memory, bound.other(frame))
 
@@ -94,8 +97,8 @@ def empty_memory(detector: Detector, variables: Variables, frame: Frame) -> PyTr
 def keyframe_of(schedule: str, num_frames: int, interval: int) -> int:
     """Index of the keyframe in a segment of `num_frames` (at most `interval`) frames.
 
-    online: the first, so that no frame waits for a later one. offline: interval // 2 - 1, the last frame if
-    the segment is shorter (authors).
+    online: the first frame, so that no frame waits for a later one. offline: interval // 2 - 1, or
+    the last frame if the segment is shorter (authors).
     """
     return 0 if schedule == "online" else max(0, min(interval // 2 - 1, num_frames - 1))
 
@@ -110,14 +113,15 @@ def detect_video(
     *,
     frames_per_batch: int = 1,
 ) -> tuple[PyTree, Detections]:
-    """Detects on S segments of T frames, with the memory carried from segment to segment.
+    """Detects on S segments of T frames and carries the memory from segment to segment.
 
-    An adaptive method decides frame by frame; a segment is then only what is computed in one call.
+    An adaptive method decides frame by frame; for it a segment is only the frames that one call
+    computes.
 
     Args:
-      memory: from the segments before (`empty_memory` at the start).
+      memory: memory after the segments before (`empty_memory` at the start).
       frames: [S T ...]; fill a shorter last segment with any frames, and ignore their detections.
-      keyframe: index of each segment's keyframe.
+      keyframe: index of the keyframe in every segment.
       first: True if the segment starts a video; the memory before it is then ignored.
       frames_per_batch: frames computed at once.
 
@@ -178,11 +182,11 @@ def _renew(
     *,
     keep: bool,
 ) -> tuple[PyTree, tuple[PyTree, Array]]:
-    """One step of the scan over keyframes: the memory after it, the same again if `keep`, and the keyframe's
-    feature.
+    """One step of the scan over keyframes.
 
-    Videos in lockstep start at different times, so a mask selects between the first keyframe of a video and a
-    later one. Both are computed; they cost little compared with the backbone.
+    Returns the memory after the keyframe (unchanged if `keep`), and the keyframe's feature. Videos
+    in lockstep start at different times, so a mask selects between the first keyframe of a video
+    and a later one. Both are computed; they cost little compared with the backbone.
     """
     key, first = inputs
     bound = detector.bind(variables)
@@ -193,7 +197,8 @@ def _renew(
 
 
 def _in_batches(function: Callable, inputs: PyTree, *, frames_per_batch: int) -> PyTree:
-    """`function` of n inputs, in batches of `frames_per_batch`; all at once if that is n - 1 or more."""
+    """Applies `function` to n inputs in batches of `frames_per_batch`; all at once if that is at
+    least n - 1."""
     count = len(jax.tree.leaves(inputs)[0])
     if frames_per_batch >= count - 1:
         return jax.vmap(function)(inputs)

@@ -12,7 +12,7 @@ from numpy import ndarray
 
 FONT = cv2.FONT_HERSHEY_DUPLEX
 BLACK = (0, 0, 0)
-FAR = 10_000  # pixels: boxes farther out are drawn there
+FAR = 10_000  # pixels: coordinates are clipped to this range
 
 Colour = tuple[int, int, int]
 Rectangle = tuple[int, int, int, int]  # x1, y1, x2, y2, inclusive
@@ -36,11 +36,13 @@ def draw_detections(
     score_threshold: float = 0.5,
     track_ids: Int32[ndarray, "d"] | None = None,
 ) -> UInt8[ndarray, "H W 3"]:
-    """A copy of the RGB picture with a box and a label for each detection that reaches the threshold.
+    """Returns a copy of the RGB picture with a box and a label for every detection that reaches the
+    threshold.
 
-    Boxes are xyxy pixels of the picture, classes 1..N. A class has the same colour in every picture. Lines
-    and letters grow with the resolution, and labels stay inside the picture. Without scores (annotations)
-    every box is drawn, and the label is the class alone. Track ids from 1 on follow the class.
+    Boxes are xyxy pixels of the picture, classes 1..N. A class has the same colour in every
+    picture. Line width and letter size grow with the resolution, and labels stay inside the
+    picture. Without scores (annotations) every box is drawn, and the label is the class name alone.
+    Track ids from 1 on follow the class name.
     """
     height, width = image.shape[:2]
     resolution = sqrt(height * width)
@@ -97,7 +99,7 @@ def draw_note(
 def contact_sheet(
     images: Sequence[UInt8[ndarray, "_ _ 3"]], columns: int, *, captions: Sequence[str] | None = None
 ) -> UInt8[ndarray, "_ _ 3"]:
-    """RGB pictures side by side on white, row by row, each with its caption above.
+    """RGB pictures side by side on white, row by row, with a caption above every picture.
 
     Cells have the size of the first picture; others are scaled to fit and centred.
     """
@@ -126,9 +128,9 @@ def contact_sheet(
 def class_colour(class_id: int) -> Colour:
     """RGB colour of a class, light enough for black letters; consecutive ids differ most.
 
-    Hues a golden section apart, as colourful as sRGB allows, in OKLCH (Ottosson, "A perceptual color space
-    for image processing", 2020). Five lightnesses alternate, so that ids with similar hues differ in
-    lightness.
+    Hues are a golden section apart, as colourful as sRGB allows, in OKLCH (Ottosson, "A perceptual
+    color space for image processing", 2020). Five lightnesses alternate, so that ids with similar
+    hues differ in lightness.
     """
     hue = pi * (sqrt(5) - 1) * (class_id + 1)  # class 1 is amber
     lightness = (0.60, 0.84, 0.66, 0.78, 0.72)[class_id % 5]

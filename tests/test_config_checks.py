@@ -57,7 +57,7 @@ def test_no_range_is_of_a_field_that_is_gone():
     "name, value, told",
     [
         ("model.backbone", BackboneConfig(depth=18, split=4), "stage 4 of depth 18 has 2 units; give 1 to 2"),
-        ("model.backbone.split", 0, r"split is 0; give a number from 1 on"),
+        ("model.backbone.split", 0, r"split is 0; give a number of at least 1"),
         ("model.feature_channels", 18, "multiple of 4"),
         ("data.canvases", (), "canvases is empty"),
         ("data.short_side", 2000, "above long_side 1000"),
@@ -92,7 +92,7 @@ class Options:
 def test_the_command_line_a_file_and_a_saved_config_are_checked(tmp_path):
     """What the file says and what the command line makes of it; --config alone cannot be wrong, either."""
     path = str(ROOT / "configs/tiny.py")
-    with pytest.raises(UserError, match=r"config\.train\.batch_size is 0; give a number from 1 on"):
+    with pytest.raises(UserError, match=r"config\.train\.batch_size is 0; give a number of at least 1"):
         cli.parse(Options, ["--config", path, "--config.train.batch_size", "0"])
     file = tmp_path / "wrong.py"
     file.write_text("from lsts_jax.config import Config\n\n\ndef get_config():\n    return Config(seed=-1)\n")

@@ -1,7 +1,7 @@
-"""Shared by all commands: options, experiments, exit statuses.
+"""Options, experiments and exit statuses, shared by all commands.
 
-A command declares a frozen dataclass of its options, whose field `config: Experiment` makes every field of
-the experiment an option, and a function `run`, which `main(run)` calls:
+A command declares a frozen dataclass of its options and a function `run`, which `main(run)` calls.
+A field `config: Experiment` makes every field of the experiment an option:
 
     @dataclass(frozen=True)
     class Options:
@@ -36,7 +36,8 @@ __all__ = [
 def make_folder(path: Path, *, option: str = "") -> Path:
     """Creates a folder to write into and returns its path.
 
-    Raises `UserError` if the folder cannot be written; the message names `option`, which chooses another.
+    Raises `UserError` if the folder cannot be written; the message names `option`, which selects
+    another folder.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)

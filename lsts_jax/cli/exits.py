@@ -1,4 +1,4 @@
-"""Exit of a command: one line on stderr and an exit status for errors that the user can fix."""
+"""Exit statuses of the commands, and one line on stderr for errors that the user can fix."""
 
 import errno
 import logging
@@ -16,9 +16,13 @@ DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
 def main(run: Callable[[Sequence[str]], None]) -> None:
     """Runs a command on `sys.argv[1:]` and turns exceptions into an exit status.
 
-    `UserError`, and a disk that is full or read-only: one line on stderr, status 2. `Stopped`: one line,
-    status 128 + signal. Ctrl-C elsewhere: one line, status 130. A reader of the output that leaves, as `head`
-    does: status 141, as for programs that SIGPIPE ends. Other exceptions keep their traceback.
+    - `UserError`, or a disk that is full or read-only: one line on stderr, status 2.
+    - `Stopped`: one line, status 128 + signal.
+    - Ctrl-C elsewhere: one line, status 130.
+    - Standard output closed by its reader (`lsts … | head`): status 141, as for a program that
+    SIGPIPE ends.
+
+    Other exceptions keep their traceback.
     """
     logging.basicConfig(format="%(message)s")
     logging.getLogger("lsts_jax").setLevel(logging.INFO)
@@ -30,7 +34,7 @@ def main(run: Callable[[Sequence[str]], None]) -> None:
         print("error:", " ".join(str(error).split()), file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:
-        # what is left in the buffer has no reader; Python would complain about it at exit
+        # nobody reads the rest of the buffer; Python would report an error at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
     except OSError as error:

@@ -15,7 +15,7 @@ from lsts_jax.errors import UserError
 
 
 def load_config(path: Path | str) -> Config:
-    """The config that `get_config()` of a Python file returns, with its fields checked.
+    """Runs `get_config()` of a Python file and returns the config, with its fields checked.
 
     Args:
       path: a file, or the name of an experiment of the package, such as `demo` or `variants/paper`.
@@ -49,13 +49,15 @@ def load_config(path: Path | str) -> Config:
 
 
 def shipped() -> Path:
-    """Folder `configs` of the package: inside an installed package, beside the package in a checkout."""
+    """Folder of the package's experiments: inside an installed package, beside the package in a
+    checkout."""
     package = Path(__file__).parents[1]
     return next(folder for folder in (package / "configs", package.parent / "configs") if folder.is_dir())
 
 
 def find_experiment(path: Path) -> Path:
-    """The file itself if it exists, else the package's experiment of that name: `demo`, `configs/demo.py`.
+    """Returns the file itself if it exists, else the package's experiment of that name: `demo`,
+    `configs/demo.py`.
 
     Raises `UserError` that lists the experiments.
     """
@@ -69,8 +71,12 @@ def find_experiment(path: Path) -> Path:
 
 
 def experiments(near: Path | None = None) -> str:
-    """Names of the experiments in `configs/`, else of the package's; only those spelled like `near`, if
-    any."""
+    """Names of the experiments in the folder `configs`, or of the package's if there is no such
+    folder.
+
+    Args:
+      near: list only names with a similar spelling, if there are any.
+    """
     folders = {Path("configs")}
     if near and near.parent != Path() and os.path.isdir(near.parent):
         folders.add(near.parent)

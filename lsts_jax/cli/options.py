@@ -1,4 +1,4 @@
-"""Options of a command: a dataclass, read from the command line by tyro."""
+"""Options of a command: a dataclass that tyro reads from the command line."""
 
 import contextlib
 import io
@@ -23,19 +23,19 @@ from lsts_jax.hub import CONFIG, locate
 T = TypeVar("T")
 
 LONGEST = 200
-"""Characters of an option's name."""
+"""Characters of the name of an option."""
 
 Experiment = tyro.conf.FlagConversionOff[Config]
 """Type of a field `config`, whose bool fields take a value: `--config.data.flip False`."""
 
 
 def parse(options: type[T], arguments: Sequence[str], *, run_option: str = "") -> T:
-    """The options of a command, read from its arguments.
+    """Reads the options of a command from its arguments.
 
     If the dataclass has a field `config: Experiment`, `--config PATH` names the experiment, and
-    `--config.model.lsts.window 8` sets a field of it. Bool options are flags (`--tracks`, `--no_report`);
-    bool fields of an experiment take a value. `--help` prints all options, with the values of the
-    experiment if one is named, and exits.
+    `--config.model.lsts.window 8` sets a field of it. Bool options are flags (`--tracks`,
+    `--no_report`); bool fields of an experiment take a value. `--help` prints all options, with the
+    values of the experiment if one is named, and exits.
 
     Args:
       run_option: the option that names a run or a published detector, such as "--workdir". Without
@@ -106,7 +106,8 @@ def _bools(options: Any, start: str = "") -> set[str]:
 
 
 def _as_flags(arguments: Sequence[str], flags: Collection[str]) -> list[str]:
-    """The arguments, with the older spelling `--tracks True`, `--report False` rewritten as flags."""
+    """The arguments with `--tracks True` and `--report False`, the older spelling, rewritten as
+    flags."""
     result: list[str] = []
     for word in arguments:
         if word not in ("True", "False") or not result or _name(result[-1]) not in flags:
@@ -138,7 +139,7 @@ def _take_config_path(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
 
 
 def _value_of(option: str, arguments: Sequence[str]) -> str | None:
-    """The last value that the arguments give to an option."""
+    """The last value of an option in the arguments."""
     value = None
     for argument, after in zip_longest(arguments, arguments[1:], fillvalue=""):
         if argument == option:
@@ -149,7 +150,7 @@ def _value_of(option: str, arguments: Sequence[str]) -> str | None:
 
 
 def _condense(box: str) -> str:
-    """tyro's framed report as one line: the problem, then the options that it names."""
+    """Condenses tyro's framed report to one line: the problem, then the options that it names."""
     lines = [re.sub(r"\x1b\[[\d;]*m", "", line).strip("│| ") for line in box.splitlines()]
     sections = [[]]
     for line in lines:

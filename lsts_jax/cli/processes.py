@@ -1,4 +1,4 @@
-"""Set-up of JAX for a command: the cache of compiled programs, and the other processes of a run."""
+"""Preparation of JAX for a command: the cache of compiled programs, and the processes of a run."""
 
 import logging
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from pathlib import Path
 from lsts_jax.errors import UserError
 
 PATIENCE = 3600
-"""Seconds that a finished process waits for the first process, which writes the reports."""
+"""Seconds that a process waits at the end for the first process, which writes the reports."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Hosts:
 def prepare_jax(hosts: Hosts = Hosts()) -> None:
     """Sets up the cache of compiled programs and joins the other processes of a run, if any.
 
-    The cache is in JAX_COMPILATION_CACHE_DIR, else in the user's cache folder. Only the first process shows
-    progress and messages other than errors.
+    The cache is in the folder JAX_COMPILATION_CACHE_DIR, or else in the user's cache folder. Only
+    the first process shows progress and messages other than errors.
 
     Raises `UserError` if the processes cannot connect.
     """
@@ -56,7 +56,8 @@ def prepare_jax(hosts: Hosts = Hosts()) -> None:
 
 
 def cache_folder() -> Path | None:
-    """The user's cache folder for compiled programs; None for a user without a home, as in containers."""
+    """The user's cache folder for compiled programs; None if the user has no home folder, as in
+    containers."""
     try:
         return Path.home() / ".cache" / "lsts_jax" / "xla"
     except RuntimeError:  # HOME is unset, and the user has no account
@@ -64,7 +65,7 @@ def cache_folder() -> Path | None:
 
 
 def _be_quiet() -> None:
-    """Turns off progress bars and all messages but errors: the first process shows the same."""
+    """Turns off progress bars and all messages except errors; the first process shows them."""
     from tqdm import tqdm
 
     logging.getLogger("lsts_jax").setLevel(logging.ERROR)
