@@ -1,4 +1,4 @@
-"""The samples of a training run that cannot be read."""
+"""Record of the training samples that cannot be read."""
 
 import logging
 from collections.abc import Iterable
@@ -9,9 +9,9 @@ logger = logging.getLogger(__name__)
 
 
 class BadSamples:
-    """Which of a data set's samples cannot be read, and whether they are too many.
+    """Set of the samples that could not be read, with a limit on their share.
 
-    A sample counts once, whatever is wrong with it and however often it fails.
+    A sample counts once, whatever is wrong with it and however often reading fails.
     """
 
     def __init__(self, total: int, max_share: float):
@@ -23,26 +23,27 @@ class BadSamples:
         return len(self.samples)
 
     def tell(self, problem: str) -> None:
-        """Warn of something that is left out, once."""
+        """Warns once about something that is left out."""
         if problem not in self._told:
             self._told.add(problem)
             logger.warning("skipped: %s", problem)
 
     def add(self, sample: int, problem: str) -> None:
-        """Count a sample, told by its problem. Raises `UserError` if there are now too many."""
+        """Counts a sample and warns about its problem. Raises `UserError` if there are now too
+        many."""
         self.tell(problem)
         self.samples.add(sample)
         self._require_few(problem)
 
     def merge(self, samples: Iterable[int]) -> None:
-        """Count what other processes of the run have found. Raises as `add`."""
+        """Adds the samples that other processes of the run could not read. Raises as `add`."""
         before = len(self)
         self.samples.update(samples)
         if len(self) > before:
-            self._require_few("another process, or an earlier one, found it")
+            self._require_few("another or an earlier process could not read it")
 
     def forgive(self, samples: Iterable[int]) -> None:
-        """Samples that could be read: what an earlier process found was mended."""
+        """Removes samples that can be read now, after an earlier process could not."""
         self.samples.difference_update(samples)
 
     def _require_few(self, last: str) -> None:

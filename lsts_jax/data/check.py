@@ -1,11 +1,12 @@
-"""Reads a data set once and tells what is in it and what is wrong with it.
+"""Reads a data set once and reports its contents and its faults.
 
     python -m lsts_jax.data.check --config configs/NAME.py --out FOLDER
     python -m lsts_jax.data.check --root ILSVRC2015 --out FOLDER
 
-Every frame that training or evaluation can read is decoded. Fatal is what would stop one of them, and more
-annotations that cannot be used than data.max_bad_share allows; the exit status is then 1. FOLDER receives
-check.json and contact_sheet.png, some annotated frames to look at.
+Every frame that training or evaluation can read is decoded. A fault is fatal if it would stop
+training or evaluation, or if more annotations are unusable than data.max_bad_share allows; the exit
+status is then 1. The command writes check.json and contact_sheet.png, a sheet of annotated frames,
+into FOLDER.
 """
 
 import json
@@ -37,22 +38,22 @@ MODEL = ModelConfig()
 
 @dataclass(frozen=True)
 class Options:
-    """Read a data set once and tell what is in it and what is wrong with it. Exit status 1: training or
+    """Read a data set once and report its contents and its faults. Exit status 1: training or
     evaluation would stop."""
 
     out: Path
     """Folder for check.json and contact_sheet.png."""
     config: cli.Experiment
-    """The experiment, whose data is checked."""
+    """The experiment whose data is checked."""
 
 
 @dataclass(frozen=True)
 class TreeOptions:
-    """Read an ILSVRC tree once and tell what is in it and what is wrong with it. With --config instead of
-    --root, the data of an experiment. Exit status 1: training or evaluation would stop."""
+    """Read an ILSVRC tree once and report its contents and its faults. With --config instead of
+    --root, check the data of an experiment. Exit status 1: training or evaluation would stop."""
 
     root: str
-    """Folder with Annotations, Data and, if they are there, ImageSets."""
+    """Folder with Annotations, Data and, optionally, ImageSets."""
     out: Path
     """Folder for check.json and contact_sheet.png."""
 
@@ -89,9 +90,9 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def remove_earlier(folder: Path) -> None:
-    """Removes what an earlier check left.
+    """Removes the files of an earlier check.
 
-    Raises `UserError` if another program wrote a file of these names.
+    Raises `UserError` if another program wrote a file of the same name.
     """
     report, sheet = folder / REPORT, folder / SHEET
     for file in (report, sheet):
@@ -111,7 +112,8 @@ def _is_report(file: Path) -> bool:
 
 
 def check(config: DataConfig, sheet: Path | None = None, *, model: ModelConfig = MODEL) -> list[Report]:
-    """The reports of training and evaluation; annotated frames of both as a picture in `sheet`."""
+    """Checks the training and the validation lists and returns their reports. Writes annotated
+    frames of both to the picture `sheet`."""
     reports, pictures = [], []
     for split, lists in (("train", config.train_lists), ("val", config.val_lists)):
         if not lists:
@@ -138,7 +140,7 @@ def check(config: DataConfig, sheet: Path | None = None, *, model: ModelConfig =
 
 
 def annotated(dataset: VideoDataset, looks: dict[Sample, Look]) -> list:
-    """Functions that draw frames with their annotations, of those that have any."""
+    """Functions that draw frames with their annotations, one per frame that has any."""
 
     def drawing(sample: Sample, objects: Objects):
         kept = ~objects.ignored

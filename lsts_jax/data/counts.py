@@ -1,4 +1,4 @@
-"""What became of the annotations that were found, by reason: readers and converters count alike."""
+"""Counts of the annotations that readers and converters used or left out, by reason."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -6,23 +6,26 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Counts:
-    """Numbers of annotations. What is dropped was not asked for, such as other classes; what is lost was, but
-    cannot be used."""
+    """Numbers of annotations.
+
+    Dropped annotations were not wanted, such as those of other classes; lost annotations were
+    wanted but cannot be used.
+    """
 
     read: Counter[str] = field(default_factory=Counter)  # objects by class
-    ignored: Counter[str] = field(default_factory=Counter)  # regions in which nothing is learned, by reason
+    ignored: Counter[str] = field(default_factory=Counter)  # ignored regions, by reason
     dropped: Counter[str] = field(default_factory=Counter)  # by reason
     lost: Counter[str] = field(default_factory=Counter)  # by reason
-    first: dict[str, str] = field(default_factory=dict)  # the first that was lost for a reason
+    first: dict[str, str] = field(default_factory=dict)  # the first lost annotation, by reason
 
     def lose(self, reason: str, where: str, number: int = 1) -> None:
-        """Count annotations that cannot be used; `where` names the first of them."""
+        """Counts annotations that cannot be used; `where` names the first of them."""
         if number:
             self.lost[reason] += number
             self.first.setdefault(reason, where)
 
     def add(self, other: "Counts") -> None:
-        """Count all that another has counted."""
+        """Adds the counts of another instance."""
         for name in ("read", "ignored", "dropped", "lost"):
             getattr(self, name).update(getattr(other, name))
         for reason, where in other.first.items():
@@ -33,14 +36,14 @@ class Counts:
         return sum(counter.total() for counter in (self.read, self.ignored, self.dropped, self.lost))
 
     def losses(self) -> str:
-        """What is lost, in one line; empty if nothing is."""
+        """The lost annotations in one line; empty if there are none."""
         if not self.lost:
             return ""
         reasons = (f"{n} {reason}, first {self.first[reason]}" for reason, n in self.lost.most_common())
         return f"{self.lost.total()} of {self.total} annotations cannot be used: {'; '.join(reasons)}"
 
     def rows(self) -> list[tuple[str, str, int]]:
-        """A table: what became of annotations, their class or the reason, and their number."""
+        """Rows of a table: outcome of annotations, their class or the reason, and their number."""
         return [
             (name, reason, number)
             for name in ("read", "ignored", "dropped", "lost")

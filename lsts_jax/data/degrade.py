@@ -1,7 +1,8 @@
-"""Bursts of motion blur, defocus and occlusion in any data set, to ask whether a memory helps on it.
+"""Bursts of motion blur, defocus and occlusion, added to any data set to test whether a memory
+helps.
 
-What happens to a frame depends on the settings, the name of its video and its number alone, so it is the same
-in training and evaluation, in every process and in any order.
+The degradation of a frame depends only on the settings, the name of its video and its number, so it
+is the same in training and evaluation, in every process and in any order.
 """
 
 import zlib
@@ -16,10 +17,10 @@ from numpy import ndarray
 from lsts_jax.config import DegradeConfig
 from lsts_jax.data.dataset import Objects, VideoDataset
 
-LENGTHS = (5, 15)  # frames of a burst, at least and at most
+LENGTHS = (5, 15)  # smallest and largest number of frames in a burst
 BLUR = (0.04, 0.1)  # length of the motion, in short sides of the picture
 SPREAD = (0.012, 0.03)  # deviation of the Gaussian of a defocused picture, in short sides
-BARS = (0.06, 0.12)  # width of an upright bar, in long sides; as much stays free between two bars
+BARS = (0.06, 0.12)  # width of an upright bar, in long sides; gaps between bars are as wide
 
 
 class Burst(NamedTuple):
@@ -31,7 +32,7 @@ class Burst(NamedTuple):
 
 
 class Degraded:
-    """A `VideoDataset` with bursts in another one. Objects in them are marked as degraded."""
+    """A `VideoDataset` that adds bursts to another one. Objects in bursts are marked as degraded."""
 
     def __init__(self, dataset: VideoDataset, config: DegradeConfig):
         self.dataset, self.config = dataset, config
@@ -39,7 +40,7 @@ class Degraded:
         self.videos, self.samples = dataset.videos, dataset.samples
 
     def __getattr__(self, name: str) -> Any:  # counts, unknown names
-        if name == "dataset" or name.startswith("__"):  # before `__init__`, as pickle asks
+        if name == "dataset" or name.startswith("__"):  # pickle looks up attributes before `__init__`
             raise AttributeError(name)
         return getattr(self.dataset, name)
 
@@ -59,7 +60,7 @@ class Degraded:
         return self.dataset.global_id(video, t)
 
     def burst(self, video: int, t: int) -> Burst | None:
-        """The burst that a frame lies in."""
+        """The burst that contains a frame."""
         one = self.videos[video]
         return bursts_of(self.config, one.name, one.num_frames)[t]
 
@@ -71,15 +72,17 @@ def original(dataset: VideoDataset) -> VideoDataset:
 
 @lru_cache(maxsize=4096)
 def bursts_of(config: DegradeConfig, video: str, num_frames: int) -> tuple[Burst | None, ...]:
-    """The burst of every frame of a video, None where it is as it was.
+    """The burst of every frame of a video; None for frames that are not degraded.
 
-    Bursts and the stretches between them alternate from a random time before the first frame on; the
-    stretches are as long as gives `config.share` of degraded frames in the mean.
+    Bursts and gaps alternate, from a random time before the first frame on. The mean length of the
+    gaps gives `config.share` of degraded frames.
     """
     rng = np.random.default_rng([config.seed, zlib.crc32(video.encode())])
     mean_gap = sum(LENGTHS) / 2 * (1 - config.share) / config.share
     frames: list[Burst | None] = []
-    skipped = int(rng.integers(4 * (LENGTHS[1] + int(mean_gap)) + 1))  # the first frame is as any other
+    skipped = int(
+        rng.integers(4 * (LENGTHS[1] + int(mean_gap)) + 1)
+    )  # so that bursts are as likely in the first frame as in others
     while len(frames) < skipped + num_frames:
         kind = config.kinds[int(rng.integers(len(config.kinds)))]
         burst = Burst(kind, float(rng.random()), float(rng.random() * np.pi))
@@ -89,7 +92,7 @@ def bursts_of(config: DegradeConfig, video: str, num_frames: int) -> tuple[Burst
 
 
 def degrade(picture: UInt8[ndarray, "H W 3"], burst: Burst) -> UInt8[ndarray, "H W 3"]:
-    """The picture with a burst's blur or bars; lengths grow with the picture."""
+    """Returns the picture with a burst's blur or bars; their sizes scale with the picture."""
     height, width, _ = picture.shape
     if burst.kind == "motion_blur":
         return cv2.filter2D(picture, -1, _line(_within(BLUR, burst) * min(height, width), burst.angle))
@@ -108,7 +111,7 @@ def _within(limits: tuple[float, float], burst: Burst) -> float:
 
 
 def _line(length: float, angle: float) -> ndarray:
-    """Kernel of a motion through the middle, of `length` pixels."""
+    """Convolution kernel of a straight motion of `length` pixels, centred."""
     radius = max(1, round(length / 2))
     kernel = np.zeros((2 * radius + 1, 2 * radius + 1), np.float32)
     end = np.array([np.cos(angle), np.sin(angle)]) * length / 2

@@ -1,4 +1,4 @@
-"""Examples to train on: a frame, its objects and its keyframes."""
+"""Training examples: a frame, its objects and its keyframes."""
 
 from collections.abc import Callable
 from functools import partial
@@ -17,16 +17,17 @@ from lsts_jax.structs import Frame, Triplet
 
 TRIPLETS = 1  # first word of the random streams of an epoch; `loader` has the others
 ATTEMPTS = 10
-"""Draws of keyframes that are tried."""
+"""Number of draws of keyframes before the sample's own frame is used."""
 Damage = tuple[int | None, str]
-"""What is wrong with a sample, or with a keyframe (None)."""
+"""The problem of a sample, or of a keyframe; None if there is none."""
 
 
 class Examples:
     """Draws examples; a frame that could not be read is not tried again."""
 
     def __init__(self, dataset: VideoDataset, config: DataConfig, seed: int, ranges: tuple[Reach, ...]):
-        """Args: ranges, where the keyframes lie (`key_ranges`)."""
+        """Args:
+        ranges: frames that keyframes are drawn from (`key_ranges`)."""
         self.dataset, self.config, self.seed, self.ranges = dataset, config, seed, ranges
         self._unreadable: dict[Sample, str] = {}  # and why
 
@@ -38,9 +39,9 @@ class Examples:
         pixels: UInt8[ndarray, "P H W 3"],
         damaged: list[Damage],
     ) -> Triplet:
-        """The triplet of an item, whose pictures are drawn on `pixels` and are None in it.
+        """The triplet of an item. Its pictures are written to `pixels` and are None in the triplet.
 
-        Raises `UserError` if its own frame cannot be read.
+        Raises `UserError` if the sample's own frame cannot be read.
         """
         sample, mirrored = divmod(item, 2)
         video, t = self.dataset.samples[sample]
@@ -70,8 +71,8 @@ class Examples:
         pixels: UInt8[ndarray, "P H W 3"],
         damaged: list[Damage],
     ) -> list[tuple[int, Frame]]:
-        """The times and frames of a sample's keyframes: of the first draw that can be read; failing that, the
-        sample's own frame, as of a still."""
+        """The times and frames of a sample's keyframes: the first draw that can be read, or else
+        the sample's own frame, as for a still."""
         video, t = sample
         keys = pixels[:-1]
         for _ in range(ATTEMPTS):
@@ -93,8 +94,8 @@ class Examples:
     def _draw(
         self, frame: Sample, out: UInt8[ndarray, "H W 3"], canvas: Size, mirrored: int
     ) -> tuple[Frame, Size]:
-        """A frame on `out`, and the size of its original. Raises `UserError` if it cannot be read, now or
-        before."""
+        """Writes a frame to `out` and returns the size of its original. Raises `UserError` if it
+        cannot be read, or could not be read before."""
         if problem := self._unreadable.get(frame):
             raise UserError(problem)
         try:

@@ -1,9 +1,9 @@
-"""From a data set to batches of triplets, and to single frames.
+"""Batches of triplets for training, and single frames.
 
-A batch is a function of (seed, config, data, step): the position of the loader is the number of the step, and
-neither the workers nor an interruption change what a step is trained on. A sample whose own frame cannot be
-read is counted and gives its place to another, which the seed chooses; in the place of a keyframe that cannot
-be read another one is drawn. No frame that failed is tried again.
+A batch is a function of (seed, config, data, step): the position of the loader is the step number,
+and neither the number of workers nor an interruption changes the batches. A sample whose own frame
+cannot be read is counted and replaced by another, chosen by the seed; a keyframe that cannot be
+read is replaced by another draw. A frame that failed is not tried again.
 """
 
 import logging
@@ -34,12 +34,12 @@ logger = logging.getLogger(__name__)
 
 # First words of the random streams of an epoch; `examples` has 1.
 ORDER, SUBSTITUTES = 0, 2
-# Samples that are tried in the place of one that cannot be read.
+# Largest number of samples tried in place of one that cannot be read.
 ATTEMPTS = 10
 
 
 class _Batch(NamedTuple):
-    """What a thread makes."""
+    """Result of a loading thread."""
 
     triplets: Triplet
     read: frozenset[int]  # samples
@@ -49,9 +49,10 @@ class _Batch(NamedTuple):
 class TripletLoader:
     """Batches of triplets for training.
 
-    An epoch is a random order of every sample that has an object, and of its mirror image (`config.flip`).
-    A batch has one canvas; what is left of a canvas at the end of an epoch and fills no batch is dropped,
-    other samples in every epoch.
+    An epoch is a random order of every sample that has an object, and of its mirror image
+    (`config.flip`). All pictures of a batch have the same canvas. Samples that are left over at the
+    end of an epoch and do not fill a batch of their canvas are dropped; they are different ones in
+    every epoch.
     """
 
     def __init__(
@@ -67,12 +68,12 @@ class TripletLoader:
         """Reads the annotations of all samples.
 
         Args:
-          ranges: where the keyframes of a sample lie (`key_ranges`); with one there is no old key, without
-            any the frame is alone.
-          rows: of each batch; only these are loaded. For a process of several, each with its share.
+          ranges: frames that keyframes are drawn from (`key_ranges`): two ranges for both
+            keyframes, one for the new keyframe only, none for the frame alone.
+          rows: rows of every batch to load; several processes load different rows.
 
-        Raises `UserError` if more of them than `config.max_bad_share` cannot be read, and if there is not one
-        batch.
+        Raises `UserError` if more samples than `config.max_bad_share` cannot be read, or if they do
+        not fill one batch.
         """
         self.dataset, self.config, self.batch_size, self.seed = dataset, config, batch_size, seed
         self._ranges, self._rows = ranges, rows
@@ -111,25 +112,25 @@ class TripletLoader:
 
     @property
     def bad_samples(self) -> int:
-        """How many samples cannot be read, as far as is known."""
+        """Number of samples that are known to be unreadable."""
         return len(self.bad)
 
     def name_of(self, sample: int) -> str:
-        """The frame of a sample, as messages name it."""
+        """Name of the frame of a sample, for messages."""
         return self.dataset.frame_name(*self.dataset.samples[sample])
 
     def make_batch(self, step: int) -> Triplet:
-        """Arrays of the batch that step `step`, counted from 0, is trained on, its `rows`; axis 0 is the
+        """Loads the `rows` of the batch of a step, counted from 0. Axis 0 of the arrays is the
         batch."""
         return self._make(step).triplets
 
     def names(self, step: int) -> list[str]:
-        """The frames that step `step` is trained on, as messages name them."""
+        """Names of the frames that a step trains on, for messages."""
         items = self._items(step)[1][self._rows].tolist()
         return list(dict.fromkeys(self.name_of(item // 2) for item in items))
 
     def _items(self, step: int) -> tuple[int, Int64[ndarray, "B"]]:
-        """The epoch of a step, and its items."""
+        """Number of a step's epoch, and the items of the step."""
         epoch, position = divmod(step, self.steps_per_epoch)
         known = self._epoch_order  # once: at the end of an epoch other threads ask for the next one
         if known[0] != epoch:
@@ -155,14 +156,14 @@ class TripletLoader:
         return _Batch(Triplet(*frames, *batch[3:]), frozenset(read), tuple(damaged))
 
     def iterate(self, start_step: int, num_steps: int) -> Generator[Triplet, None, None]:
-        """The batches of `num_steps` steps from `start_step` on, made ahead by `config.workers` threads, or
-        when they are asked for if there are none.
+        """Yields the batches of `num_steps` steps from `start_step` on. `config.workers` threads
+        load them ahead; with 0 workers they are loaded on demand.
 
         Raises `UserError` if more samples than `config.max_bad_share` cannot be read.
         """
         import grain  # here, because it takes seconds and only training needs it
 
-        # OpenCV lets go of the interpreter's lock: threads decode side by side, and unlike processes they do
+        # OpenCV releases the interpreter's lock: threads decode in parallel and, unlike processes, do
         # not copy batches to each other.
         prepare_threads()
         workers = self.config.workers
@@ -182,7 +183,7 @@ class TripletLoader:
             iterator.close()
 
     def _order(self, epoch: int) -> Int64[ndarray, "S B"]:
-        """Items of each batch of an epoch."""
+        """Items of every batch of an epoch."""
         rng = np.random.default_rng((self.seed, ORDER, epoch))
         batches = []
         for group in self._groups.values():
@@ -197,7 +198,8 @@ class TripletLoader:
         pixels: UInt8[ndarray, "P H W 3"],
         damaged: list[Damage],
     ) -> tuple[int, Triplet]:
-        """An item and its triplet: the one asked for or, where that cannot be read, another of its canvas."""
+        """Loads an item, or another item of its canvas if it cannot be read; returns the item and
+        its triplet."""
         canvas = self._canvases[item // 2]
         others = self._groups[canvas]
         rng = np.random.default_rng((self.seed, SUBSTITUTES, epoch, item))
@@ -212,14 +214,15 @@ class TripletLoader:
 
 
 def read_frame(dataset: VideoDataset, video: int, t: int, config: DataConfig) -> Frame:
-    """A frame as the detector takes it, on its smallest canvas. Raises `UserError` naming the file."""
+    """Reads a frame in the detector's input format, on its smallest canvas. Raises `UserError`
+    naming the file."""
     image = dataset.frame(video, t)
     canvas = named(dataset, video, t, canvas_of, image.shape[:2], config)
     return to_frame(image, config, canvas)
 
 
 def _stack(examples: Sequence[Any]) -> Any:
-    """Arrays, or NamedTuples of them, as one with a new first axis; None stays None."""
+    """Stacks arrays, or NamedTuples of arrays, along a new first axis; None stays None."""
     first = examples[0]
     if first is None:
         return None

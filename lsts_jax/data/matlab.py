@@ -1,6 +1,8 @@
-"""Cell arrays of MATLAB's files, format 5 (`save -v7` and before), as MathWorks' "MAT-File Format" has it.
+"""Reads cell arrays from MATLAB files, format 5 (`save -v7` and earlier; MathWorks, "MAT-File
+Format").
 
-scipy's reader ends the process at a number whose type is damaged, and allocates what a damaged file declares.
+scipy's reader ends the process at a number whose type is damaged, and allocates memory for sizes
+that a damaged file declares.
 """
 
 import math
@@ -15,8 +17,8 @@ HEADER = 128
 ORDERS: dict[bytes, Literal["<", ">"]] = {b"IM": "<", b"MI": ">"}
 NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 MATRIX, COMPRESSED = 14, 15
-CELL, NUMERIC, COMPLEX = 1, range(6, 16), 0x800  # classes of arrays, and a flag beside them
-DEEPEST = 3  # cells in cells
+CELL, NUMERIC, COMPLEX = 1, range(6, 16), 0x800  # array classes, and a flag
+DEEPEST = 3  # deepest nesting of cells
 LARGEST = 1 << 28  # bytes, unpacked
 
 
@@ -26,7 +28,7 @@ class _Element(NamedTuple):
 
 
 class _Reader:
-    """Elements one after the other. Raises ValueError at the first that is not whole."""
+    """Reads elements one after the other. Raises ValueError at the first that is incomplete."""
 
     def __init__(self, data: memoryview, order: Literal["<", ">"]):
         self.data = data
@@ -46,7 +48,7 @@ class _Reader:
     def numbers(self) -> ndarray:
         kind, data = self.next()
         if kind not in NUMBERS:
-            raise ValueError(f"an element of type {kind} where numbers belong")
+            raise ValueError(f"an element of type {kind} in place of numbers")
         return np.frombuffer(data, np.dtype(NUMBERS[kind]).newbyteorder(self.order))
 
     def _words(self, size: int) -> list[int]:
@@ -56,14 +58,16 @@ class _Reader:
 
 
 def read_cells(path: Path, name: str) -> ndarray | None:
-    """The cell array of this name, in its shape, None if there is none. Cells are such arrays, or numbers.
+    """Reads the cell array of this name, in its shape; None if there is none. Cells are cell arrays
+    or numbers.
 
-    Raises ValueError if the file is damaged or of another format, NotImplementedError if that is 7.3 (HDF5).
+    Raises ValueError if the file is damaged or of another format, NotImplementedError for format
+    7.3 (HDF5).
     """
     data = memoryview(path.read_bytes())
     order = ORDERS.get(bytes(data[126:HEADER]))
     if order is None:
-        raise ValueError("it is no file of MATLAB's")
+        raise ValueError("it is not a MATLAB file")
     if data[125 if order == "<" else 124] == 2:
         raise NotImplementedError
     reader = _Reader(data[HEADER:], order)
@@ -89,9 +93,9 @@ def _unpack(data: memoryview) -> memoryview:
 
 
 def _matrix(reader: _Reader, depth: int, wanted: str | None = None) -> tuple[str, ndarray | None]:
-    """Name and content: None, in a cell an array of None, if it is neither cells nor numbers, or has not the
-    name that is wanted."""
-    if not len(reader.data):  # an empty one may be written without anything
+    """Name and content of an array. The content is None, in a cell an array of None, if it is
+    neither cells nor numbers, or does not have the wanted name."""
+    if not len(reader.data):  # an empty array may have no content
         return "", np.zeros((0, 0))
     flags, shape = reader.numbers(), reader.numbers().tolist()
     name = reader.next().data.tobytes().decode("latin-1")
@@ -99,16 +103,16 @@ def _matrix(reader: _Reader, depth: int, wanted: str | None = None) -> tuple[str
     if kind not in (CELL, *NUMERIC) or wanted not in (None, name):
         return name, None if wanted else np.array([[None]])
     if not shape or min(shape) < 0 or max(shape) > LARGEST or depth > DEEPEST:
-        raise ValueError("no shape of an array")
+        raise ValueError("an array without a shape")
     count = math.prod(shape)
     if kind in NUMERIC:
         return name, reader.numbers()[:count].reshape(shape, order="F")
     if count > len(reader.data) // 8 or max(shape) > max(1, len(reader.data)):
-        raise ValueError("more cells than the file has room for")
+        raise ValueError("more cells than fit into the file")
     cells = np.empty(count, object)
     for place in range(count):
         element = reader.next()
         if element.kind != MATRIX:
-            raise ValueError("a cell that is no array")
+            raise ValueError("a cell that is not an array")
         cells[place] = _matrix(_Reader(element.data, reader.order), depth + 1)[1]
     return name, cells.reshape(shape, order="F")

@@ -1,4 +1,4 @@
-"""Opens the data set that a config names."""
+"""Opens the data set of a config."""
 
 import logging
 from contextlib import suppress
@@ -19,23 +19,23 @@ READERS = {"imagenet_vid": ImageNetVID, "coco_vid": CocoVID, "mot": MOTChallenge
 
 
 def open_dataset(config: DataConfig, lists: tuple[str, ...]) -> VideoDataset:
-    """The data set at `config.root`, with the samples that `lists` (`config.train_lists` or
-    `config.val_lists`) name.
+    """Opens the data set at `config.root`, with the samples of `lists` (`config.train_lists` or
+    `config.val_lists`).
 
-    Where `config.class_names` is empty, train and val lists can hold different classes: open those of
-    training first, and the others with the `class_names` found there.
+    If `config.class_names` is empty, train and val lists may have different classes: open the
+    training lists first, and the validation lists with the `class_names` of the training set.
 
-    Raises `UserError` naming what is missing, or the line of a list that is wrong.
+    Raises `UserError` naming the missing file, or the wrong line of a list.
     """
     dataset = read_dataset(config, lists)
     if isinstance(dataset, Counted) and (losses := dataset.counts.losses()):
-        logger.warning("%s; python -m lsts_jax.data.check tells more", losses)
+        logger.warning("%s; python -m lsts_jax.data.check has the details", losses)
     return dataset
 
 
 def require_objects(dataset: VideoDataset, lists: tuple[str, ...]) -> None:
-    """Raises `UserError` if no sample of the lists has an object to be found; looks no further than the first
-    that has. Annotations that cannot be read count as empty."""
+    """Raises `UserError` if no sample of the lists has an object of the classes. Stops reading at
+    the first that has one. Annotations that cannot be read count as empty."""
     for video, t in dataset.samples:
         with suppress(UserError):
             if not dataset.objects(video, t).ignored.all():

@@ -1,4 +1,5 @@
-"""Store an ILSVRC tree in few large files: python -m lsts_jax.data.prepare --root TREE --out FOLDER"""
+"""Stores an ILSVRC tree in few large files: python -m lsts_jax.data.prepare --root TREE --out
+FOLDER"""
 
 import contextlib
 import io
@@ -16,24 +17,24 @@ from lsts_jax.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-NAMED = 3  # damaged files in the last line
+NAMED = 3  # number of damaged files named in the last line
 
 
 @dataclass(frozen=True)
 class Options:
-    """Store an ILSVRC tree in few large files, for TFDS and for --config.data.format tfds.
-
-    A repeated command continues what was interrupted, or finds it complete.
-    """
+    """Store an ILSVRC tree in few large files, for TFDS and for --config.data.format tfds. Run
+    again, the command continues after an interruption."""
 
     root: Path
     """Folder with Data, Annotations and ImageSets."""
     out: Path
-    """Folder to write; training then has it as --config.data.root. It needs the room of the pictures."""
+    """Folder to write into, the --config.data.root for training. Needs as much space as the
+    pictures."""
     train_lists: tuple[str, ...] = ()
-    """Files of ImageSets without .txt; empty: those of config.data.train_lists that the tree has data for."""
+    """Lists to store: files in ImageSets without .txt. Default: those of config.data.train_lists
+    that the tree has data for."""
     val_lists: tuple[str, ...] = ()
-    """The same, of config.data.val_lists."""
+    """The same for config.data.val_lists."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -53,18 +54,18 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def prepare(root: Path, out: Path, train_lists: Sequence[str], val_lists: Sequence[str]) -> None:
-    """Stores what the lists refer to, unless it is stored already, and says so.
+    """Stores the frames of the lists, unless they are stored already, and prints a summary.
 
-    Raises `UserError` if a list is wrong, if `out` holds other data, or if it cannot be written.
+    Raises `UserError` if a list is wrong, `out` holds other data, or `out` cannot be written.
     """
-    import tensorflow_datasets as tfds  # here: --help and mistakes should not wait for it
+    import tensorflow_datasets as tfds  # here, because --help and error messages should not wait for it
 
     from lsts_jax.data.formats.tfds_vid import DAMAGED, ImageNetVid
 
     folder = folder_of(out)
     complete = (folder / COMPLETE).is_file()
     if complete:
-        open_builder(folder)  # tells of a damaged one, which the next line would stumble over
+        open_builder(folder)  # reports a damaged one, at which the next line would fail
     builder = ImageNetVid(root=root, train_lists=train_lists, val_lists=val_lists, data_dir=out)
     if complete:
         builder.check_stored()
@@ -79,7 +80,7 @@ def prepare(root: Path, out: Path, train_lists: Sequence[str], val_lists: Sequen
     except (OSError, RuntimeError) as error:  # array_record raises RuntimeError when the disk is full
         reason = getattr(error, "strerror", None) or error
         raise UserError(
-            f"{out}: cannot be written ({reason}); mend that and repeat, which continues"
+            f"{out}: cannot be written ({reason}); fix this, then the same command continues"
         ) from error
     splits = builder.videos.values()
     stills = sum(video.is_still for videos in splits for video in videos)
@@ -96,7 +97,8 @@ def prepare(root: Path, out: Path, train_lists: Sequence[str], val_lists: Sequen
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keeps others from preparing in the folder meanwhile. The system unlocks it after a killed process."""
+    """Locks the folder against other preparations. The operating system removes the lock of a
+    killed process."""
     import fcntl  # here, because Windows has none, as it has no array_record
 
     with (folder / ".lock").open("w") as file:
@@ -104,7 +106,7 @@ def locked(folder: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UserError(f"{folder}: another process prepares it; wait for that to end") from error
-        except OSError:  # some network file systems lock nothing
+        except OSError:  # some network file systems have no locks
             pass
         yield
 

@@ -1,4 +1,4 @@
-"""What decides which batches the samples of a data set go into: their canvases and how much is annotated."""
+"""Properties of samples that decide their batches: canvas and number of annotations."""
 
 import logging
 from collections.abc import Callable
@@ -21,16 +21,16 @@ THREADS = 8
 
 
 class Shape(NamedTuple):
-    """What decides where a sample goes."""
+    """Properties that decide the batch of a sample."""
 
     canvas: Size
-    filled: int  # pixels of it that the resized picture takes
-    num_objects: int  # to be found
-    num_regions: int  # to be found or ignored
+    filled: int  # pixels of the canvas that the resized picture covers
+    num_objects: int  # number of objects
+    num_regions: int  # number of objects and ignored regions
 
 
 def read_shapes(dataset: VideoDataset, config: DataConfig) -> list[Shape | str]:
-    """The shapes of all samples, or what is wrong with them, with a progress bar if it takes long."""
+    """Reads the shape of every sample, or its problem; shows a progress bar if that takes long."""
 
     def read(sample: Sample) -> Shape | str:
         try:
@@ -50,7 +50,7 @@ def read_shapes(dataset: VideoDataset, config: DataConfig) -> list[Shape | str]:
 
 
 def report_crowds(counts: list[int], max_objects: int) -> None:
-    """Warn of frames with more boxes than are used."""
+    """Warns of frames with more boxes than `config.max_objects`."""
     crowded = [count for count in counts if count > max_objects]
     if crowded:
         logger.warning(
@@ -60,7 +60,7 @@ def report_crowds(counts: list[int], max_objects: int) -> None:
 
 
 def named(dataset: VideoDataset, video: int, t: int, function: Callable[..., T], *arguments: object) -> T:
-    """`function(*arguments)`, whose `UserError` then names the frame."""
+    """Calls `function(*arguments)`; a `UserError` of it then names the frame."""
     try:
         return function(*arguments)
     except UserError as error:

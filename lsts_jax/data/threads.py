@@ -1,4 +1,4 @@
-"""Setting a process up to decode pictures in threads."""
+"""Preparation of a process that decodes pictures in threads."""
 
 import ctypes
 import sys
@@ -13,15 +13,15 @@ LARGEST_PICTURE, KEPT_FREE = 32 << 20, 1 << 30
 
 @cache
 def prepare_threads() -> None:
-    """Once a process, before threads decode pictures side by side.
+    """Call once per process, before threads decode pictures in parallel.
 
-    OpenCV's own threads would only be in their way. Under Linux the C library returns the memory of every
-    picture to the system when it is freed, and clearing the pages of the next can take as long as two thirds
-    of its decoding: it is told to keep them.
+    Turns off OpenCV's own threads, which would compete with them. Under Linux, also makes the C
+    library keep freed memory: by default it returns the memory of every picture to the operating
+    system, and clearing the pages for the next picture can take two thirds of the decoding time.
     """
     cv2.setNumThreads(1)
     if sys.platform == "linux":
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has no mallopt
         if mallopt:
             mallopt(M_MMAP_THRESHOLD, LARGEST_PICTURE)
             mallopt(M_TRIM_THRESHOLD, KEPT_FREE)

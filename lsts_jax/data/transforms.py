@@ -1,4 +1,5 @@
-"""From pictures and annotations to what the device receives: resized, mirrored, padded, in slots.
+"""Conversion of pictures and annotations to the detector's input: resizing, mirroring, padding,
+slots.
 
 Boxes are scaled linearly in their inclusive corners and never rounded (authors).
 """
@@ -17,9 +18,12 @@ Size = tuple[int, int]  # height, width
 
 
 def resized(size: Size, config: DataConfig) -> tuple[float, Size]:
-    """Resized / original side lengths, and the (height, width) of the resized picture in whole pixels.
+    """Scale (resized / original side lengths), and the (height, width) of the resized picture in
+    whole pixels.
 
-    The short side becomes `short_side`, unless the long one would then exceed `long_side` (authors).
+    The short side becomes `short_side`, unless the long side would then exceed `long_side`
+    (authors).
+
     Raises `UserError` if a side would have no pixel.
     """
     scale = config.short_side / min(size)
@@ -32,9 +36,9 @@ def resized(size: Size, config: DataConfig) -> tuple[float, Size]:
 
 
 def choose_canvas(size: Size, canvases: tuple[Size, ...]) -> Size:
-    """The smallest canvas in area that holds a resized picture of `size`.
+    """Canvas of the smallest area that holds a resized picture of `size`.
 
-    Raises `UserError` if none does.
+    Raises `UserError` if no canvas does.
     """
     holding = [c for c in canvases if c[0] >= size[0] and c[1] >= size[1]]
     if not holding:
@@ -46,9 +50,9 @@ def choose_canvas(size: Size, canvases: tuple[Size, ...]) -> Size:
 
 
 def canvas_of(size: Size, config: DataConfig) -> Size:
-    """The canvas of a picture whose original (height, width) is `size`.
+    """Canvas of a picture whose original (height, width) is `size`.
 
-    Raises `UserError` if no canvas holds it, or if nothing of it would be left.
+    Raises `UserError` if no canvas holds it, or a side of the resized picture would have no pixel.
     """
     return choose_canvas(resized(size, config)[1], config.canvases)
 
@@ -59,17 +63,19 @@ def to_frame(
     canvas: Size,
     out: UInt8[ndarray, "H2 W2 3"] | None = None,
 ) -> Frame:
-    """The picture as the detector takes it: resized as the authors do, bilinear on 8 bits, in the upper left
-    corner of a black canvas.
+    """The picture in the detector's input format: resized as the authors do (bilinear on 8 bits),
+    in the upper left corner of a black canvas.
 
-    `out`: black pixels of the canvas to write to and to return. Raises `UserError` if the picture does not
-    fit.
+    Args:
+      out: black pixels of the canvas, which are overwritten and returned.
+
+    Raises `UserError` if the picture does not fit.
     """
     scale, (height, width) = resized(image.shape[:2], config)
     if height > canvas[0] or width > canvas[1]:
         raise UserError(
             f"a resized picture of {height}x{width} (height x width) does not fit the canvas {canvas[0]}x"
-            f"{canvas[1]} of its batch: it has not the size that its annotation or its video has; repair that"
+            f"{canvas[1]} of its batch: its size differs from its annotation or its video; repair it"
         )
     pixels = np.zeros((*canvas, 3), np.uint8) if out is None else out
     # fx and fy, not dsize: OpenCV then samples at exactly 1 / scale
@@ -88,7 +94,7 @@ def flip_boxes(boxes: Float32[ndarray, "n 4"], width: int) -> Float32[ndarray, "
 
 
 def clip_objects(objects: Objects, size: Size) -> Objects:
-    """Objects cut at the borders of a picture of `size`, without those that have no pixel in it."""
+    """Clips objects to a picture of `size`, and drops those without a pixel in it."""
     limit = np.array([size[1] - 1, size[0] - 1], np.float32)
     corners = np.maximum(objects.boxes[:, :2], 0), np.minimum(objects.boxes[:, 2:], limit)
     kept = (corners[1] >= corners[0]).all(axis=1)
@@ -107,8 +113,8 @@ def to_slots(
     ignored: Bool[ndarray, "n"],
     max_objects: int,
 ) -> GroundTruth:
-    """Ground truth in `max_objects` slots: objects first, then ignored regions, as many as there is room
-    for. Empty slots are zero."""
+    """Ground truth in `max_objects` slots: first the objects, then as many ignored regions as fit.
+    Empty slots are zero."""
     order = np.argsort(ignored, kind="stable")[:max_objects]
     count = len(order)
     truth = GroundTruth(

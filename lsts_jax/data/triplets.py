@@ -1,11 +1,11 @@
-"""Which frames are trained on together (paper, section 3.4): keyframes and the frame itself."""
+"""Frames of a training sample (paper, section 3.4): the current frame and its keyframes."""
 
 from typing import Literal
 
 import numpy as np
 
 Reach = tuple[int, int]
-"""First and last + 1 of the frames that a keyframe is drawn from, relative to the frame trained on."""
+"""First and last + 1 of the frames that a keyframe is drawn from, relative to the current frame."""
 
 
 def key_ranges(
@@ -14,13 +14,16 @@ def key_ranges(
     keyframes: Literal[0, 1, 2] = 2,
     reach: Reach | None = None,
 ) -> tuple[Reach, ...]:
-    """Where the keyframes of a training sample lie, the oldest first; at test one comes every `interval`
-    frames.
+    """Ranges of frames that the keyframes of a training sample are drawn from, the oldest keyframe
+    first. At test time every `interval`-th frame is a keyframe.
 
-    With n frames a segment, two keyframes, offline: old in [t - n, t - n/2), new in [t - n/2, t + n/2);
-    online: new in [t - n, t), old in [t - 3n/2, t - n): LSTS's authors at n = 10. One keyframe lies as far
-    from the frame as at test, offline as the new one above, online in [t - n + 1, t]: DFF's authors at
-    n = 10. `reach`: instead of all this, the same frames for every keyframe.
+    With segments of n frames and two keyframes, offline: old in [t - n, t - n/2), new in [t - n/2,
+    t + n/2); online: new in [t - n, t), old in [t - 3n/2, t - n). These are the ranges of LSTS's
+    authors at n = 10. A single keyframe is as far from the frame as at test time: offline as the
+    new one above, online in [t - n + 1, t], the range of DFF's authors at n = 10.
+
+    Args:
+      reach: use this range for every keyframe instead.
     """
     n = interval
     ahead = max(n // 2, 1)  # offline, frames from the first of a segment to its keyframe, + 1
@@ -38,9 +41,10 @@ def key_ranges(
 def sample_keys(
     rng: np.random.Generator, t: int, num_frames: int, ranges: tuple[Reach, ...]
 ) -> tuple[int, ...]:
-    """Draws a keyframe of each range for frame `t` of a video, clamped to it; a still is all of them.
+    """Draws a keyframe from every range for frame `t` of a video, clamped to the video; for a still
+    all keyframes are the still.
 
-    Before they are clamped no two are alike, where ranges meet.
+    All keyframes differ before they are clamped.
     """
     last, drawn = num_frames - 1, []
     for reach in ranges:

@@ -170,10 +170,10 @@ def test_fgfas_file(tmp_path):
     ("counts", "told"),
     [
         ([2, 1], "has 3 frames, and the lists name 2"),
-        ([2, 2, 0], "has 1 objects in frame 2 of the list, but annotated are 2"),
-        ([1, 1, 0], "has 2 objects in frame 1 of the list, but annotated are 1"),
-        ([2, 0, 0], "has 1 objects in frame 2 of the list, but annotated are 0"),
-        ([2, 1, 1], "has 0 objects in frame 3 of the list, but annotated are 1"),
+        ([2, 2, 0], "has 1 objects in frame 2 of the list, but 2 are annotated"),
+        ([1, 1, 0], "has 2 objects in frame 1 of the list, but 1 are annotated"),
+        ([2, 0, 0], "has 1 objects in frame 2 of the list, but 0 are annotated"),
+        ([2, 1, 1], "has 0 objects in frame 3 of the list, but 1 are annotated"),
     ],
 )
 def test_fgfas_file_of_other_objects(tmp_path, counts, told):
@@ -187,7 +187,7 @@ def test_fgfas_file_of_other_objects(tmp_path, counts, told):
 @pytest.mark.parametrize("value", [-0.1, 1.1, np.nan, 1j, "a", cell([0.5])])
 def test_fgfas_file_holds_motion_ious(tmp_path, value):
     path = motion_file(tmp_path / "motion.mat", [cell([value])])
-    with pytest.raises(UserError, match=r"motion.mat: .* in frame 1 of the list is no motion IoU"):
+    with pytest.raises(UserError, match=r"motion.mat: .* in frame 1 of the list is not a motion IoU"):
         read_motion_iou(path, np.array([1]))
 
 
