@@ -116,7 +116,7 @@ def test_a_stalled_camera_holds_up_no_other_and_an_interrupt_ends_all(cameras, m
 def test_the_source_is_not_written_over(place):
     video("clip.mp4", 3)
     before = (place / "clip.mp4").read_bytes()
-    with pytest.raises(UserError, match=r"clip\.mp4: is there, and no earlier run"):
+    with pytest.raises(UserError, match=r"clip\.mp4: exists, but no earlier run"):
         run("clip.mp4", output=".")
     assert [file.name for file in place.iterdir()] == ["clip.mp4"]
     assert (place / "clip.mp4").read_bytes() == before

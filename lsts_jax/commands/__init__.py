@@ -1,5 +1,4 @@
-"""The console command `lsts`: all programs of the package under one name; a program is imported when it is
-called."""
+"""The console command `lsts`: all programs of the package. A program is imported when it is called."""
 
 import difflib
 import sys

@@ -1,4 +1,4 @@
-"""Evaluate a trained detector by the official ImageNet VID metric."""
+"""Evaluates a trained detector by the official ImageNet VID metric."""
 
 import sys
 from contextlib import nullcontext
@@ -25,11 +25,12 @@ class Options:
     checkpoint: str = "latest"
     """latest, best (by mAP during training), or a step."""
     output: Path | None = None
-    """Folder of the results, instead of WORKDIR/eval. Required for a detector of the hub or of the
-    package."""
+    """Folder of the results, instead of WORKDIR/eval. Required for a detector of the package or of
+    the hub."""
     detections: tuple[Path, ...] = ()
-    """Files of detections to score, from any detector: ImageNet VID's text, JSON lines of predict.py or COCO
-    results; or folders of such files. No picture is read. Writes into WORKDIR/scored."""
+    """Files of detections to score, from any detector: ImageNet VID's text, JSON lines of
+    predict.py or COCO results; or folders of such files. No picture is read. Writes into
+    WORKDIR/scored."""
     compare: tuple[Path, Path] | None = None
     """Two such files or folders, A and B: mAP of B minus A by class and video, with intervals of a bootstrap
     over videos. Writes into WORKDIR/compared."""
@@ -42,7 +43,8 @@ class Options:
     hosts: cli.Hosts = field(default_factory=cli.Hosts)
 
     def folder(self, name: str) -> Path:
-        """Folder of the results. Raises `UserError` if it would be in the package or in the hub's cache."""
+        """Folder of the results. Raises `UserError` if it would be in the package or in the hub's
+        cache."""
         if self.output is None and locate(self.workdir) != Path(self.workdir):
             raise UserError(
                 f"--output is missing: results cannot be written into {self.workdir}; name another folder"
@@ -183,7 +185,8 @@ def _make_folder(path: Path) -> Path:
 
 
 def short_names(a: Path, b: Path) -> tuple[str, str]:
-    """The last components in which two paths differ: one, two for runs/one/eval/x, runs/two/eval/x."""
+    """The last components in which two paths differ: one component, or two for runs/one/eval/x and
+    runs/two/eval/x."""
     for pair in zip(reversed(a.resolve().parts), reversed(b.resolve().parts), strict=False):
         if pair[0] != pair[1]:
             return pair

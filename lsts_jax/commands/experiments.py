@@ -1,4 +1,4 @@
-"""`lsts experiments`: the paper's experiments, which only a checkout of the repository has."""
+"""`lsts experiments`: the paper's experiments, which need a checkout of the repository."""
 
 import sys
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Model card of a trained detector: what it detects, its mAP, how to use it, the command that trained it."""
+"""Model card of a trained detector: its classes, its mAP, its use, and the command that trained it."""
 
 import ast
 import json
@@ -52,7 +52,7 @@ def model_card(name: str, config: Config, step: int, score: float | None) -> str
     """README.md of a repository of the hub.
 
     Args:
-      score: mAP of this step, by `measured_map`.
+      score: mAP of this step, from `measured_map`.
     """
     data = Path(config.data.root).name or "unknown"
     metric = {"type": "mAP", "name": "mAP (ImageNet VID)", "value": round(score or 0.0, 4)}
@@ -95,10 +95,9 @@ def measured_map(workdir: Path, step: int) -> float | None:
 
 
 def commands(config: Config, name: str) -> list[str]:
-    """Command lines that train a config: the package's most similar experiment, and overrides for the rest.
-
-    If no field differs: the commands in the experiment's docstring, which also make its data.
-    """
+    """Command lines that train a config: the package's most similar experiment, with overrides for
+    the fields that differ. If no field differs, the commands in the experiment's docstring,
+    which also make its data."""
     wanted, candidates = _flat(asdict(config)), []
     for file in sorted(shipped().rglob("[!_]*.py")):
         try:

@@ -1,4 +1,4 @@
-"""Detect objects in videos, pictures, cameras and streams."""
+"""Detects objects in videos, pictures, cameras and streams."""
 
 import logging
 import sys
@@ -17,17 +17,17 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Options:
-    """Detect objects in videos. Writes the formats of --save into OUTPUT, with several sources into one
-    folder per source below OUTPUT: files one after the other, then cameras and streams side by side. Ctrl-C
-    ends a run early and leaves complete files."""
+    """Detect objects in videos. Writes the formats of --save into OUTPUT; for several sources, into
+    one folder per source below OUTPUT. Files are processed one after the other, then cameras and
+    streams in parallel. Ctrl-C ends a run early and leaves complete files."""
 
     workdir: str
     """Folder of a training run or of a published detector; hf://ORG/NAME; or synthvid-s, the detector that
     comes with the package."""
     source: tuple[str, ...]
-    """Video files, folders or patterns ("frames/*.jpg") of pictures in natural order or of videos, cameras
-    (0), streams (http://, https://, rtsp://), or - for raw frames on standard input. Several picture files
-    are one sequence."""
+    """Video files; folders or patterns ("frames/*.jpg") of pictures in natural order or of videos;
+    cameras (0); streams (http://, https://, rtsp://); or - for raw frames on standard input.
+    Several picture files are one sequence."""
     output: Path
     """Folder to write into. The results of an earlier run are replaced; other files stay."""
     checkpoint: str = "latest"
@@ -36,7 +36,7 @@ class Options:
     """video: annotated mp4; jsonl: one line per frame; csv: one line per detection; mot: det.txt of
     MOTChallenge; coco: COCO results; crops: one picture per detection."""
     score: float = 0.5
-    """Minimum score for drawing, crops and tracks. The other formats have lower scores too."""
+    """Minimum score for drawing, crops and tracks. The other formats contain lower scores too."""
     tracks: bool = False
     """Link detections over time: an object keeps its number in the annotated mp4, jsonl, csv and det.txt.
     Needs the package norfair-enough."""
@@ -47,7 +47,7 @@ class Options:
     start: int = 0
     """First frame, counted from 0."""
     end: int | None = None
-    """Last frame + 1."""
+    """Frame to stop before, counted from 0."""
     stride: int = 1
     """Process every N-th frame."""
     max_frames: int | None = None
@@ -135,7 +135,7 @@ def open_or_warn(source):
 
 
 def first_of(video, options: Options):
-    """The source, cut after --max_frames frames."""
+    """The source, limited to --max_frames frames."""
     most, known = options.max_frames, video.num_frames
     if most is None:
         return video
@@ -155,8 +155,8 @@ def check_selection(options: Options) -> None:
 
 
 def side_by_side(finish, live) -> list:
-    """Calls `finish(source, video, job)` for all live sources, each in a thread of its own, so that one that
-    stalls holds up none. Returns the sources that failed, after a warning.
+    """Calls `finish(source, video, job)` for all live sources in parallel threads, so that a
+    stalled source does not delay the others. Returns the sources that failed, after a warning.
 
     An interrupt ends all of them, with complete files.
     """

@@ -1,4 +1,4 @@
-"""`lsts publish`: write a run as a repository of the Hugging Face hub."""
+"""`lsts publish`: writes a run as a repository of the Hugging Face hub."""
 
 import logging
 import sys
@@ -22,7 +22,7 @@ class Options:
     workdir: tyro.conf.Positional[Path]
     """Folder of the training run."""
     out: tyro.conf.Positional[Path]
-    """Folder to write into; its name becomes the detector's name. An earlier detector in it is replaced."""
+    """Folder to write into; the detector gets its name. An earlier detector in it is replaced."""
     checkpoint: str = "latest"
     """latest, best (by mAP during training), or a step."""
 

@@ -1,4 +1,4 @@
-"""Train a detector, or continue the run that the same command began."""
+"""Trains a detector, or continues the run that the same command began."""
 
 import sys
 from contextlib import nullcontext
@@ -39,7 +39,7 @@ def run(arguments: list[str]) -> None:
 
 
 def train_in(workdir: Path, config: Config) -> None:
-    """Trains in a folder that this process, or the first of several, has locked."""
+    """Trains in a folder that this process, or the first of several processes, has locked."""
     from lsts_jax.data.loader import TripletLoader
     from lsts_jax.data.open import open_dataset, require_objects
     from lsts_jax.data.triplets import key_ranges

@@ -40,17 +40,18 @@ PLATFORMS = ("cpu", "cuda")
 
 
 def require_export(folder: Path) -> None:
-    """Raises `UserError` if an export cannot be written to `folder`, or would be written over other files."""
+    """Raises `UserError` if an export cannot be written to `folder`, or would overwrite other
+    files."""
     try:
-        import flatbuffers  # noqa: F401, what jax.export serialises with
+        import flatbuffers  # noqa: F401, used by jax.export to serialise
     except ImportError as error:
         raise UserError("export needs the package flatbuffers: pip install flatbuffers") from error
     earlier_export(folder)
 
 
 def write_export(folder: Path, loaded: LoadedDetector, canvases: tuple[Size, ...]) -> None:
-    """Programs for each canvas, weights, description and loader. `folder` exists; an earlier export in it is
-    replaced. Raises `UserError` if the detector's keyframes are adaptive."""
+    """Writes programs for every canvas, weights, description and loader. `folder` exists; an
+    earlier export in it is replaced. Raises `UserError` if the detector has adaptive keyframes."""
     require_fixed_keyframes(loaded)
     weights = {name: np.asarray(array) for name, array in flatten_dict(loaded.variables, sep="/").items()}
     files = {LOADER: Path(__file__).with_name("loader.py").read_bytes(), WEIGHTS: _npz(weights)}
@@ -80,7 +81,7 @@ def write_export(folder: Path, loaded: LoadedDetector, canvases: tuple[Size, ...
 
 
 def require_fixed_keyframes(loaded: LoadedDetector) -> None:
-    """Raises `UserError` if the detector's keyframes are adaptive."""
+    """Raises `UserError` if the detector has adaptive keyframes."""
     if loaded.detector.temporal.adaptive:
         raise UserError(
             f"config.model.temporal {loaded.config.model.temporal}: adaptive keyframes cannot be exported, "
@@ -89,7 +90,7 @@ def require_fixed_keyframes(loaded: LoadedDetector) -> None:
 
 
 def plain_events(detector: Detector) -> dict[str, Callable]:
-    """The events on plain arrays, so that a reader needs no class of this package."""
+    """The events as functions of plain arrays, so that a reader needs no class of this package."""
     start_, on_keyframe_, on_frame_ = events(detector)
 
     def start(weights, pixels, size, scale):
@@ -154,7 +155,7 @@ def describe(loaded: LoadedDetector) -> dict:
 def described_program(
     loaded: LoadedDetector, name: str, canvas: Size, file: str, results: Iterable[Any]
 ) -> dict:
-    """A program's entry in the description: its file, and name, shape and dtype of its arrays."""
+    """A program's entry in the description: file name, and names, shapes and dtypes of its arrays."""
     arguments = (
         (label, array)
         for key, value in input_shapes(loaded, name, canvas).items()
@@ -193,7 +194,7 @@ def _memory_shapes(detector: Detector, variables: dict, canvas: Size) -> PyTree:
 
 
 def _plain(memory: PyTree) -> PyTree:
-    """A memory without classes of this package: its array, or its arrays by name."""
+    """Converts a memory to an array, or to arrays by name, without classes of this package."""
     leaves = jax.tree_util.tree_leaves_with_path(memory)
     if len(leaves) == 1:
         return leaves[0][1]

@@ -43,8 +43,8 @@ class Detector:
     def detect(self, pictures: Iterable[np.ndarray], online: bool = False) -> Iterator[tuple]:
         """Yields boxes [d, 4], scores [d] and classes [d] (from 1) for every picture of one video.
 
-        Pictures before the keyframe of their segment wait for it; with `online` the first picture is the
-        keyframe. For a method with a delay, the last picture is repeated `delay` times.
+        Pictures before the keyframe of their segment wait for it; with `online` the first picture
+        is the keyframe. For a method with a delay, the last picture is repeated `delay` times.
         """
         delay = self.about["delay"]
         return islice(self._detect(_repeat_last(pictures, delay), online), delay, None)
@@ -128,8 +128,8 @@ def _valid(*found: jax.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def read(source: Path) -> Iterator[tuple[int, float, np.ndarray]]:
-    """Number, seconds and RGB pixels of each frame of a video file, or of each picture of a folder. Frames
-    that cannot be decoded are left out, with their numbers."""
+    """Yields number, seconds and RGB pixels for every frame of a video file, or every picture of a
+    folder. Frames that cannot be decoded are left out, and their numbers are skipped."""
     import cv2
 
     expected = 0

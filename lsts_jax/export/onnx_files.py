@@ -34,11 +34,11 @@ from lsts_jax.models.inference import prepare
 from lsts_jax.ops import psroi_pool
 
 INSTALL = "pip install onnx onnx-ir equinox dm-pix && pip install --no-deps jax2onnx==0.17.1"
-"""jax2onnx wants an older Orbax, which it does not need for this."""
+"""jax2onnx requires an older Orbax, which the conversion does not need."""
 
 
 def require_onnx(folder: Path) -> None:
-    """Raises `UserError` if ONNX files cannot be made, or would be written over other files in `folder`."""
+    """Raises `UserError` if ONNX files cannot be made, or would overwrite other files in `folder`."""
     try:
         import jax2onnx  # noqa: F401  # pyright: ignore[reportMissingImports]
     except ImportError as error:
@@ -47,8 +47,8 @@ def require_onnx(folder: Path) -> None:
 
 
 def write_onnx(folder: Path, loaded: LoadedDetector, canvases: tuple[Size, ...]) -> None:
-    """Programs for each canvas, description and loader; an earlier export in `folder`, which exists, is
-    replaced. Raises `UserError` if the detector's keyframes are adaptive."""
+    """Writes programs for every canvas, description and loader; an earlier export in `folder`,
+    which exists, is replaced. Raises `UserError` if the detector has adaptive keyframes."""
     from jax2onnx import to_onnx  # pyright: ignore[reportMissingImports]
 
     require_fixed_keyframes(loaded)
@@ -90,8 +90,9 @@ def write_onnx(folder: Path, loaded: LoadedDetector, canvases: tuple[Size, ...])
 
 @contextmanager
 def onnx_forms() -> Iterator[None]:
-    """Functions traced within consist of operators that ONNX has: the forms for CPUs; maxima of slices in
-    place of a window over all axes; no bits of a number, which are there to keep XLA from fusing."""
+    """Makes functions that are traced inside the block use only operators that ONNX has: the forms
+    for CPUs; maxima of slices in place of a window over all axes; no bit operations, which only
+    keep XLA from fusing."""
     with (
         mock.patch.object(lax, "platform_dependent", _for_cpu),
         mock.patch.object(nn, "max_pool", _max_pool),

@@ -20,7 +20,8 @@ onnxruntime.set_default_logger_severity(3)  # it warns of every constant that it
 
 class Detector:
     def __init__(self, folder=Path(__file__).parent, **options):
-        """Args: options, of `onnxruntime.InferenceSession`, such as providers."""
+        """Args:
+        options: for `onnxruntime.InferenceSession`, such as providers."""
         self.about = json.loads((Path(folder) / "detector.json").read_text(encoding="utf-8"))
         if self.about["delay"] or len(self.about["canvases"]) > 1:
             raise ValueError("for one canvas (export with --size) and methods without delay")

@@ -1,2 +1,2 @@
-"""What `predict.py` reads (`sources.py`), and what it writes: where (`names.py`),
-over what (`folder.py`), and in which formats (`formats.py`)."""
+"""Sources that `predict.py` reads (`sources.py`), and its outputs: names (`names.py`), folder
+(`folder.py`) and formats (`formats.py`)."""

@@ -1,8 +1,9 @@
-"""The folder that predict.py writes into: nothing in it is replaced but what an earlier run wrote.
+"""Output folder of predict.py. A run replaces only files that an earlier run wrote.
 
-OUTPUT/.predicted lists the files of the last run by paths below OUTPUT, each with its size and the time of
-its last change: a file that was changed since, or another one under its name, is not the run's any more. The
-next run into the same folder removes the run's files first, so that the folder holds the results of one run.
+OUTPUT/.predicted lists the files of the last run by paths below OUTPUT, with size and time of last
+change: a file that was changed or replaced since then no longer counts as written by the run. The
+next run into the same folder first removes the files of the last run, so that the folder holds the
+results of one run.
 """
 
 import os
@@ -20,20 +21,20 @@ CROP = re.compile(r"[0-9]{6,}_[0-9]+\.jpg")  # name of a file in crops/CLASS
 
 
 class Claim(NamedTuple):
-    """What a run is going to replace and to write, by paths below the output folder."""
+    """Files that a run will replace and write, by paths below the output folder."""
 
     output: Path
     earlier: tuple[str, ...]  # files
-    planned: tuple[str, ...]  # files, and the folders of crops
+    planned: tuple[str, ...]  # files, and folders of crops
 
 
 def claim(output: Path, places: Sequence[Place], formats: Collection[Format], read: Sequence[Path]) -> Claim:
-    """Checks that a run would destroy nothing; nothing is written.
+    """Checks that a run would not destroy other files; writes nothing.
 
     Args:
-      read: the files that the run reads.
+      read: files that the run reads.
 
-    Raises `UserError` that names the file which is in the way.
+    Raises `UserError` naming the file that would be destroyed.
     """
     planned = [place.path(kind) for place in places for kind in formats]
     names = tuple(dict.fromkeys(path.relative_to(output).as_posix() for path in planned))
@@ -44,20 +45,21 @@ def claim(output: Path, places: Sequence[Place], formats: Collection[Format], re
     for name in earlier:
         if source := sources.get(_identity(output / name)):
             raise UserError(
-                f"{output / name}: would be replaced, and {source} is a source; name another --output folder"
+                f"{output / name}: would be replaced, but it is the source {source}; name another "
+                f"--output folder"
             )
     return Claim(output, earlier, names)
 
 
 @contextmanager
 def begin(claimed: Claim) -> Iterator[None]:
-    """Removes what the earlier run wrote and makes the folders for what the block writes. The files of the
-    block are listed with their sizes and times when it ends, however it ends."""
+    """Context manager: removes the files of the earlier run, and makes the folders for the new
+    ones. At the end, also after an exception, it lists the new files with their sizes and times."""
     output, earlier, planned = claimed
     for folder in {output, *((output / name).parent for name in planned)}:
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-    # A run that is killed between the two owns both.
+    # If the run is killed before the end, it owns the earlier and the planned files.
     write_manifest(output, dict.fromkeys(planned) | stamps(output, earlier))
     for name in earlier:
         with writing(output / name):
@@ -67,7 +69,7 @@ def begin(claimed: Claim) -> Iterator[None]:
                 folder.rmdir()
     for name in planned:
         (output / name).parent.mkdir(parents=True, exist_ok=True)
-    # No sizes yet: what a killed run leaves is what has changed since this list was written.
+    # No sizes yet: the files of a killed run are those that changed after this list was written.
     write_manifest(output, dict.fromkeys(planned))
     try:
         yield
@@ -76,19 +78,21 @@ def begin(claimed: Claim) -> Iterator[None]:
 
 
 def _require_own(output: Path, name: str, earlier: Collection[str]) -> None:
-    """Raises `UserError` if what a run would write at the path is there and not in `earlier`."""
+    """Raises `UserError` if the output at a path exists and is not in `earlier`."""
     path = output / name
     inner = [folder for folder in path.iterdir() if folder.is_dir()] if _is_crops(path) else []
     for part in (path, *inner, *_folders_of(output, name)):
         if part.is_symlink():
-            raise UserError(f"{part}: is a link, and nothing is written through it; name another --output")
+            raise UserError(
+                f"{part}: is a link, and links are not followed for writing; name another --output"
+            )
     if path.is_dir() and not _is_crops(path):
         raise UserError(f"{path}: is a folder that no earlier run made; name another --output")
     for file in _files(output, name):
         if file not in earlier:
             raise UserError(
-                f"{output / file}: is there, and no earlier run into {output} wrote it, or it has changed "
-                "since; name another --output, or move it"
+                f"{output / file}: exists, but no earlier run into {output} wrote it, or it was "
+                f"changed since; name another --output, or move it"
             )
 
 
@@ -97,7 +101,7 @@ def _is_crops(path: Path) -> bool:
 
 
 def _files(output: Path, name: str) -> Iterator[str]:
-    """The file at a path, if there is one, or the files that the format `crops` left in its folder."""
+    """The file at a path, if it exists, or the files that the format `crops` left in its folder."""
     path = output / name
     if not _is_crops(path):
         yield from [name] * (path.exists() and not path.is_dir())
@@ -113,7 +117,7 @@ def _folders_of(output: Path, name: str) -> list[Path]:
 
 
 def _earlier(output: Path) -> tuple[str, ...]:
-    """The files that the last run wrote into the folder, as far as nobody has changed them."""
+    """The files that the last run wrote into the folder and nobody has changed."""
     listed, since = read_manifest(output)
     found: dict[str, None] = {}
     for name, stamp in listed.items():
@@ -127,6 +131,6 @@ def _earlier(output: Path) -> tuple[str, ...]:
 
 
 def _identity(path: Path) -> tuple[int, int]:
-    """Equal for two paths to one file, links included."""
+    """Equal for two paths to the same file, also through links."""
     about = os.stat(path)
     return about.st_dev, about.st_ino

@@ -1,6 +1,7 @@
-"""The formats of `predict.py`: a function for each, which gives a function that takes results one by one.
+"""Output formats of `predict.py`: one function per format, which yields a function that writes one
+result.
 
-Whatever was written when a run is interrupted is complete and valid.
+After an interruption all files are complete and valid.
 """
 
 import csv
@@ -23,26 +24,26 @@ Write = Callable[[Result], None]
 
 @dataclass(frozen=True)
 class Job:
-    """One source, and where its outputs go."""
+    """A source, and the place of its outputs."""
 
     place: Place
-    fps: float  # of what is written
+    fps: float  # frames per second of the output
     class_names: tuple[str, ...]
-    score: float  # below it nothing is drawn or cropped
+    score: float  # minimum score for drawing and crops
     tracks: bool = False  # results have track ids
     is_live: bool = False
 
 
 @contextmanager
 def annotated_video(job: Job) -> Iterator[Write]:
-    """NAME.mp4, which plays as long as the source; without frames there is none."""
+    """NAME.mp4, with the duration of the source; no file if there are no frames."""
     with PacedVideo(job.place.path("video"), job.fps, is_live=job.is_live) as video:
         yield lambda result: video.write(result.time, result.plot(score_threshold=job.score))
 
 
 @contextmanager
 def json_lines(job: Job) -> Iterator[Write]:
-    """detections.jsonl, a line a frame."""
+    """detections.jsonl: one line per frame."""
     with jsonl_writer(job.place.path("jsonl"), job.class_names) as write:
         yield lambda r: write(
             FrameDetections(r.frame_index, r.classes, r.scores, r.boxes, r.time, r.track_ids, r.file_name)
@@ -51,8 +52,8 @@ def json_lines(job: Job) -> Iterator[Write]:
 
 @contextmanager
 def table(job: Job) -> Iterator[Write]:
-    """detections.csv, a line a detection, corners inclusive; the track and the picture's file last, where
-    there are any."""
+    """detections.csv: one line per detection, corners inclusive, with columns for track and picture
+    file if there are any."""
     with _open(job.place.path("csv")) as file:
         rows = csv.writer(file)
         has_header = False
@@ -95,8 +96,8 @@ def mot(job: Job) -> Iterator[Write]:
 
 @contextmanager
 def coco(job: Job) -> Iterator[Write]:
-    """coco.json, COCO's results: image_id is the number of the frame, category_id that of the class, and
-    file_name, which COCO has not, the picture's."""
+    """coco.json: COCO results. image_id is the number of the frame, category_id that of the class;
+    file_name, an extension of COCO's format, is the name of the picture."""
     ids = {name: number for number, name in enumerate(job.class_names, start=1)}
     with _open(job.place.path("coco")) as file:
         separator = "["
@@ -118,7 +119,7 @@ def coco(job: Job) -> Iterator[Write]:
 
 @contextmanager
 def crops(job: Job) -> Iterator[Write]:
-    """crops/CLASS/FRAME_NUMBER.jpg: each object that is certain enough, cut out."""
+    """crops/CLASS/FRAME_NUMBER.jpg: one picture per object that reaches the minimum score."""
     folders = dict(zip(job.class_names, class_folders(job.class_names), strict=True))
 
     def write(result: Result) -> None:
@@ -154,7 +155,7 @@ def _each(result: Result) -> Iterator[tuple[str, float, list[float]]]:
 
 
 def _tracks(result: Result) -> list[int]:
-    """The track of every detection, -1 if it is on none."""
+    """Track of every detection, -1 if it has none."""
     return [-1] * len(result.scores) if result.track_ids is None else result.track_ids.tolist()
 
 

@@ -1,19 +1,21 @@
-"""How long frames wait for their detections."""
+"""Latency: the time that frames wait for their detections."""
 
 from collections import deque
 
 import numpy as np
 
-# Frames of each kind that the summary is of, the last ones, so that a stream may run for ever.
+# Number of last frames of every kind in the summary; limited, so that a stream can run for ever.
 KEPT = 10_000
 
 
 class Latencies:
-    """Latency of keyframes and of other frames; frames of the first two segments, which compile, and frames
-    that wait for them are left out."""
+    """Latencies of keyframes and of other frames. The frames of the first two segments, which
+    compile, and the frames that wait for them are left out."""
 
     def __init__(self, interval: int, delay: int = 0):
-        """Args: interval, frames in a segment; delay, frames by which detections lag."""
+        """Args:
+        interval: frames in a segment.
+        delay: frames by which detections lag."""
         self._interval, self._first, self.count = interval, 2 * interval + delay, 0
         self._kinds = {kind: deque(maxlen=KEPT) for kind in ("keyframes", "other frames")}
 

@@ -1,4 +1,4 @@
-"""OUTPUT/.predicted: the files that the last run of predict.py wrote, and how it left them."""
+"""OUTPUT/.predicted: list of the files that the last run of predict.py wrote."""
 
 import json
 import stat
@@ -14,18 +14,19 @@ WRITTEN_BY = "predict.py of lsts_jax"
 
 
 class Stamp(NamedTuple):
-    """A file as the run that wrote it left it."""
+    """Size and time of a file when a run had written it."""
 
     size: int  # bytes
     changed: int  # time of the last change, nanoseconds
 
 
 def read_manifest(output: Path) -> tuple[dict[str, Stamp | None], int]:
-    """The files of the last run, and when their list was written (nanoseconds). A file of a run that did not
-    come to its end has no stamp. Raises `UserError` if the list is damaged."""
+    """The files of the last run, and the time at which their list was written, in nanoseconds.
+    Files of a run that did not reach its end have no stamp. Raises `UserError` if the list is
+    damaged."""
     file = output / MANIFEST
     if file.is_symlink():
-        raise UserError(f"{file}: is a link, and nothing is written through it; name another --output")
+        raise UserError(f"{file}: is a link, and links are not followed for writing; name another --output")
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         files = content["files"]
@@ -48,18 +49,18 @@ def _leads_out(name: str) -> bool:
 
 
 def write_manifest(output: Path, files: Mapping[str, Stamp | None]) -> None:
-    """Lists files, whole or not at all."""
+    """Writes the list of files atomically."""
     with write_whole(output / MANIFEST) as part:
         part.write_text(json.dumps({"written_by": WRITTEN_BY, "files": files}, indent=1) + "\n", "utf-8")
 
 
 def stamps(output: Path, names: Iterable[str]) -> dict[str, Stamp]:
-    """Those of the files that are there."""
+    """Stamps of the files that exist."""
     return {name: stamp for name in names if (stamp := stamp_of(output / name))}
 
 
 def stamp_of(path: Path) -> Stamp | None:
-    """How a file was left; None where there is nothing, or a link."""
+    """Stamp of a file; None if it does not exist or is a link."""
     try:
         about = path.lstat()
     except OSError:

@@ -1,4 +1,4 @@
-"""Names of the outputs of predict.py, decided for all sources before any source is opened."""
+"""Names of the outputs of predict.py, determined for all sources before any source is opened."""
 
 import re
 import unicodedata
@@ -10,25 +10,25 @@ from lsts_jax.data.video.pictures import printable
 
 Format = Literal["video", "jsonl", "csv", "mot", "coco", "crops"]
 
-# Longest part of a path in bytes; most file systems allow 255, and endings are added.
+# Longest part of a path in bytes; most file systems allow 255, including the endings that are added.
 LONGEST = 200
 
 
 class Origin(NamedTuple):
-    """What a source is called."""
+    """Origin of a source's name."""
 
-    parts: tuple[str, ...]  # folders, the outermost first, and the name at the end
+    parts: tuple[str, ...]  # folders, outermost first, and the name
     ending: str = ""  # mp4, of a file
 
 
 class Place(NamedTuple):
-    """Where the outputs of one source go."""
+    """Place of the outputs of one source."""
 
     folder: Path
     name: str
 
     def path(self, kind: Format) -> Path:
-        """The file of a format; of crops the folder."""
+        """The file of a format; for crops the folder."""
         match kind:
             case "video":
                 return self.folder / f"{self.name}.mp4"
@@ -43,11 +43,11 @@ class Place(NamedTuple):
 
 
 def places(output: Path, origins: Sequence[Origin]) -> list[Place]:
-    """Where the outputs of each source go: of one source into `output`, of several into folders of their own
-    below it, which no two sources share.
+    """Places of the outputs of all sources: `output` for a single source, otherwise separate
+    folders below it.
 
-    Where two sources have one name, their endings or the folders that they lie in are added; a number where
-    that does not help.
+    If two sources have the same name, their file endings or their folders are added to it, or else
+    a number.
     """
     spelled = [_spellings(origin) for origin in origins]
     if len(origins) == 1:
@@ -59,26 +59,26 @@ def places(output: Path, origins: Sequence[Origin]) -> list[Place]:
     for group in groups.values():
         longest = max(len(spelled[i]) for i in group)
         rows = [[spelled[i][min(k, len(spelled[i]) - 1)] for i in group] for k in range(longest)]
-        best = max(rows, key=lambda row: len(set(map(_key, row))))  # the first of the best
+        best = max(rows, key=lambda row: len(set(map(_key, row))))  # the first of equally good ones
         for i, name in zip(group, best, strict=True):
             chosen[i] = name
     return [Place(output / name, name.name) for name in _distinct(chosen)]
 
 
 def class_folders(class_names: Sequence[str]) -> tuple[str, ...]:
-    """A folder's name for each class, one part of a path, no two alike."""
+    """A folder name for every class, one part of a path, all different."""
     return tuple(str(name) for name in _distinct([PurePosixPath(safe_part(name)) for name in class_names]))
 
 
 def safe_part(text: str) -> str:
-    """The text as one visible part of a path, which leads nowhere else."""
+    """The text as one visible part of a path that does not lead elsewhere."""
     text = re.sub(r"[/\\\x00-\x1f\x7f]", "_", printable(text)).strip()
     text = text.encode()[:LONGEST].decode(errors="ignore")
     return re.sub(r"^\.+", lambda dots: "_" * len(dots[0]), text) or "_"
 
 
 def _spellings(origin: Origin) -> list[PurePosixPath]:
-    """Names for the outputs of a source, the shortest first: clip, clip_mp4, a/clip, a/clip_mp4, …"""
+    """Names for the outputs of a source, shortest first: clip, clip_mp4, a/clip, a/clip_mp4, …"""
     *folders, name = map(safe_part, origin.parts or ("_",))
     names = [name, safe_part(f"{name}_{origin.ending}")] if origin.ending else [name]
     return [
@@ -89,7 +89,7 @@ def _spellings(origin: Origin) -> list[PurePosixPath]:
 
 
 def _distinct(names: Sequence[PurePosixPath]) -> list[PurePosixPath]:
-    """The names, with a number added to those that came before."""
+    """The names, with a number added to those that occurred before."""
     given, found = set(map(_key, names)), {}
     for name in names:
         unique, number = name, 1
@@ -101,5 +101,5 @@ def _distinct(names: Sequence[PurePosixPath]) -> list[PurePosixPath]:
 
 
 def _key(name: PurePosixPath) -> str:
-    """Equal for names that some file system takes for one."""
+    """Equal for names that some file systems treat as the same."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", str(name)).casefold())

@@ -1,4 +1,4 @@
-"""An annotated video that plays as long as its source, whatever the rate of the source is."""
+"""Annotated video with the duration of its source, whatever the rate of the source."""
 
 from pathlib import Path
 
@@ -9,27 +9,30 @@ from numpy import ndarray
 
 from lsts_jax.data.video.writer import VideoWriter
 
-# Frames a second of the video where the rate of the source varies.
+# Frames per second of the output if the rate of the source varies.
 VARIABLE_FPS, MOST_FPS = 30.0, 120.0
-# A frame that comes earlier than the mean rate has it by this part and these seconds tells of a varying rate.
+# The rate varies if a frame is early, relative to the mean rate, by this share and by this many seconds.
 TOLERANCE, ROUNDING = 0.05, 0.0015
-# Seconds that a picture is shown at most, which a damaged time stamp may ask for.
+# Longest time that a picture is shown, in seconds; limits the effect of a damaged timestamp.
 LONGEST_PAUSE = 300.0
 
 
 class PacedVideo:
     """Writes pictures with their times as an mp4 file of a constant rate; a context manager.
 
-    Each picture is repeated until the next is due, and left out where the next is due at the same frame.
-    Pictures of another shape than the first are scaled to fit into it. Without pictures there is no file.
+    A picture is repeated until the next one is due, and left out if the next is due at the same
+    frame. Pictures of another shape than the first are scaled to fit into it. Without pictures
+    there is no file.
     """
 
     def __init__(self, path: Path, fps: float | int, *, is_live: bool = False):
-        """Args: fps, mean rate of the source; is_live, times are those of arrival and tell no rate."""
+        """Args:
+        fps: mean rate of the source.
+        is_live: times are those of arrival and do not determine a rate."""
         self._path, self._fps, self._is_live = path, fps, is_live
         self._video: VideoWriter | None = None
         self._held: UInt8[ndarray, "H W 3"] | None = None  # shown until the next picture
-        self._time = self._due = 0.0  # of the picture that is held, in seconds and in frames of the video
+        self._time = self._due = 0.0  # time of the shown picture, in seconds and in frames of the video
         self._written = 0
 
     def __enter__(self) -> "PacedVideo":
@@ -51,7 +54,7 @@ class PacedVideo:
         self._held, self._time = picture, time
 
     def _show(self, held: UInt8[ndarray, "H W 3"], seconds: float | int) -> None:
-        """Writes the picture that is held as often as its time needs."""
+        """Writes the shown picture as often as its duration needs."""
         if self._video is None:
             period = 1 / self._fps
             if 0 < seconds < min((1 - TOLERANCE) * period, period - ROUNDING) and not self._is_live:
@@ -65,7 +68,7 @@ class PacedVideo:
 
 
 def fit(picture: UInt8[ndarray, "H W 3"], size: tuple[int, int]) -> UInt8[ndarray, "_ _ 3"]:
-    """The picture scaled into (height, width) without distortion, centred on black."""
+    """Scales a picture into (height, width) without distortion, centred on black."""
     if picture.shape[:2] == size:
         return picture
     scale = min(size[0] / picture.shape[0], size[1] / picture.shape[1])

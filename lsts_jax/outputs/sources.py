@@ -1,4 +1,4 @@
-"""What predict.py is asked to detect on: the words of --source as sources that can be opened one by one."""
+"""Sources of predict.py: the words of --source, as sources that can be opened one by one."""
 
 import io
 import os
@@ -24,13 +24,13 @@ class Source(NamedTuple):
 
     text: str  # for messages
     origin: Origin
-    files: tuple[Path, ...]  # what it reads from the disk
+    files: tuple[Path, ...]  # files that it reads from the disk
     open: Callable[[], VideoSource]
 
 
 def sources_of(texts: Sequence[str], raw_size: tuple[int, int] | None = None) -> list[Source]:
-    """The sources that texts name, in order: a folder or a pattern of videos is several. Picture files, as a
-    shell makes them of a pattern without quotes, are one sequence in natural order.
+    """The sources that texts name, in order: a folder or a pattern of videos is several sources.
+    Picture files, as a shell expands an unquoted pattern, are one sequence in natural order.
 
     Args:
       raw_size: height and width of the frames on standard input, which is named `-`.
@@ -74,13 +74,14 @@ def _open_stdin(raw_size: tuple[int, int]) -> VideoSource:
 
 
 def _sequence(text: str, files: Sequence[Path]) -> Source:
-    """Picture files, called after the folder that holds them all."""
+    """Picture files, named after the folder that holds them all."""
     folder = Path(os.path.commonpath([os.path.abspath(file.parent) for file in files]))
     return Source(text, Origin(_parts(folder)), tuple(files), partial(open_pictures, text, files))
 
 
 def _origin_of_address(address: str) -> Origin:
-    """A file's name, or that of the host and all for a stream; without account, passwords and query."""
+    """Name of an address: that of the file, or host and path for a stream; without account,
+    passwords and query."""
     about = urlsplit(split_account(name_of(address))[1])
     host, path = re.sub(r"\W+", "_", about.netloc), Path(about.path)
     if path.suffix.lower() in VIDEO_SUFFIXES:

@@ -82,7 +82,7 @@ FOUND = {
         b"a: &a [x,x,x,x,x,x,x,x,x]\n"
         + b"".join(b"%c: &%c [%s]\n" % (i, i, b",".join([b"*%c" % (i - 1)] * 9)) for i in range(98, 109))
         + b"names: *l\n",
-        "names is no list",
+        "names is neither a list",
     ),
     "an array header past NumPy's limit": (
         "npz-member",

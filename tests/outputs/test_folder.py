@@ -76,7 +76,7 @@ def test_nothing_is_written_through_links(tmp_path, kind):
             (output / "a").rename(outside / "a")
             (output / "a").symlink_to(outside / "a")
     before = tree(tmp_path)
-    with pytest.raises(UserError, match=r"a(\.mp4)?: (is a link|is there, and no earlier run)"):
+    with pytest.raises(UserError, match=r"a(\.mp4)?: (is a link|exists, but no earlier run)"):
         run(output, "a", "b", read=[outside / "mine.mp4"])
     assert tree(tmp_path) == before
 
@@ -114,7 +114,7 @@ def test_a_file_that_was_changed_since_is_not_the_runs_any_more(tmp_path, file, 
     (tmp_path / file).unlink()
     (tmp_path / file).write_text(text)
     before = tree(tmp_path)
-    with pytest.raises(UserError, match=f"{file}: is there, and no earlier run"):
+    with pytest.raises(UserError, match=f"{file}: exists, but no earlier run"):
         run(tmp_path, "clip")
     assert tree(tmp_path) == before
     run(tmp_path, "other", formats=("jsonl",))  # into another file

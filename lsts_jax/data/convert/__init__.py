@@ -1,11 +1,11 @@
-"""Data sets in the formats that people have, converted to COCO-VID: see `__main__`, the command.
+"""Conversion of data sets in common formats to COCO-VID; `__main__` is the command.
 
-One file a format. Each has
+There is one file per format, with
 
-    LOOKED_FOR      the files that show the format, for messages
-    find(tree)      the annotation files of the format in a folder; none: the folder is in another format
-    read(tree)      what is annotated, as `Converted`; raises `UserError` naming file and line
+    LOOKED_FOR      description of the files that identify the format, for messages
+    find(tree)      the annotation files of the format in a folder; none: another format
+    read(tree)      the annotations as `Converted`; raises `UserError` naming file and line
 
-`tree` lists the files of the folder, `converted` is what all formats become, `sequences` pairs pictures with
-frame numbers, `coco_json` writes.
+`tree` lists the files of the folder, `converted` is the common result of all formats, `sequences`
+pairs pictures with frame numbers, `coco_json` writes.
 """

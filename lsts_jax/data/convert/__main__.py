@@ -1,4 +1,4 @@
-"""Convert a data set to COCO-VID: python -m lsts_jax.data.convert FOLDER FOLDER/train.json"""
+"""Converts a data set to COCO-VID: python -m lsts_jax.data.convert FOLDER FOLDER/train.json"""
 
 import logging
 import os
@@ -34,9 +34,9 @@ FORMATS = {
 
 @dataclass(frozen=True)
 class Options:
-    """Convert a data set to a json of COCO-VID, for --config.data.format coco_vid. The pictures stay where
-    they are. Reads the exports of CVAT (COCO, MOT), YouTube-VIS, OVIS, YOLO, VisDrone-VID, KITTI tracking,
-    Pascal VOC."""
+    """Convert a data set to a COCO-VID json, for --config.data.format coco_vid. The pictures stay
+    where they are. Reads the exports of CVAT (COCO, MOT), YouTube-VIS, OVIS, YOLO, VisDrone-VID,
+    KITTI tracking, Pascal VOC."""
 
     source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="IN")]
     """Folder of the data set, or its annotation file if that is a json."""
@@ -44,10 +44,10 @@ class Options:
     """The json to write, in IN or in a folder above it. An earlier conversion is replaced."""
     # a name in FORMATS
     format: Literal["recognise", *FORMATS] = "recognise"  # pyright: ignore[reportInvalidTypeForm]
-    """Needed only where IN looks like two formats."""
+    """Format of the data set; needed only if IN matches several formats."""
     videos: tuple[str, ...] = ("*",)
-    """Take only videos, and stills, with these names, * standing for anything: to part training and
-    validation."""
+    """Convert only videos, and stills, with these names; * matches any text. Use it to separate
+    training and validation."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -55,7 +55,7 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def convert(options: Options) -> str:
-    """Writes the json; gives the table and the options that train on it. Raises `UserError`."""
+    """Writes the json and returns the table and the options that train on it. Raises `UserError`."""
     tree = list_tree(options.source)
     root = root_of(tree.folder, options.out)
     name = recognise(tree, options.source) if options.format == "recognise" else options.format
@@ -66,7 +66,7 @@ def convert(options: Options) -> str:
         raise UserError(f"{options.source}: has annotations, but none of their pictures; put them there")
     converted = fill_in_sizes(choose_videos(converted, options.videos), tree)
     if not any(not box.ignored for box in converted.boxes):
-        logger.warning("there is no object in the pictures; training on them is not possible")
+        logger.warning("no picture has an object; the data set cannot be used for training")
     cli.make_folder(options.out.parent)
     write_json(converted, tree.folder, root, options.out, name)
     list_name = Path(os.path.abspath(options.out)).relative_to(root).with_suffix("").as_posix()
@@ -78,23 +78,24 @@ def convert(options: Options) -> str:
 
 
 def recognise(tree: Tree, source: Path) -> str:
-    """The format of a folder. Raises `UserError` saying what was looked for if none or several fit."""
+    """Recognises the format of a folder. Raises `UserError` listing the formats if none or several
+    match."""
     found = {name: files[0] for name, module in FORMATS.items() if (files := module.find(tree))}
     if other := _read_as_it_stands(tree):
         raise UserError(f"{source}: {other}")
     if not found:
         looked_for = "; ".join(f"{module.LOOKED_FOR} ({name})" for name, module in FORMATS.items())
-        raise UserError(f"{source}: is in none of the formats; looked for: {looked_for}")
+        raise UserError(f"{source}: is in no known format; looked for: {looked_for}")
     if len(found) > 1:
         signs = ", ".join(f"{name} ({file})" for name, file in found.items())
         raise UserError(
-            f"{source}: looks like {signs}; choose with --format, or name a folder that has one only"
+            f"{source}: looks like {signs}; select one with --format, or name a folder with one format only"
         )
     return next(iter(found))
 
 
 def _read_as_it_stands(tree: Tree) -> str:
-    """What to do with a folder that needs no conversion, or cannot be converted; empty otherwise."""
+    """Advice about a folder that needs no conversion, or cannot be converted; otherwise empty."""
     for file in tree.annotations:
         if f"/{file}".endswith("/gt/gt.txt") and file not in cvat_mot.find(tree):
             return f"{file} without labels.txt is MOTChallenge, read as it is by --config.data.format mot"
@@ -111,7 +112,7 @@ def _read_as_it_stands(tree: Tree) -> str:
 
 
 def choose_videos(converted: Converted, patterns: Sequence[str]) -> Converted:
-    """The videos and stills whose names match. Raises `UserError` if there are none."""
+    """Selects the videos and stills whose names match. Raises `UserError` if there are none."""
     chosen = [
         number
         for number, (file, video, *_) in enumerate(converted.pictures)
@@ -119,7 +120,7 @@ def choose_videos(converted: Converted, patterns: Sequence[str]) -> Converted:
     ]
     if not chosen:
         there = ", ".join(dict.fromkeys(video or file for file, video, *_ in converted.pictures))
-        raise UserError(f"--videos {' '.join(patterns)}: fits none of the names; there are {there}")
+        raise UserError(f"--videos {' '.join(patterns)}: matches none of the names; there are {there}")
     result = converted.choose(chosen)
     if others := len(converted.pictures) - len(chosen):
         result.counts.dropped["picture of a video that was not chosen"] += others

@@ -1,4 +1,4 @@
-"""What the formats of COCO's kind share: reading the json, and finding the pictures that it names."""
+"""Shared by the formats that resemble COCO: reading the json, and finding its pictures."""
 
 import json
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ from lsts_jax.data.convert.tree import Tree
 from lsts_jax.data.formats.coco_images import Ids, relative_to_root
 from lsts_jax.errors import UserError
 
-PROBES = 50  # pictures that tell where all are
+PROBES = 50  # number of pictures by which the folder is found
 
 
 def one_of(files: Sequence[str], tree: Tree) -> str:
-    """The only json of a format. Raises `UserError` if there are several: they are splits, and training and
-    validation belong into files of their own."""
+    """The only json of a format. Raises `UserError` if there are several: they are splits, and
+    training and validation need separate results."""
     first, *others = files
     if others:
         raise UserError(
@@ -31,7 +31,7 @@ def load(tree: Tree, file: str, *lists: str) -> dict[str, list[dict[str, Any]]]:
     try:
         content = json.loads(tree.text(file))
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: is no json ({error}); repair it") from error
+        raise UserError(f"{path}: is not valid json ({error}); repair it") from error
     for name in lists:
         items = content.get(name) if isinstance(content, dict) else None
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
@@ -48,7 +48,8 @@ def id_of(ids: Ids, value: Any, where: str) -> int:
 
 
 def names_by_id(items: list[dict[str, Any]], where: str, ids: Ids) -> dict[int, str]:
-    """The names of the categories, in the order of their ids, which `ids` numbers. Raises `UserError`."""
+    """The names of the categories, in the order of their ids; adds the ids to `ids`. Raises
+    `UserError`."""
     names = {}
     for number, item in enumerate(items):
         place = f"{where}: categories[{number}]"
@@ -67,35 +68,36 @@ def category_of(item: dict[str, Any], names: dict[int, str], ids: Ids, where: st
 
 
 def path_of(name: str, folder: Path) -> str:
-    """A file name as the paths of a tree are written: with slashes, without "./", and, where it is absolute
-    and below the folder, relative to that."""
+    """A file name in the form of a tree's paths: with slashes, without "./", and relative to the
+    folder if it is an absolute path below it."""
     return PurePosixPath(relative_to_root(name.replace("\\", "/"), folder)).as_posix()
 
 
 def size_of(item: dict[str, Any], where: str) -> tuple[int, int]:
-    """Height and width, 0 where the item has none. Raises `UserError`."""
+    """Height and width; 0 if the item has none. Raises `UserError`."""
     height, width = (whole(item.get(side) or 0, where, side) for side in ("height", "width"))
     return height, width
 
 
 def sides_of(box: Any, mask: Any, where: str) -> Sequence[Any] | None:
-    """The box or, where there is none, that around the mask; None for no or an empty mask. Raises
-    `UserError`."""
+    """The box, or the box around the mask if there is none; None without a mask or for an empty
+    one. Raises `UserError`."""
     if box is None and mask is not None:
         try:
             return box_of(mask)
         except ValueError as error:
             raise UserError(f"{where}: {error}; repair it") from error
     if box is not None and not isinstance(box, list):
-        raise UserError(f"{where}: bbox is no list of 4 numbers; repair it")
+        raise UserError(f"{where}: bbox is not a list of 4 numbers; repair it")
     return box
 
 
 def folder_of(tree: Tree, file: str, names: Sequence[str]) -> str:
-    """The prefix, such as "images/", of the pictures of these names: that of most of PROBES spread over them.
-    Of several the one that has the name of the json's split, as Train in instances_Train.json, or its folder.
+    """The prefix, such as "images/", of the folder that holds most of PROBES pictures of the json.
+    Among several folders the one named after the json's split, as Train for
+    instances_Train.json, or after its folder.
 
-    Raises `UserError` if there is none, or if several have equal claims.
+    Raises `UserError` if there is none, or if several match equally well.
     """
     chosen = {names[i * (len(names) - 1) // max(PROBES - 1, 1)] for i in range(PROBES)} if names else set()
     hits: dict[str, int] = {}

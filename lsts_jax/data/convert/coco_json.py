@@ -1,4 +1,4 @@
-"""Writes what was converted as a json of COCO-VID, which `data/formats/coco_vid.py` reads."""
+"""Writes a converted data set as a COCO-VID json, which `data/formats/coco_vid.py` reads."""
 
 import json
 import os
@@ -10,24 +10,25 @@ from lsts_jax.data.convert.converted import Converted
 from lsts_jax.errors import UserError
 from lsts_jax.files import write_whole
 
-OURS = '{"info": {"description": "converted by lsts_jax'  # how the file begins
-NO_CATEGORY = 0  # of regions that are ignored for every class; others count from 1
+OURS = '{"info": {"description": "converted by lsts_jax'  # beginning of the file
+NO_CATEGORY = 0  # category of regions that are ignored for every class; others count from 1
 
 
 def is_ours(file: Path) -> bool:
-    """Whether the file is an earlier conversion. Raises `UserError` if it cannot be read."""
+    """True if the file is an earlier conversion. Raises `UserError` if it cannot be read."""
     try:
         with file.open("rb") as opened:
             return opened.read(len(OURS)) == OURS.encode()
     except OSError as error:
-        raise UserError(f"{file}: {error.strerror}; restore it, or take it away") from error
+        raise UserError(f"{file}: {error.strerror}; restore it, or remove it") from error
 
 
 def root_of(folder: Path, out: Path) -> Path:
-    """The folder that can be config.data.root: it holds the pictures, which are below `folder`, and the json.
+    """The folder to use as config.data.root: it holds the json and, in `folder` below it, the
+    pictures.
 
-    Raises `UserError` if `out` is no json in `folder` or in a folder above it, or is a file that is no
-    earlier conversion.
+    Raises `UserError` if `out` is not a json in `folder` or in a folder above it, or exists and is
+    not an earlier conversion.
     """
     if out.suffix != ".json":
         raise UserError(f"{out}: the result is a json file; name it NAME.json")
@@ -43,8 +44,13 @@ def root_of(folder: Path, out: Path) -> Path:
 
 
 def write_json(converted: Converted, folder: Path, root: Path, out: Path, source: str) -> None:
-    """Writes `out` whole or not at all. `folder` is what file names in `converted` are relative to, and below
-    `root`, what those of the json are relative to; `source` is the name of the format."""
+    """Writes `out` atomically.
+
+    Args:
+      folder: file names in `converted` are relative to it.
+      root: folder at or above `folder`; file names in the json are relative to it.
+      source: name of the format.
+    """
     inside = Path(os.path.abspath(folder)).relative_to(root).as_posix()
     prefix = "" if inside == "." else f"{inside}/"
     videos = {
@@ -89,7 +95,7 @@ def _annotations(converted: Converted, categories: dict[str, int]) -> Iterator[d
 
 
 def _write_list(file: Any, items: Iterable[dict[str, Any]]) -> None:
-    """One item a line."""
+    """Writes one item per line."""
     file.write("[")
     for number, item in enumerate(items):
         file.write(",\n" if number else "\n")

@@ -1,12 +1,12 @@
-"""CVAT's export "COCO 1.0", and other files of COCO for detection whose images have no video_id.
+"""CVAT's export "COCO 1.0", and other COCO files for detection whose images have no video_id.
 
-    annotations/instances_default.json      a file a subset
+    annotations/instances_default.json      one file per subset
     images/frame_000000.PNG                 or images/SUBSET/...
 
-Pictures of a folder whose names differ in their last number only are a video, all others stills. A track is
-instance_id, track_id or, as CVAT writes it, attributes.track_id. Objects with ignore or iscrowd are ignored
-regions, unless CVAT gave them a track: it marks every mask with iscrowd. Pictures that the json names are
-kept, also without an object; others are not taken.
+Pictures of a folder whose names differ only in their last number are a video, all others stills. A
+track is instance_id, track_id or, as in CVAT, attributes.track_id. Objects with ignore or iscrowd
+are ignored regions, unless they have a track of CVAT, which marks every mask with iscrowd. Pictures
+that the json names are kept, also without objects; others are left out.
 """
 
 from typing import Any
@@ -82,7 +82,7 @@ def _add_images(
         paths[key] = prefix + name
         sizes[prefix + name] = size_of(item, f"{where}[{number}]")
     missing = [path for path in paths.values() if path not in tree.picture_set]
-    converted.counts.lose("picture that is not there", next(iter(missing), ""), len(missing))
+    converted.counts.lose("missing picture", next(iter(missing), ""), len(missing))
     there = [path for path in paths.values() if path in tree.picture_set]
     positions = add_pictures(converted, tree, there, sizes)
     return {key: positions.get(path) for key, path in paths.items()}

@@ -1,10 +1,10 @@
-"""CVAT's export "MOT 1.1", whose rows have a class; in a folder, or in several below it.
+"""CVAT's export "MOT 1.1", whose rows have a class; in a folder, or in several folders below it.
 
     img1/000001.jpg
     gt/gt.txt        frame, track, x, y, width, height, not ignored, class, visibility
-    gt/labels.txt    a class a line, counted from 1
+    gt/labels.txt    one class per line, counted from 1
 
-The rows and the numbers of the pictures are read as of MOTChallenge: `formats/mot_rows.py`, `mot_frames.py`.
+Rows and picture numbers are read as for MOTChallenge: `formats/mot_rows.py`, `mot_frames.py`.
 """
 
 from pathlib import Path, PurePosixPath

@@ -33,14 +33,16 @@ def read(tree: Tree) -> Converted:
 
 
 def _add_row(converted: Converted, pictures: dict[int, int], row: list[str], where: str) -> int:
-    """Adds the box of a row; gives its frame."""
+    """Adds the box of a row and returns its frame."""
     if len(row) not in COLUMNS:
         raise UserError(f"{where}: has {len(row)} columns, not the 17 of KITTI's tracking; repair it")
     frame = whole(row[0], where, "frame")
     try:
         left, top, right, bottom = map(float, row[6:10])
     except ValueError as error:
-        raise UserError(f"{where}: {' '.join(row[6:10])[:80]!r} is no box of 4 numbers; repair it") from error
+        raise UserError(
+            f"{where}: {' '.join(row[6:10])[:80]!r} is not a box of 4 numbers; repair it"
+        ) from error
     sides = (left, top, right - left + 1, bottom - top + 1)
     name, reason = (None, DONT_CARE) if row[2] == DONT_CARE else (row[2], "")
     converted.add_box(pictures.get(frame), name, sides, where, track=row[1], ignored=reason)

@@ -1,4 +1,4 @@
-"""The box around a mask in COCO's encodings, without drawing the mask."""
+"""The box around a mask in COCO's encodings, computed without drawing the mask."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,30 +9,31 @@ Sides = tuple[float, float, float, float]
 
 
 def box_of(segmentation: Any) -> Sides | None:
-    """x, y, width, height of polygons or of run lengths; None for an empty mask. Raises ValueError."""
+    """x, y, width, height of polygons or run lengths; None for an empty mask. Raises ValueError."""
     if isinstance(segmentation, dict):
         return _box_of_runs(segmentation)
     if not isinstance(segmentation, list):
-        raise ValueError("a segmentation is no list of polygons and no run lengths")
+        raise ValueError("a segmentation is neither a list of polygons nor run lengths")
     polygons = [polygon for polygon in segmentation if polygon]
     if not polygons:
         return None
     if not all(isinstance(polygon, list) and len(polygon) % 2 == 0 for polygon in polygons):
-        raise ValueError("a polygon is no list of x, y, x, y")
+        raise ValueError("a polygon is not a list of x, y, x, y")
     try:
         points = np.concatenate([np.array(polygon, np.float64).reshape(-1, 2) for polygon in polygons])
     except TypeError as error:
-        raise ValueError("a polygon has corners that are no numbers") from error
+        raise ValueError("a polygon has corners that are not numbers") from error
     (x1, y1), (x2, y2) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
     return x1, y1, x2 - x1, y2 - y1
 
 
 def _box_of_runs(encoded: dict[str, Any]) -> Sides | None:
-    """Runs of pixels outside and inside by turns, down the columns, column after column."""
+    """Box of run lengths: pixels outside and inside in turn, down every column, column after
+    column."""
     size, counts = encoded.get("size"), encoded.get("counts")
     counts = decode_counts(counts) if isinstance(counts, str) else counts
     if not isinstance(counts, list) or not all(type(run) is int and 0 <= run < 1 << 40 for run in counts):
-        raise ValueError("the counts of run lengths are no whole numbers")
+        raise ValueError("the counts of run lengths are not whole numbers")
     if not isinstance(size, list) or len(size) != 2 or not all(type(one) is int and one >= 0 for one in size):
         raise ValueError("the size of run lengths is not height, width")
     height, width = size
@@ -45,7 +46,9 @@ def _box_of_runs(encoded: dict[str, Any]) -> Sides | None:
         return None
     first, last = first[inside], last[inside]
     left, right = int(first[0] // height), int(last[-1] // height)
-    if (first // height < last // height).any():  # around the end of a column, so of its last and first pixel
+    if (
+        first // height < last // height
+    ).any():  # the run crosses the end of a column: it has the last and the first pixel
         top, bottom = 0, height - 1
     else:
         top, bottom = int((first % height).min()), int((last % height).max())
@@ -53,15 +56,18 @@ def _box_of_runs(encoded: dict[str, Any]) -> Sides | None:
 
 
 def decode_counts(text: str) -> Sequence[int]:
-    """The run lengths of COCO's compressed text: each is groups of 5 bits, low ones first, in characters from
-    "0" on, whose sixth bit says that another follows; from the fourth run on it is the difference to the one
-    two before. Raises ValueError."""
+    """Decodes the run lengths in COCO's compressed text.
+
+    A run length is a sequence of groups of 5 bits, low bits first, in characters from "0" on; the
+    sixth bit of a character means that another group follows. From the fourth run on, the number is
+    the difference to the run length two before. Raises ValueError.
+    """
     counts: list[int] = []
     value = shift = 0
     for character in text:
         group = ord(character) - ord("0")
         if not 0 <= group < 64 or shift > 60:
-            raise ValueError("the counts of run lengths are no text of COCO's")
+            raise ValueError("the counts of run lengths are not in COCO's text form")
         value |= (group & 31) << shift
         shift += 5
         if group & 32:
@@ -71,5 +77,5 @@ def decode_counts(text: str) -> Sequence[int]:
         counts.append(value + (counts[-2] if len(counts) > 2 else 0))
         value = shift = 0
     if shift:
-        raise ValueError("the counts of run lengths end in the middle of one")
+        raise ValueError("the counts of run lengths end in the middle of a number")
     return counts

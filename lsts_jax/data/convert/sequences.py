@@ -1,4 +1,4 @@
-"""Which pictures are a video, and the number of each: from the names of the files."""
+"""Grouping of pictures into videos, and frame numbers, from the names of files."""
 
 import re
 from collections import Counter, defaultdict
@@ -20,15 +20,18 @@ ROBOFLOW = re.compile(r"(_(jpe?g|png|bmp|webp))?\.rf\.[0-9a-zA-Z]+$")
 
 
 def split_name(file: str, *, is_prefixed: bool = False) -> tuple[str, int, str] | None:
-    """What stands before the last number in a file's name, the number, and what stands after it.
-    `is_prefixed`: the name begins as Label Studio's do."""
+    """Splits a file's name at its last number: text before it, the number, text after it.
+
+    Args:
+      is_prefixed: the name has Label Studio's prefix.
+    """
     stem = ROBOFLOW.sub("", PurePosixPath(file).stem)
     return split_number(LABEL_STUDIO.sub("", stem, count=1) if is_prefixed else stem)
 
 
 def sequence_files(tree: Tree, annotations: str, pictures: str) -> list[str]:
-    """The .txt files, one a sequence, in folders called `annotations` that have a folder called `pictures`
-    beside them."""
+    """The .txt files, one per sequence, in folders named `annotations` that have a folder named
+    `pictures` beside them."""
     return [
         file
         for file in tree.annotations
@@ -41,9 +44,9 @@ def sequence_files(tree: Tree, annotations: str, pictures: str) -> list[str]:
 def read_sequences(
     converted: Converted, tree: Tree, annotations: str, pictures: str
 ) -> Iterator[tuple[str, dict[int, int]]]:
-    """Adds the pictures of each sequence, `pictures`/NAME for `annotations`/NAME.txt, and gives its
-    annotation file and the positions of its pictures by number. Pictures of sequences without such a file are
-    dropped."""
+    """Adds the pictures of every sequence, `pictures`/NAME for `annotations`/NAME.txt. Yields its
+    annotation file and the positions of its pictures by number. Pictures of sequences without
+    such a file are dropped."""
     folders = {}
     for file in sequence_files(tree, annotations, pictures):
         path = PurePosixPath(file)
@@ -57,8 +60,8 @@ def read_sequences(
 
 
 def check_numbers(frames: set[int], pictures: Mapping[int, int], where: str) -> None:
-    """Raises `UserError` if not all frames that annotations name have a picture, but would have one were they
-    counted from one more or less."""
+    """Raises `UserError` if annotated frames lack pictures, but all would have one with numbers one
+    higher or lower."""
     if frames <= pictures.keys():
         return
     for shift in (-1, 1):
@@ -70,8 +73,8 @@ def check_numbers(frames: set[int], pictures: Mapping[int, int], where: str) -> 
 
 
 def add_sequence(converted: Converted, files: Iterable[str], video: str) -> dict[int, int]:
-    """Adds the pictures of one video; gives their positions by the number in their names. A picture without a
-    number, or with that of another picture, is dropped and counted."""
+    """Adds the pictures of one video and returns their positions by the number in their names. A
+    picture without a number, or with the number of another picture, is dropped and counted."""
     found: dict[int, int] = {}
     for file in files:
         split = split_name(file)
@@ -85,8 +88,8 @@ def add_sequence(converted: Converted, files: Iterable[str], video: str) -> dict
 
 
 def with_neighbours(converted: Converted, tree: Tree, annotated: Iterable[str]) -> list[str]:
-    """Annotated pictures and the others of their folders, which have no objects. Pictures of folders in which
-    nothing is annotated are dropped."""
+    """Annotated pictures and the other pictures of their folders, which have no objects. Pictures
+    of folders without any annotation are dropped."""
     folders = {str(PurePosixPath(file).parent) for file in annotated}
     chosen = []
     for file in tree.pictures:
@@ -100,11 +103,11 @@ def with_neighbours(converted: Converted, tree: Tree, annotated: Iterable[str]) 
 def add_pictures(
     converted: Converted, tree: Tree, files: Iterable[str], sizes: Mapping[str, tuple[int, int] | None]
 ) -> dict[str, int]:
-    """Adds pictures that no file groups; gives their positions by name.
+    """Adds pictures that no file groups into videos, and returns their positions by name.
 
-    Pictures of a folder whose names differ in their last number only are a video. All others are stills.
-    Where two names have one number, as 7.jpg and 07.jpg, the frames of the video are counted in natural
-    order.
+    Pictures of a folder whose names differ only in their last number are a video. All others are
+    stills. If two names have the same number, as 7.jpg and 07.jpg, the frames of the video are
+    counted in natural order.
     """
     by_folder: dict[str, list[str]] = defaultdict(list)
     for file in files:

@@ -1,5 +1,5 @@
-"""Height and width of pictures whose format does not tell: each is decoded once here, not at the start of
-every training."""
+"""Height and width of pictures whose format does not give them. Every picture is decoded once here,
+instead of at the start of every training."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +18,7 @@ Size = tuple[int, int]
 
 
 def read_sizes(tree: Tree, files: Sequence[str]) -> dict[str, Size | None]:
-    """Height and width of pictures, None where one cannot be read."""
+    """Height and width of pictures; None if a picture cannot be read."""
 
     def size(file: str) -> Size | None:
         try:
@@ -33,7 +33,7 @@ def read_sizes(tree: Tree, files: Sequence[str]) -> dict[str, Size | None]:
 
 
 def fill_in_sizes(converted: Converted, tree: Tree) -> Converted:
-    """The same with the size of every picture; those that cannot be read are lost, with their boxes."""
+    """Adds the size of every picture; pictures that cannot be read are lost, with their boxes."""
     unknown = [one.file for one in converted.pictures if one.size is None]
     sizes = read_sizes(tree, unknown) | {one.file: one.size for one in converted.pictures if one.size}
     result = converted.choose(i for i, one in enumerate(converted.pictures) if sizes[one.file])

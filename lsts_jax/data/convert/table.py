@@ -4,8 +4,12 @@ from lsts_jax.data.convert.converted import Converted
 
 
 def to_text(converted: Converted, there: int) -> str:
-    """What was read, what became an ignored region, what was left out and why, and where that begins; `there`
-    counts the pictures below the folder."""
+    """Text with the numbers of converted boxes and ignored regions, and of boxes that were left
+    out, with the reason and the first case.
+
+    Args:
+      there: number of pictures below the folder.
+    """
     objects = [box for box in converted.boxes if not box.ignored]
     tracks = {(converted.pictures[box.picture].video, box.track) for box in objects if box.track >= 0}
     stills = sum(one.video is None for one in converted.pictures)

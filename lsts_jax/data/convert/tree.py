@@ -20,10 +20,10 @@ SYSTEM_FOLDERS = ("__MACOSX",)  # and those whose names begin with a dot
 
 @dataclass(frozen=True)
 class Tree:
-    """Paths are relative to `folder` and have slashes."""
+    """Files of a folder. Paths are relative to `folder` and have slashes."""
 
     folder: Path
-    annotations: tuple[str, ...]  # files that are no pictures; one alone where the user named it
+    annotations: tuple[str, ...]  # other files; only one if the user named it
     pictures: tuple[str, ...]
 
     @cached_property
@@ -32,7 +32,7 @@ class Tree:
 
     @cached_property
     def by_folder(self) -> dict[str, list[str]]:
-        """The pictures that lie in each folder, itself ("." for the top) or below."""
+        """The pictures in every folder ("." for the top) and the folders below it."""
         found: dict[str, list[str]] = {}
         for file in self.pictures:
             for parent in PurePosixPath(file).parents:
@@ -40,17 +40,19 @@ class Tree:
         return found
 
     def name_of(self, folder: str) -> str:
-        """The name of a video whose pictures are in a folder: its path, for the top that of the whole."""
+        """Name of a video whose pictures are in a folder: the folder's path, or the name of the
+        whole for the top."""
         return self.folder.resolve().name or "video" if folder == "." else folder
 
     @cached_property
     def by_stem(self) -> dict[str, str]:
-        """The picture at each path without suffix; of several, the first by name."""
+        """The picture at every path without suffix; if there are several, the first by name."""
         return {str(PurePosixPath(file).with_suffix("")): file for file in reversed(self.pictures)}
 
     @cached_property
     def json_fields(self) -> dict[str, frozenset[str]]:
-        """Which of JSON_FIELDS each json has, as far as its text tells; without earlier conversions."""
+        """The fields among JSON_FIELDS that appear in the text of every json; earlier conversions
+        are left out."""
         files = [one for one in self.annotations if one.endswith(".json") and not is_ours(self.folder / one)]
         texts = ((file, self.text(file)) for file in files)
         return {
@@ -63,29 +65,30 @@ class Tree:
         try:
             return (self.folder / file).read_bytes()
         except OSError as error:
-            raise UserError(f"{self.folder / file}: {error.strerror}; restore it, or take it away") from error
+            raise UserError(f"{self.folder / file}: {error.strerror}; restore it, or remove it") from error
 
     def text(self, file: str) -> str:
-        """The text of a file, whose byte order mark is dropped. Raises `UserError` naming the file."""
+        """The text of a file, without a byte order mark. Raises `UserError` naming the file."""
         path = self.folder / file
         try:
             return read_text(path)
         except OSError as error:
-            raise UserError(f"{path}: {error.strerror}; restore it, or take it away") from error
+            raise UserError(f"{path}: {error.strerror}; restore it, or remove it") from error
         except ValueError as error:
             raise UserError(f"{path}: is not text ({error}); save it as UTF-8") from error
 
     def rows(self, file: str, separator: str | None) -> Iterator[tuple[str, list[str]]]:
-        """The fields of each line that is not empty, with the place of the line for messages; separator None
-        stands for white space."""
+        """The fields of every non-empty line, with the place of the line for messages; separator
+        None means white space."""
         for number, line in enumerate(self.text(file).splitlines(), start=1):
             if line.strip():
                 yield f"{self.folder / file}, line {number}", [one.strip() for one in line.split(separator)]
 
 
 def list_tree(path: Path) -> Tree:
-    """The files below a folder or, for an annotation file, below the folder that it describes: its own, or
-    the one above a folder called annotations. Hidden files and folders are left out.
+    """The files below a folder, or, for an annotation file, below the folder that it describes: its
+    own folder, or the parent of a folder named annotations. Hidden files and folders are left
+    out.
 
     Raises `UserError` if there is no such path, or for a picture whose name no json can hold.
     """
@@ -108,8 +111,8 @@ def list_tree(path: Path) -> Tree:
 
 
 def _walk(folder: Path) -> Iterator[str]:
-    """Files below a folder, links followed, each folder once. Raises `UserError` for one that cannot be
-    read."""
+    """Files below a folder; links are followed, and every folder is visited once. Raises
+    `UserError` for a folder that cannot be read."""
 
     def refuse(error: OSError) -> None:
         raise UserError(f"{error.filename}: {error.strerror}; make it readable") from error

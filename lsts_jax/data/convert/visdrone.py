@@ -34,7 +34,7 @@ def read(tree: Tree) -> Converted:
 
 
 def _add_row(converted: Converted, pictures: dict[int, int], row: list[str], where: str) -> int:
-    """Adds the box of a row; gives its frame."""
+    """Adds the box of a row and returns its frame."""
     row = row[:-1] if len(row) == COLUMNS + 1 and not row[-1] else row  # some lines end in a comma
     if len(row) != COLUMNS:
         raise UserError(f"{where}: has {len(row)} columns, not the {COLUMNS} of VisDrone-VID; repair it")

@@ -1,13 +1,13 @@
-"""Pascal VOC: an XML file a picture.
+"""Pascal VOC: one XML file per picture.
 
     JPEGImages/clip_000001.jpg      or images/..., or beside the XML
     Annotations/clip_000001.xml     size; object: name, bndbox, difficult
 
-Folders below these are kept. Pictures of a folder whose names differ in their last number only are a video,
-all others stills; those without an XML file are kept, without objects. Difficult objects are ignored regions,
-as VOC's metric has them; truncated and occluded are not used. The track is an object's trackid or track_id,
-also among CVAT's attributes. VOC counts pixels from 1, with both corners included, but not all tools follow:
-see `_shift`.
+Subfolders are kept. Pictures of a folder whose names differ only in their last number are a video,
+all others stills; pictures without an XML file are kept, without objects. Difficult objects are
+ignored regions, as in VOC's metric; truncated and occluded are not used. The track is an object's
+trackid or track_id, also among CVAT's attributes. VOC counts pixels from 1, with both corners
+included, but some tools differ: see `_shift`.
 """
 
 from pathlib import Path, PurePosixPath
@@ -37,7 +37,7 @@ class Object(NamedTuple):
 
 
 def find(tree: Tree) -> list[str]:
-    """Files beside pictures or in a folder Annotations; CVAT's own annotations.xml is none."""
+    """XML files beside pictures or in a folder Annotations, without CVAT's own annotations.xml."""
     return [
         file
         for file in tree.annotations
@@ -78,10 +78,10 @@ def read(tree: Tree) -> Converted:
 
 
 def _shift(corners: list[tuple[float, float, float, float]]) -> tuple[int, int]:
-    """From which number pixels count, and what is added to the difference of two corners.
+    """The number of the first pixel, and the number to add to the difference of two corners.
 
-    Corners that are no whole numbers are points between pixels, from 0. Whole ones are pixels: counted from
-    1, as VOC does, unless there is a 0.
+    Corners that are not whole numbers are points between pixels, from 0. Whole numbers are pixels:
+    counted from 1, as in VOC, unless there is a 0.
     """
     if any(side != round(side) for box in corners for side in box if abs(side) < 1 << 31):
         return 0, 0
@@ -110,7 +110,7 @@ def _object(item: Element, picture: str | None, where: str) -> Object:
 
 
 def _picture_of(tree: Tree, file: str, filename: str) -> str | None:
-    """The picture of an XML file: of the same name, or else of the name that it gives."""
+    """The picture of an XML file: the one of the same name, or else the one that the file names."""
     path = PurePosixPath(file)
     for stem in [
         *_stems(file),

@@ -1,16 +1,16 @@
-"""YOLO: a text file a picture, an object a line, in shares of the picture's sides.
+"""YOLO: one text file per picture with one object per line, in shares of the picture's sides.
 
     images/train/clip_000000.jpg    labels/train/clip_000000.txt    or train/images and train/labels,
     data.yaml                       names of the classes            or the text beside the picture
 
     class x y width height                  the centre and the sides of a box
-    class x y width height track            as CVAT and Ultralytics write tracks
-    class x1 y1 x2 y2 x3 y3 ... [track]     a polygon, whose box is taken
+    class x y width height track            with a track, as CVAT and Ultralytics write it
+    class x1 y1 x2 y2 x3 y3 ... [track]     a polygon, which becomes its box
 
-Classes are counted from 0. Their names come from a yaml with `names`, else from classes.txt, else from a file
-.names. Pictures of a folder whose names differ in their last number only are a video, all others stills;
-those without a text file are kept, without objects. Where the yaml has `kpt_shape`, points after the box are
-not used.
+Classes are counted from 0. Their names come from a yaml with `names`, else from classes.txt, else
+from a .names file. Pictures of a folder whose names differ only in their last number are a video,
+all others stills; pictures without a text file are kept, without objects. If the yaml has
+`kpt_shape`, keypoints after the box are ignored.
 """
 
 import re
@@ -56,7 +56,7 @@ def read(tree: Tree) -> Converted:
 
 
 def _labels(tree: Tree) -> dict[str, str]:
-    """The text file of each picture that has one."""
+    """The text file of every picture that has one."""
     texts = {file for file in tree.annotations if file.endswith(".txt")}
     found = {}
     for picture in tree.pictures:
@@ -71,7 +71,8 @@ def _labels(tree: Tree) -> dict[str, str]:
 
 
 def _is_label(tree: Tree, file: str, folders: Collection[PurePosixPath]) -> bool:
-    """Whether a text file lies in a folder called labels, or has a row of numbers and is beside labels."""
+    """True if a text file is in a folder named labels, or is beside pictures and begins with a row
+    of numbers."""
     path = PurePosixPath(file)
     if path.suffix != ".txt" or path.name == "classes.txt":
         return False
@@ -83,7 +84,7 @@ def _is_label(tree: Tree, file: str, folders: Collection[PurePosixPath]) -> bool
 def parse_row(
     row: Sequence[str], names: Sequence[str], points: bool, size: Size, where: str
 ) -> tuple[str, tuple[float, ...], str | None]:
-    """Name, x, y, width, height in pixels, and the track, of a line. Raises `UserError`."""
+    """Class name, x, y, width, height in pixels, and track of a line. Raises `UserError`."""
     number = whole(row[0], where, "class")
     if not 0 <= number < len(names):
         raise UserError(
@@ -98,7 +99,7 @@ def parse_row(
         values = values[:4]
     elif len(row) == 7 and row[-1].isdecimal() and values[-1] > 1:  # box, confidence, track
         values, track = values[:4], row[-1]
-    elif len(row) > 5 and len(row) % 2 == 0:  # what follows a box or pairs is the track, or a confidence
+    elif len(row) > 5 and len(row) % 2 == 0:  # a number after a box or pairs is the track, or a confidence
         track = row[-1] if row[-1].lstrip("-").isdecimal() else None
         values = values[:-1]
     if len(values) < 4 or len(values) % 2:

@@ -1,12 +1,13 @@
-"""YouTube-VIS and OVIS: a json of videos, whose annotations are objects with a box or a mask a frame.
+"""YouTube-VIS and OVIS: a json of videos, whose annotations are objects with one box or mask per
+frame.
 
     videos        id, file_names, height, width
-    annotations   id, video_id, category_id, iscrowd, bboxes and segmentations (null where it is not seen)
+    annotations   id, video_id, category_id, iscrowd, bboxes and segmentations (null where not visible)
     categories    id, name
 
-The id of an annotation is the track. Frames are counted from 0 in the order of file_names. A box is taken
-from bboxes and, where that has none, from around the mask. Objects with iscrowd are ignored regions. OVIS's
-occlusion is not used.
+The id of an annotation is the track. Frames are counted from 0 in the order of file_names. A box
+comes from bboxes or, if that has none, from the mask. Objects with iscrowd are ignored regions.
+OVIS's occlusion is not used.
 """
 
 from typing import Any
@@ -30,7 +31,7 @@ from lsts_jax.data.formats.coco_images import Ids
 from lsts_jax.errors import UserError
 
 LOOKED_FOR = "json with file_names in its videos"
-Pictures = list[int | None]  # positions of the pictures of a video, None where one is missing
+Pictures = list[int | None]  # positions of the pictures of a video; None for a missing picture
 
 
 def find(tree: Tree) -> list[str]:
@@ -77,7 +78,7 @@ def _add_videos(
             for frame, path in enumerate(paths)
         ]
         missing = [path for path in paths if path not in tree.picture_set]
-        converted.counts.lose("picture that is not there", next(iter(missing), ""), len(missing))
+        converted.counts.lose("missing picture", next(iter(missing), ""), len(missing))
     return videos
 
 
@@ -89,7 +90,7 @@ def _file_names(item: dict[str, Any], tree: Tree, where: str) -> list[str]:
 
 
 def _boxes(item: dict[str, Any], pictures: Pictures | None, where: str) -> list[tuple[int, Any]]:
-    """The boxes of an object with their frames, of those in which it is seen."""
+    """The boxes of an object, with their frames; frames without the object are left out."""
     boxes, masks = (item.get(field) or [] for field in ("bboxes", "segmentations"))
     if not isinstance(boxes, list) or not isinstance(masks, list) or not (boxes or masks):
         raise UserError(f"{where}: has no list of bboxes or segmentations; repair it")

@@ -1,1 +1,1 @@
-"""Looks at every frame of a data set, and tells what is in it and what is wrong with it."""
+"""Checks every frame of a data set and reports its contents and its faults."""

@@ -1,11 +1,11 @@
-"""Kinds of what can be wrong with a data set."""
+"""Kinds of faults in a data set."""
 
 from enum import StrEnum
 from typing import NamedTuple
 
 
 class Kind(StrEnum):
-    """What is wrong, as reports call it."""
+    """Kind of a fault, as it is named in reports."""
 
     DATA_SET = "data set"  # it cannot be opened
     PICTURE_MISSING = "picture missing"
@@ -25,7 +25,7 @@ class Kind(StrEnum):
 
     @property
     def is_damage(self) -> bool:
-        """Whether a sample cannot be used."""
+        """True if a sample with this fault cannot be used."""
         return self in (
             Kind.PICTURE_MISSING,
             Kind.PICTURE_DAMAGED,

@@ -1,4 +1,4 @@
-"""Every frame that training or evaluation can read, looked at once."""
+"""Checks every frame that training or evaluation can read, once."""
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -19,17 +19,17 @@ AHEAD = 1024  # frames
 
 
 class Look(NamedTuple):
-    """What was seen of a frame."""
+    """Results of the check of a frame."""
 
     size: Size | None
     objects: Objects | None
     findings: list[Finding]
-    unknown: Counter[str]  # names in its annotation that are no class
+    unknown: Counter[str]  # names in its annotation that are not classes
 
 
 def look_at_all(dataset: VideoDataset, config: DataConfig, ranges: tuple[Reach, ...]) -> dict[Sample, Look]:
-    """Every frame once: samples with their annotations and, of a train list, the keyframes that triplets draw
-    in `ranges`."""
+    """Checks every frame once: samples with their annotations and, for a train list, the keyframes
+    that triplets draw from `ranges`."""
     samples = dict.fromkeys(dataset.samples)
     frames = dict(samples)
     if ranges:
@@ -57,7 +57,7 @@ def look_at_all(dataset: VideoDataset, config: DataConfig, ranges: tuple[Reach, 
 
 
 def look_at(dataset: VideoDataset, config: DataConfig, sample: Sample, *, annotated: bool) -> Look:
-    """Decode a frame, parse its annotation, and compare them."""
+    """Decodes a frame, parses its annotation, and compares the two."""
     findings, size, objects, unknown = [], None, None, Counter()
     name = dataset.frame_name(*sample)
     try:
@@ -85,7 +85,7 @@ def look_at(dataset: VideoDataset, config: DataConfig, sample: Sample, *, annota
 
 
 def look_at_objects(objects: Objects, size: Size | None, name: str) -> list[Finding]:
-    """What is odd in an annotation, and where it contradicts the picture."""
+    """Faults of an annotation, and contradictions between it and the picture."""
     findings = []
     if size and objects.size and objects.size != size:
         annotated, found = ("x".join(map(str, s)) for s in (objects.size, size))

@@ -1,4 +1,4 @@
-"""What a split holds, in numbers, and whether anything in it is fatal."""
+"""Statistics of a split, and whether any fault is fatal."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ SHOWN = 5  # findings of a kind on the terminal; all are in check.json
 
 @dataclass
 class Report:
-    """Of the train lists or the val lists."""
+    """Report on the train lists or the val lists."""
 
     split: str
     findings: list[Finding] = field(default_factory=list)
@@ -32,7 +32,7 @@ class Report:
 
 
 def summarise(report: Report, dataset: VideoDataset, config: DataConfig, looks: dict[Sample, Look]) -> None:
-    """Counts, sizes and tracks of a split, and whether anything is fatal."""
+    """Counts, sizes and tracks of a split, and its fatal faults."""
     samples = list(dict.fromkeys(dataset.samples))
     report.findings += [finding for look in looks.values() for finding in look.findings]
     seen = {sample: objects for sample in samples if (objects := looks[sample].objects) is not None}
@@ -86,7 +86,7 @@ def summarise(report: Report, dataset: VideoDataset, config: DataConfig, looks: 
 
 
 def count(seen: dict[Sample, Objects], looks: dict[Sample, Look], by_class: Counter[str]) -> Counts:
-    """What became of the annotations of a data set that reads them frame by frame."""
+    """Outcome of the annotations of a data set that reads them frame by frame."""
     counts = Counts(read=by_class)
     for sample, objects in seen.items():
         if number := int(objects.ignored.sum()):
@@ -96,7 +96,7 @@ def count(seen: dict[Sample, Objects], looks: dict[Sample, Look], by_class: Coun
 
 
 def look_at_whole(dataset: VideoDataset, counts: Counts, tracks: Tracks) -> list[Finding]:
-    """What is odd in a data set, not in one of its frames."""
+    """Faults of a data set as a whole rather than of one frame."""
     lists = f"{len(dataset.samples)} frames of the lists"
     findings = [
         Finding(Kind.LOST, counts.first[reason], f"{number} {reason}, first {counts.first[reason]}")
@@ -111,7 +111,7 @@ def look_at_whole(dataset: VideoDataset, counts: Counts, tracks: Tracks) -> list
 
 
 def to_text(report: Report) -> str:
-    """A table, a few findings of each kind, and the verdict."""
+    """The report as text: a table, a few findings of every kind, and the verdict."""
     lines = [f"{report.split}", "-" * len(report.split)]
     for name, value in report.facts.items():
         if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Objects over time: where tracks have gaps, and how fast they move."""
+"""Tracks of objects: gaps and speed."""
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
@@ -16,7 +16,7 @@ Tracks = dict[tuple[int, int], dict[int, Float[ndarray, "4"]]]
 
 
 def collect_tracks(annotated: dict[Sample, Objects]) -> Tracks:
-    """Boxes by frame of every (video, track)."""
+    """Boxes of every track (video, track), by frame."""
     tracks: Tracks = defaultdict(dict)
     for (video, t), objects in annotated.items():
         for track, box in zip(objects.track_ids.tolist(), objects.boxes, strict=True):
@@ -26,7 +26,7 @@ def collect_tracks(annotated: dict[Sample, Objects]) -> Tracks:
 
 
 def gaps(dataset: VideoDataset, samples: Sequence[Sample], tracks: Tracks) -> list[Finding]:
-    """Tracks that are missing in listed frames between their first and last."""
+    """Tracks that are missing in listed frames between their first and last frame."""
     times: dict[int, list[int]] = defaultdict(list)
     for video, t in sorted(samples):
         times[video].append(t)
@@ -42,7 +42,7 @@ def gaps(dataset: VideoDataset, samples: Sequence[Sample], tracks: Tracks) -> li
 
 
 def motion_histogram(tracks: Tracks) -> dict[str, int]:
-    """Tracked objects by the motion ranges of the metric."""
+    """Number of tracked objects in every motion range of the metric."""
     histogram = dict.fromkeys(RANGES, 0)
     rows_of = defaultdict(list)
     for (video, track), boxes in tracks.items():

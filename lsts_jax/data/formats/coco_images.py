@@ -1,4 +1,4 @@
-"""The images of a json of COCO-VID: their ids, their files, and the videos that they belong to."""
+"""The images of a COCO-VID json: their ids, their files, and their videos."""
 
 import re
 from pathlib import Path, PurePosixPath
@@ -15,24 +15,25 @@ LARGEST = 1 << 31  # of tracks and sides
 
 
 class Images(NamedTuple):
-    """The images of a file, video by video, frame by frame."""
+    """The images of a json, video by video, frame by frame."""
 
     videos: list[Video]
     ids: Int64[ndarray, "n"]
     files: ndarray  # [n] bytes, a quarter of the memory of str
-    sizes: Int32[ndarray, "n 2"]  # height, width; 0 where unknown
+    sizes: Int32[ndarray, "n 2"]  # height, width; 0 if unknown
     is_sample: Bool[ndarray, "n"]
 
 
 class Ids:
-    """Numbers for ids. Text of a number is that number; other text gets one from `first` on."""
+    """Maps ids to numbers: text that is a number to that number, other text to numbers from `first`
+    on."""
 
     def __init__(self, first: int = -LARGEST):
         self.first = first
         self.texts: dict[str, int] = {}
 
     def __call__(self, value: Any) -> int | None:
-        """None where the value is neither a whole number nor text."""
+        """The number of an id; None if it is neither a whole number nor text."""
         number = whole(value)
         if number is None and isinstance(value, str) and value:
             return self.texts.setdefault(value, self.first + len(self.texts))
@@ -40,7 +41,7 @@ class Ids:
 
 
 def whole(value: Any) -> int | None:
-    """A whole number, also from text, that a float holds as well; None for anything else."""
+    """A whole number that a float can represent, also from text; None for anything else."""
     if isinstance(value, str) and re.fullmatch("-?(0|[1-9][0-9]{0,15})", value):
         value = int(value)
     if isinstance(value, float) and value.is_integer():
@@ -61,24 +62,25 @@ class ImageItem(NamedTuple):
 
 
 def check_image(item: Any, where: str, root: Path, ids: Ids) -> ImageItem:
-    """An image with numbers for ids, and its file below the root. Raises ValueError."""
+    """Checks an image and returns it with numbers for ids and its file below the root. Raises
+    ValueError."""
     if not isinstance(item, ImageItem) or not isinstance(item.file_name, str):
         raise ValueError(f"{where} has no file_name")
     key, video, frame = ids(item.id), ids(item.video_id), whole(item.frame_id)
     if key is None:
         raise ValueError(f"{where} has no id that is a whole number or text")
     if not all(isinstance(side, int | float | None) for side in (item.height, item.width)):
-        raise ValueError(f"{where}: height and width are no numbers")
+        raise ValueError(f"{where}: height and width are not numbers")
     name = relative_to_root(item.file_name, root)
     if leads_out(name):
-        raise ValueError(f"{where}: file_name {item.file_name!r} leads out of the data set")
+        raise ValueError(f"{where}: file_name {item.file_name!r} points out of the data set")
     if item.video_id is not None and (video is None or frame is None):
         raise ValueError(f"{where} has no video_id and frame_id that are whole numbers")
     return item._replace(id=key, file_name=name, video_id=video, frame_id=frame)
 
 
 def relative_to_root(name: str, root: Path) -> str:
-    """An absolute path that lies below the root, relative to that; any other as it is."""
+    """Makes an absolute path below the root relative to the root; returns any other path unchanged."""
     path = PurePosixPath(name.removeprefix("file://"))
     for folder in (root.absolute(), root.resolve()):
         if path.is_absolute() and path.is_relative_to(folder.as_posix()):
@@ -87,8 +89,12 @@ def relative_to_root(name: str, root: Path) -> str:
 
 
 def join_videos(images: list[ImageItem], table: Float64[ndarray, "m 8"]) -> list[ImageItem]:
-    """Images with the video_id and frame_id that their names tell, where no image has any: pictures of a
-    folder whose names differ in their last number, if they share a track. `table`: see `coco_json`."""
+    """Groups images into videos by their names, if no image has a video_id: pictures of a folder
+    whose names differ only in their last number are a video if they share a track.
+
+    Args:
+      table: annotations, see `coco_json`.
+    """
     if any(image.video_id is not None for image in images) or not (table[:, 2] >= 0).any():
         return images
     series: dict[int, tuple[str, int]] = {}  # by image id
@@ -114,7 +120,7 @@ def join_videos(images: list[ImageItem], table: Float64[ndarray, "m 8"]) -> list
 
 
 def arrange(images: list[ImageItem], video_names: dict[int, str]) -> Images:
-    """Images in the order in which their videos are first mentioned. Raises ValueError."""
+    """Sorts images into the order in which their videos are first mentioned. Raises ValueError."""
     if not images:
         raise ValueError("has no images")
     groups: dict[Any, int] = {}  # videos by id, stills by position

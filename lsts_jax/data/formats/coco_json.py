@@ -1,4 +1,4 @@
-"""Parses a json of COCO-VID; `coco_vid.py` tells what is read of it."""
+"""Parses a COCO-VID json; `coco_vid.py` describes the format."""
 
 import json
 from array import array
@@ -25,27 +25,27 @@ from lsts_jax.data.formats.text import read_text
 from lsts_jax.errors import UserError
 
 ROW = np.dtype([("image", "i8"), ("category", "i8"), ("track", "i4"), ("ignored", "?"), ("box", "f4", 4)])
-NO_CATEGORY = -(1 << 60)  # of regions that are ignored for every class; no id is so small
-COLUMNS = 8  # of an annotation: image, category, track, ignored, x, y, w, h
+NO_CATEGORY = -(1 << 60)  # category of regions that are ignored for every class; smaller than any id
+COLUMNS = 8  # an annotation: image, category, track, ignored, x, y, w, h
 
 
 class Content(NamedTuple):
-    """What is read of a file."""
+    """Contents of a file."""
 
     categories: dict[int, str]  # names by id
-    supercategories: dict[int, str]  # by id of the category, "" where it has none
+    supercategories: dict[int, str]  # by id of the category, "" if it has none
     images: Images
     rows: ndarray  # [m] ROW, sorted by `image`, a position in the images; `category` is an id or NO_CATEGORY
     lost: Counts  # annotations that cannot be used
 
 
 def read_json(file: Path, root: Path, ids: Ids) -> Content:
-    """What a file holds; `ids` numbers all ids but those of tracks.
+    """Parses a file; `ids` maps all ids to numbers except those of tracks.
 
-    Files have hundreds of MB. Each annotation becomes numbers as soon as it is parsed, so that there is never
-    more in memory than the text, the images and those.
+    Files have hundreds of MB. Every annotation becomes numbers as soon as it is parsed, so that
+    memory holds no more than the text, the images and the numbers.
 
-    Raises `UserError` naming the file and what is wrong in it.
+    Raises `UserError` naming the file and the fault.
     """
     numbers, tracks = array("d"), Ids(LARGEST >> 1)
     try:
@@ -61,11 +61,11 @@ def read_json(file: Path, root: Path, ids: Ids) -> Content:
             content = json.loads(read_text(file), object_hook=shrink)
         for field in ("images", "annotations", "categories"):
             if not isinstance(content, dict) or not isinstance(content.get(field), list):
-                raise ValueError(f"has no list {field!r}; is it in the format of COCO?")
+                raise ValueError(f"has no list {field!r}; is it a COCO json?")
         if any(item is not None for item in content["annotations"]):
             raise ValueError("has annotations without an image_id")
         if not isinstance(content.get("videos") or [], list):
-            raise ValueError("'videos' is no list")
+            raise ValueError("'videos' is not a list")
         categories = _named(content["categories"], "categories", ids)
         table = np.frombuffer(numbers).reshape(-1, COLUMNS)
         checked = [check_image(item, f"images[{i}]", root, ids) for i, item in enumerate(content["images"])]
@@ -75,7 +75,12 @@ def read_json(file: Path, root: Path, ids: Ids) -> Content:
             for key, item in zip(categories, content["categories"], strict=True)
         }
         return Content(categories, wider, images, *_rows(file, table, categories, images.ids))
-    except (OSError, ValueError, OverflowError, RecursionError) as error:  # not json, or from below
+    except (
+        OSError,
+        ValueError,
+        OverflowError,
+        RecursionError,
+    ) as error:  # not json, or a fault in its contents
         raise UserError(f"{file}: {error}; repair it") from error
 
 
@@ -115,7 +120,8 @@ def _named(items: list[Any], field: str, ids: Ids) -> dict[int, str]:
 def _rows(
     file: Path, table: Float64[ndarray, "m 8"], categories: dict[int, str], image_ids: Int64[ndarray, "n"]
 ) -> tuple[ndarray, Counts]:
-    """[m] ROW, sorted by `image`, and what is lost. Raises ValueError."""
+    """The annotations as rows [m] ROW, sorted by `image`, and counts of the lost ones. Raises
+    ValueError."""
     of_none = ~np.isin(table[:, 1], list(categories))
     strangers = np.flatnonzero(of_none & (table[:, 3] == 0))
     if len(strangers):

@@ -1,10 +1,10 @@
-"""The fields of COCO's annotations that tell an object from a region, and its track."""
+"""Fields of COCO annotations for ignored regions and tracks."""
 
 from typing import Any
 
 
 def track_of(item: dict[str, Any]) -> tuple[str, Any]:
-    """The field that holds the track of an annotation, and its value; "" and None where it has no track."""
+    """Name and value of the field with the track of an annotation; "" and None if it has no track."""
     for field, value in (
         ("instance_id", item.get("instance_id")),
         ("track_id", item.get("track_id")),
@@ -16,8 +16,8 @@ def track_of(item: dict[str, Any]) -> tuple[str, Any]:
 
 
 def is_ignored(item: dict[str, Any]) -> bool:
-    """Whether an annotation is an ignored region: it has `ignore`, or `iscrowd` without a track of CVAT's,
-    which marks every mask as a crowd."""
+    """True if an annotation is an ignored region: it has `ignore`, or `iscrowd` without a track in
+    CVAT's field (CVAT marks every mask as a crowd)."""
     return bool(item.get("ignore") or (item.get("iscrowd") and _track_of_cvat(item) is None))
 
 

@@ -5,24 +5,32 @@
     categories   id, name
     videos       id, name
 
-- A list names a json file below the root, without .json.
-- Where there is no folder NAME but a video file NAME.mp4 or the like, NAME/00012.jpg is frame 12 of that file
-  (`coco_videos.VideoFiles`).
-- A category that `config.class_names` does not name counts as its supercategory, if that is named.
-- Ids are numbers or text. A track is instance_id, track_id or, as CVAT writes it, attributes.track_id.
-- `file_name` is relative to the first of FOLDERS that has one of the pictures; see `find_folder`. An absolute
-  one lies below the root.
-- A bbox is x, y, w, h; its inclusive corners are x, y, x + w - 1, y + h - 1. mmtracking's own conversion of
-  ILSVRC2015 writes w = xmax - xmin, so that its boxes come out a pixel narrower and lower than ILSVRC's.
-- Annotations with ignore are ignored regions, and so are those with iscrowd, unless they have
-  attributes.track_id: CVAT marks every mask with iscrowd. Annotations whose category is none of the file's
-  are ignored for every class, whichever the config names.
-- frame_id may begin anywhere and have gaps: frames are counted in its order. In a file without video_id,
-  pictures of a folder whose names differ in their last number are a video if they share a track.
-- A picture is upright, by its EXIF orientation, unless height and width are those of the stored pixels.
-- Annotations of no image and boxes without an area are left out and counted.
-- Where is_vid_train_frame (mmtracking) is true of any image of a file, only those are samples; the others can
-  be reached by triplets. Elsewhere every image is a sample.
+A list names a json file below the root, without .json. The file is read as follows.
+
+Categories: a category that `config.class_names` does not name counts as its supercategory, if that
+is named.
+
+Ids: numbers or text. A track is instance_id, track_id or, as in CVAT, attributes.track_id.
+
+Files: `file_name` is relative to the first of FOLDERS that has one of the pictures (`find_folder`);
+an absolute path must be below the root. If there is no folder NAME but a video file, such as
+NAME.mp4, NAME/00012.jpg is frame 12 of that file (`coco_videos.VideoFiles`). A picture is turned
+upright by its EXIF orientation, unless height and width are those of the stored pixels.
+
+Boxes: a bbox is x, y, w, h; its inclusive corners are x, y, x + w - 1, y + h - 1. mmtracking's own
+conversion of ILSVRC2015 writes w = xmax - xmin, so that its boxes are a pixel narrower and lower
+than ILSVRC's. Boxes without an area and annotations of no image are left out and counted.
+
+Ignored regions: annotations with ignore, and those with iscrowd unless they have
+attributes.track_id (CVAT marks every mask with iscrowd). Annotations of a category that the file
+does not list are ignored for every class.
+
+Frames: frame_id may start anywhere and have gaps; frames are counted in its order. In a file
+without video_id, pictures of a folder whose names differ only in their last number are a video if
+they share a track.
+
+Samples: every image, or only those with is_vid_train_frame (mmtracking) if any image of the file
+has it. Triplets can use the other images too.
 """
 
 from pathlib import Path, PurePosixPath
@@ -40,16 +48,18 @@ from lsts_jax.data.formats.coco_videos import VideoFiles, video_beside
 from lsts_jax.data.video.pictures import read_picture
 from lsts_jax.errors import UserError
 
-# Below the root; LIST is the name of the json file, SUBSET what it has behind instances_ (COCO, CVAT).
+# Below the root; LIST is the name of the json file, SUBSET the rest of its name after instances_
+# (COCO, CVAT).
 FOLDERS = ("", "Data/VID", "Data/DET", "images", "frames", "LIST", "images/LIST", "SUBSET", "images/SUBSET")
-# Pictures of a list that are looked for in them.
+# Number of pictures of a list that are searched for in the folders.
 PROBES = 20
 
 
 class CocoVID:
-    """A `VideoDataset`: the json files below `config.root` that `lists` name.
+    """A `VideoDataset` of the json files below `config.root` that `lists` name.
 
-    Objects whose category is not in `config.class_names` are left out. A video that two files name is two.
+    Objects whose category is not in `config.class_names` are left out. A video that is in two files
+    counts as two.
     """
 
     def __init__(self, config: DataConfig, lists: tuple[str, ...]):
@@ -61,8 +71,8 @@ class CocoVID:
         self.class_names = config.class_names or found
         if not set(self.class_names) & (set(found) | wider):
             raise UserError(
-                f"{self.root}: no category of {', '.join(lists)} is in config.data.class_names; name some, "
-                f"or none to have them all (there: {', '.join(found)})"
+                f"{self.root}: no category of {', '.join(lists)} is in config.data.class_names; "
+                f"name some of them, or leave it empty for all (there: {', '.join(found)})"
             )
         ids = {name: number for number, name in enumerate(self.class_names, start=1)}
         self.counts = Counts()
@@ -128,9 +138,10 @@ class CocoVID:
         return self._global_ids[Sample(video, t)]
 
     def frames_of_images(self, image_ids: Int64[ndarray, "m"]) -> Int64[ndarray, "m"]:
-        """Number, from 0, of the sample that has the id of an image in the files; -1 if none has.
+        """Number, from 0, of the sample with every image id of the files; -1 for ids without a
+        sample.
 
-        Raises `UserError` if two files use an id.
+        Raises `UserError` if two files use the same id.
         """
         known, place = np.unique(self._image_ids, return_index=True)
         if len(known) < len(self._image_ids):
@@ -142,9 +153,10 @@ class CocoVID:
         return np.where(known[found] == image_ids, number[place[found]], -1)
 
     def classes_of_categories(self, category_ids: Int64[ndarray, "m"]) -> Int64[ndarray, "m"]:
-        """1..N, 0 where `class_names` does not name the category, -1 where the files have none of this id.
+        """Class of every category id: 1..N, 0 if `class_names` does not name the category, -1 if
+        the files have no such id.
 
-        Raises `UserError` if two files have an id for different classes.
+        Raises `UserError` if two files use an id for different classes.
         """
         known, place = np.unique(category_ids, return_inverse=True)
         return np.array([self._class_of_category(i) for i in known.tolist()], np.int64)[place]
@@ -168,8 +180,8 @@ class CocoVID:
 
 
 def _choose(table: ndarray, categories: dict[int, str], class_of: dict[int, int], counts: Counts) -> ndarray:
-    """The rows whose category has a class, with it in the place of the category. `counts` grows by all
-    rows."""
+    """The rows whose category has a class, with the class in place of the category. Adds all rows
+    to `counts`."""
     classes = np.zeros(len(table), np.int64)
     for category in np.unique(table["category"]).tolist():
         found = table["category"] == category
@@ -189,9 +201,10 @@ def _choose(table: ndarray, categories: dict[int, str], class_of: dict[int, int]
 
 
 def find_folder(root: Path, name: str, files: ndarray) -> str:
-    """The first of FOLDERS that has one of PROBES pictures, which are spread over the list, or its video.
+    """The first of FOLDERS with one of PROBES pictures, which are spread over the list, or with its
+    video.
 
-    Raises `UserError` if none has.
+    Raises `UserError` if no folder has one.
     """
     names = [bytes(files[i]).decode() for i in np.linspace(0, len(files) - 1, PROBES).astype(int)]
     own = PurePosixPath(name).name
@@ -210,7 +223,7 @@ def find_folder(root: Path, name: str, files: ndarray) -> str:
 def _find_json(root: Path, name: str) -> Path:
     if leads_out(name):
         raise UserError(
-            f"{name}: leads out of config.data.root; name a json file below {root}, without .json"
+            f"{name}: points out of config.data.root; name a json file below {root}, without .json"
         )
     file = root / f"{name}.json"
     if not file.is_file():

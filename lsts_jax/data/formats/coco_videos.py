@@ -1,4 +1,4 @@
-"""Images of a json that are frames of video files, as tools that annotate videos write them."""
+"""Images of a json that are frames of video files, as annotation tools for videos write them."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -12,8 +12,8 @@ from lsts_jax.data.video.video_io import VIDEO_SUFFIXES
 
 
 def video_beside(folder: Path) -> Path | None:
-    """The video file that stands in the place of a folder of pictures: of its name and with a suffix. None if
-    the folder is there, or if there is no such file."""
+    """The video file that replaces a folder of pictures: the folder's name with a suffix. None if
+    the folder exists, or if there is no such file."""
     if folder.is_dir() or not folder.parent.is_dir():
         return None
     files = (file for file in folder.parent.iterdir() if file.stem == folder.name and not is_hidden(file))
@@ -21,9 +21,10 @@ def video_beside(folder: Path) -> Path | None:
 
 
 class VideoFiles:
-    """The frames of all video files that a json names, as NAME/00012.jpg: frame 12 of NAME.mp4.
+    """The frames of all video files that a json names, as NAME/00012.jpg for frame 12 of NAME.mp4.
 
-    Frames count from 0; from 1 where a video has an image of number 1 and none of number 0.
+    Frames count from 0; in a video with an image of number 1 and none of number 0 they count from
+    1.
     """
 
     def __init__(self, root: Path, files: Iterable[bytes]):
@@ -41,7 +42,8 @@ class VideoFiles:
                 self._videos[folder.decode()] = video, first
 
     def find(self, file: str) -> tuple[StoredVideo, int] | None:
-        """The video that an image is a frame of, and the frame, counted from 0; None if there is none."""
+        """The video of an image, and the frame counted from 0; None if the image is not a frame of
+        a video file."""
         folder, _, name = file.rpartition("/")
         video, split = self._videos.get(folder), split_number(PurePosixPath(name).stem)
         return (video[0], split[1] - video[1]) if video and split else None

@@ -1,7 +1,8 @@
-"""The lists of ImageSets: a video, a frame or a still a line, of the kinds that imagenet_vid.py shows.
+"""The lists in ImageSets: one video, frame or still per line, in the forms that imagenet_vid.py
+shows.
 
-A list that is missing is made from the tree where it tells what the list holds: imagenet_tree.py. A list that
-is there is used as it is: whoever changes the classes, or the tree, removes it.
+A missing list is made from the tree if possible (imagenet_tree.py). An existing list is used
+unchanged: remove it after changes of the classes or the tree.
 """
 
 import logging
@@ -17,11 +18,11 @@ from lsts_jax.files import write_whole
 
 logger = logging.getLogger(__name__)
 
-MOST_FRAMES = 1_000_000  # of a video: their files have six digits
+MOST_FRAMES = 1_000_000  # frames of a video: file names have six digits
 
 
 class ListedFrame(NamedTuple):
-    """A frame of a list, and what its line tells of it."""
+    """A frame of a list, and the contents of its line."""
 
     path: str  # of the video or still, below Data/VID or Data/DET
     t: int
@@ -30,11 +31,11 @@ class ListedFrame(NamedTuple):
 
 
 def open_list(root: Path, name: str, class_names: tuple[str, ...]) -> list[ListedFrame]:
-    """The frames of ROOT/ImageSets/NAME.txt. Where one of the lists above is missing it is made and, if the
-    folder can be written to, saved there for the next time. `class_names` choose the stills of
-    DET_train_30classes; empty are those of `choose_classes`.
+    """The frames of ROOT/ImageSets/NAME.txt. If one of the lists above is missing, it is made and,
+    if the folder is writable, saved. `class_names` select the stills of DET_train_30classes; if
+    empty, those of `choose_classes`.
 
-    Raises `UserError` if the list is missing and cannot be made, and for what `read_list` raises.
+    Raises `UserError` if the list is missing and cannot be made, and as `read_list`.
     """
     file = root / "ImageSets" / f"{name}.txt"
     if name not in MAKERS or file.exists():
@@ -50,7 +51,7 @@ def open_list(root: Path, name: str, class_names: tuple[str, ...]) -> list[Liste
 
 
 def _reason(root: Path, name: str) -> str:
-    """Why a list cannot be made."""
+    """The reason why a list cannot be made."""
     if name.startswith("DET_"):
         return (
             f"no still in {root / 'Data/DET/train'} has an annotation in {root / 'Annotations/DET/train'} "
@@ -60,20 +61,23 @@ def _reason(root: Path, name: str) -> str:
 
 
 def _save(file: Path, lines: Sequence[str]) -> None:
-    """Writes the list, whole or not at all."""
+    """Writes the list atomically."""
     try:
         with writing(file):
             file.parent.mkdir(exist_ok=True)
             with write_whole(file) as part:
                 part.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     except UserError as error:
-        logger.warning("%s; every run makes the list anew", error)
+        logger.warning("%s; the list is made again in every run", error)
     else:
-        logger.info("%s: no such list; made of what is below %s, %d lines", file, file.parents[1], len(lines))
+        logger.info(
+            "%s: no such list; made from the files below %s, %d lines", file, file.parents[1], len(lines)
+        )
 
 
 def default_lists(root: Path, names: Sequence[str]) -> tuple[str, ...]:
-    """Those that the tree has, or has the data for: VID_train_15frames is made of Data/VID/train."""
+    """The default lists that the tree has, or has the data for: VID_train_15frames is made from
+    Data/VID/train."""
     return tuple(
         name
         for name in names
@@ -83,7 +87,7 @@ def default_lists(root: Path, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def read_list(file: Path) -> list[ListedFrame]:
-    """The frames that a list of ImageSets names, in its order. Raises `UserError` naming file and line."""
+    """The frames that a list names, in order. Raises `UserError` naming file and line."""
     if not file.name.startswith(("VID_", "DET_")):
         raise UserError(f"{file}: the name of a list begins with VID_ (videos) or DET_ (stills); rename it")
     try:
@@ -122,7 +126,8 @@ def parse_list(text: Sequence[str], file: Path) -> list[ListedFrame]:
 
 
 def _names_whole_videos(lines: list[list[str]]) -> bool:
-    """Whether rows of four columns are `video id 0 frames`, not `video 1 frame frames`."""
+    """True if rows of four columns are `video id 0 frames`, False if they are `video 1 frame
+    frames`."""
     rows = [row for row in lines if len(row) == 4]
     return all(row[2] == "0" for row in rows) and len({row[1] for row in rows}) == len(rows)
 
@@ -130,7 +135,7 @@ def _names_whole_videos(lines: list[list[str]]) -> bool:
 def _parse_row(row: list[str], *, is_still: bool, whole: bool) -> list[ListedFrame]:
     """The frames that a line names. Raises ValueError."""
     if leads_out(row[0]):
-        raise ValueError("leads out of the data set")
+        raise ValueError("points out of the data set")
     match row:
         case [path, _] if is_still:
             return [ListedFrame(path, 0, 1)]

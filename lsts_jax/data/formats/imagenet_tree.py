@@ -1,16 +1,17 @@
-"""What ILSVRC2015 comes without, made from its tree: the lists of videos and stills, and the class names.
+"""Makes the lists and class names that ILSVRC2015 lacks from its tree.
 
-    VID_train_15frames    15 equally spaced frames of every video below Data/VID/train, all if it has fewer
-    VID_val_videos        the videos below Data/VID/val, frames numbered through from 1
-    VID_val_frames        the same, a line a frame
-    DET_train_30classes   stills below Data/DET/train with an object of the classes, 2000 a class
+    VID_train_15frames    15 equally spaced frames of every video below Data/VID/train, or all if it has fewer
+    VID_val_videos        the videos below Data/VID/val, with consecutive frame numbers from 1
+    VID_val_frames        the same, one line per frame
+    DET_train_30classes   stills below Data/DET/train with an object of the classes, 2000 per class
 
-The published lists are by third parties whose links die. Those made here number the val frames alike; frames
-for training differ by one in 405 of the 3,862 videos; the stills are others, since it is not known how those
-were drawn. A list that is there is used as it is: whoever changes the classes, or the tree, removes it.
+The published lists come from third parties, and their links die. The lists made here have the same
+numbers of val frames; frames for training differ by one in 405 of the 3,862 videos; the stills are
+others, since their selection is unknown. An existing list is used unchanged: remove it after
+changes of the classes or the tree.
 
-A video is a folder with frames 000000.JPEG, 000001.JPEG and so on, at any depth. It ends before the first
-number that is missing, with a warning: frames of a video follow each other in time.
+A video is a folder with frames 000000.JPEG, 000001.JPEG and so on, at any depth. It ends before the
+first missing number, with a warning, because frames of a video must be consecutive.
 """
 
 import logging
@@ -33,9 +34,9 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# Mostly they wait for the disk.
+# Number of threads that read files; mostly they wait for the disk.
 THREADS = 8
-# Annotations that a thread takes at once.
+# Number of annotations that a thread takes at once.
 CHUNK = 64
 
 TRAIN_FRAMES = 15
@@ -68,7 +69,8 @@ def make_val_frames(root: Path, class_names: tuple[str, ...]) -> list[str]:
 
 
 def make_stills(root: Path, class_names: tuple[str, ...]) -> list[str]:
-    """DET_train_30classes: still 1. Of each class at most STILLS_PER_CLASS, equally spaced in their order."""
+    """DET_train_30classes: still 1. At most STILLS_PER_CLASS stills per class, equally spaced in
+    their order."""
     base = root / "Annotations" / "DET"
     files = sorted(file for file in (base / "train").rglob("*.xml") if not is_hidden(file, base))
     stills = [file.relative_to(base).with_suffix("").as_posix() for file in files]
@@ -126,7 +128,8 @@ def find_videos(root: Path, split: str) -> list[tuple[str, int]]:
 
 
 def _scan(folder: Path) -> tuple[list[Path], set[int]]:
-    """Folders in a folder, and the numbers of its frames. Raises `UserError` if it cannot be listed."""
+    """Folders in a folder, and the numbers of the folder's frames. Raises `UserError` if it cannot
+    be listed."""
     folders, numbers = [], set()
     try:
         with os.scandir(folder) as entries:
@@ -141,19 +144,20 @@ def _scan(folder: Path) -> tuple[list[Path], set[int]]:
 
 
 def _length(numbers: set[int]) -> int:
-    """Frames before the first gap."""
+    """Number of frames before the first gap."""
     return next(t for t in count() if t not in numbers)
 
 
 def _listable(path: str) -> str:
-    """The path, if a line of a list can hold it. Raises `UserError`."""
+    """Returns the path if a line of a list can hold it. Raises `UserError` if not."""
     if " " in path or not path.isprintable():
-        raise UserError(f"{path!r}: lists separate their columns by spaces; rename it without any")
+        raise UserError(f"{path!r}: rename it without spaces, which separate the columns of lists")
     return path
 
 
 def find_class_names(files: Iterable[Path]) -> tuple[str, ...]:
-    """The classes of annotations, as `choose_classes` has them. Raises `UserError` if there is no object."""
+    """The classes of annotations, as `choose_classes` selects them. Raises `UserError` if there is
+    no object."""
     files = list(files)
     found: set[str] = set()
     for names in read_all_names(files):
@@ -162,14 +166,14 @@ def find_class_names(files: Iterable[Path]) -> tuple[str, ...]:
             break
     if not found:
         raise UserError(
-            f"{files[0]} and the other {len(files) - 1} annotations of the lists have no object, which "
-            "config.data.class_names = () asks for; name the classes, or other lists"
+            f"{files[0]} and the other {len(files) - 1} annotations of the lists have no object "
+            f"to take class names from (config.data.class_names is empty); name the classes, or other lists"
         )
     return choose_classes(found)
 
 
 def read_all_names(files: Sequence[Path]) -> Iterator[Counter[str]]:
-    """The object names of each annotation, none where it cannot be read, with a warning at the end."""
+    """The object names in every annotation; none if it cannot be read, with a warning at the end."""
     chunks = [files[i : i + CHUNK] for i in range(0, len(files), CHUNK)]
     damaged = []
     with ThreadPoolExecutor(THREADS) as pool, _bar("classes", "file", len(files)) as bar:
@@ -180,7 +184,7 @@ def read_all_names(files: Sequence[Path]) -> Iterator[Counter[str]]:
                 yield from (Counter() if isinstance(names, UserError) else names for names in chunk)
                 bar.update(len(chunk))
         finally:
-            results.close()  # what has not begun is not begun any more
+            results.close()  # cancels reads that have not begun
     if damaged:
         logger.warning("%d annotations cannot be read, such as %s", len(damaged), damaged[0])
 

@@ -1,18 +1,18 @@
-"""ImageNet VID and DET in the layout of ILSVRC2015, and data sets that copy it (SynthVID).
+"""ImageNet VID and DET in the layout of ILSVRC2015, and data sets with the same layout (SynthVID).
 
     ROOT/Data/VID/VIDEO/%06d.JPEG   ROOT/Annotations/VID/VIDEO/%06d.xml   frames counted from 0
     ROOT/Data/DET/STILL.JPEG        ROOT/Annotations/DET/STILL.xml
-    ROOT/ImageSets/LIST.txt         a name that begins with VID_ or DET_, and lines of one of these kinds:
+    ROOT/ImageSets/LIST.txt         a name that begins with VID_ or DET_, and lines of one of these forms:
 
     DET_train_30classes   still anything
     VID_train_15frames    video 1 frame number_of_frames
     VID_val_videos        video global_id_of_frame_0 0 number_of_frames     all frames of the video
     VID_val_frames        video/frame global_id
 
-Lists that are missing are made from the tree where it tells what they hold: imagenet_tree.py.
+Missing lists are made from the tree if possible: imagenet_tree.py.
 
-Global ids count from 1. Both kinds of four columns are told apart by their content: a list names whole videos
-if its third column is 0 throughout and its second column never repeats.
+Global ids count from 1. The two forms of four columns are distinguished by content: a list names
+whole videos if its third column is always 0 and its second column never repeats.
 """
 
 from collections import Counter
@@ -30,11 +30,12 @@ from lsts_jax.data.video.pictures import read_picture
 
 
 class ImageNetVID:
-    """A `VideoDataset`: what `lists` of ImageSets name below `config.root`.
+    """A `VideoDataset` of the frames below `config.root` that `lists` of ImageSets name.
 
-    Objects whose class, a WordNet id or a name, is not in `config.class_names` are left out. Where that is
-    empty they are what the annotations of the lists name (`imagenet_tree.find_class_names`). Global ids are
-    those of the lists if they number all samples and differ, else positions.
+    Objects whose class, a WordNet id or a name, is not in `config.class_names` are left out. If
+    that is empty, the classes are those of the annotations of the lists
+    (`imagenet_tree.find_class_names`). Global ids are those of the lists if they number all samples
+    and differ, else positions.
     """
 
     def __init__(self, config: DataConfig, lists: tuple[str, ...]):
@@ -82,6 +83,6 @@ class ImageNetVID:
 
 
 def frame_file(root: Path, kind: str, video: Video, t: int, suffix: str) -> Path:
-    """Of a frame of a video, or of a still; kind is Data or Annotations."""
+    """File of a frame of a video, or of a still; `kind` is Data or Annotations."""
     file = f"DET/{video.name}" if video.is_still else f"VID/{video.name}/{t:06d}"
     return root / kind / f"{file}{suffix}"

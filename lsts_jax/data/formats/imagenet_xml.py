@@ -1,4 +1,4 @@
-"""Annotations of ImageNet VID and DET: one XML file a frame, and the names of classes in them."""
+"""Annotations of ImageNet VID and DET: one XML file per frame, and the names of the classes."""
 
 from collections import Counter
 from pathlib import Path
@@ -22,28 +22,28 @@ MEND = "repair it or take the frame out of the list"
 
 
 def number_classes(class_names: tuple[str, ...]) -> dict[str, int]:
-    """Class ids, 1..N, by name, and by WordNet id for the 30 classes of ImageNet VID."""
+    """Class ids, 1..N, by name and, for the 30 classes of ImageNet VID, by WordNet id."""
     ids = {name: number for number, name in enumerate(class_names, start=1)}
     names = zip(WNIDS, IMAGENET_VID_CLASSES, strict=True)
     return {wnid: ids[name] for wnid, name in names if name in ids} | ids
 
 
 def choose_classes(found: set[str]) -> tuple[str, ...]:
-    """All 30 classes of ImageNet VID if any is found by its WordNet id, else what is found, sorted."""
+    """All 30 classes of ImageNet VID if any WordNet id is among the names, else the names, sorted."""
     return tuple(sorted(found)) if found.isdisjoint(WNIDS) else IMAGENET_VID_CLASSES
 
 
 def read_annotation(file: Path, class_ids: dict[str, int]) -> Objects:
-    """The objects of an XML file whose name is in `class_ids`. Raises `UserError` naming the file if it is
-    missing, and for what `parse_annotation` raises."""
+    """The objects of an XML file whose name is in `class_ids`. Raises `UserError` naming the file
+    if it is missing, and as `parse_annotation`."""
     return parse_annotation(_read(file), str(file), class_ids)
 
 
 def parse_annotation(data: bytes, name: str, class_ids: dict[str, int]) -> Objects:
-    """The objects of XML whose name is in `class_ids`.
+    """The objects in XML text whose name is in `class_ids`.
 
-    Raises `UserError` beginning with `name` if it does not parse or lacks a box, and for a document type:
-    entities can grow without bound, and no annotation needs them.
+    Raises `UserError` beginning with `name` if the text cannot be parsed or lacks a box, or if it
+    declares a document type: entities can grow without bound, and annotations do not need them.
     """
     root = parse_root(data, name)
     try:
@@ -53,12 +53,12 @@ def parse_annotation(data: bytes, name: str, class_ids: dict[str, int]) -> Objec
 
 
 def read_names(file: Path) -> Counter[str]:
-    """How often the names of objects stand in an XML file. Raises `UserError` naming the file."""
+    """Number of objects by name in an XML file. Raises `UserError` naming the file."""
     return parse_names(_read(file), str(file))
 
 
 def parse_names(data: bytes, name: str) -> Counter[str]:
-    """How often the names of objects stand in XML. Raises `UserError` beginning with `name`."""
+    """Number of objects by name in XML text. Raises `UserError` beginning with `name`."""
     items = parse_root(data, name).iterfind("object")
     return Counter(text.strip() for item in items if (text := item.findtext("name")))
 
@@ -73,8 +73,8 @@ def _read(file: Path) -> bytes:
 
 
 def parse_root(data: bytes, name: str) -> ElementTree.Element:
-    """The root of XML. Raises `UserError` beginning with `name` if it does not parse, and for a document
-    type."""
+    """The root element of XML text. Raises `UserError` beginning with `name` if the text cannot be
+    parsed or declares a document type."""
     if b"<!DOCTYPE" in data.replace(b"\0", b""):  # in UTF-16 as well
         raise UserError(f"{name}: declares a document type, which is not read; {MEND}")
     try:
@@ -84,7 +84,7 @@ def parse_root(data: bytes, name: str) -> ElementTree.Element:
 
 
 def _objects(root: ElementTree.Element, class_ids: dict[str, int]) -> Objects:
-    """Raises ValueError or OverflowError saying what is wrong."""
+    """The objects of a document. Raises ValueError or OverflowError naming the fault."""
     boxes, classes, tracks, marks = [], [], [], []
     for item in root.iterfind("object"):
         class_id = class_ids.get(_text(item, "name").strip())

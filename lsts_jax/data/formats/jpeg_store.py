@@ -1,4 +1,5 @@
-"""Decoded pictures outside memory: as JPEG in a temporary file, which the system removes with the process."""
+"""Decoded pictures outside memory: as JPEG in a temporary file, which the operating system removes
+at the end."""
 
 import os
 import tempfile
@@ -17,14 +18,14 @@ QUALITY = 95
 
 
 class Place(NamedTuple):
-    """Where a picture begins in the file, and its bytes."""
+    """Offset of a picture in the file, and its number of bytes."""
 
     begin: int
     length: int
 
 
 class JpegStore:
-    """Pictures that can be put in and taken out from any thread. A copy in another process begins empty."""
+    """Store of pictures, for use from any thread. A copy in another process starts empty."""
 
     def __init__(self):
         self._file: Any = None
@@ -34,7 +35,7 @@ class JpegStore:
         return JpegStore, ()
 
     def put(self, picture: UInt8[ndarray, "H W 3"]) -> Place:
-        """Stores an RGB picture. Raises `UserError` if the folder of temporary files has no room."""
+        """Stores an RGB picture. Raises `UserError` if the folder of temporary files is full."""
         bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
         data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
         try:
@@ -43,7 +44,7 @@ class JpegStore:
                     self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
                     weakref.finalize(self, self._file.close)
                 place = Place(self._file.seek(0, os.SEEK_END), len(data))
-                while data:  # a disk that is nearly full takes a part
+                while data:  # a nearly full disk takes a part
                     data = data[self._file.write(data) :]
         except OSError as error:
             raise UserError(
@@ -53,7 +54,7 @@ class JpegStore:
         return place
 
     def get(self, place: Place, name: str) -> UInt8[ndarray, "H W 3"]:
-        """The picture at a place, as `decode_picture` has it."""
+        """The picture at a place, as `decode_picture` returns it."""
         with self._lock:
             self._file.seek(place.begin)
             data = self._file.read(place.length)

@@ -1,21 +1,21 @@
-"""MOTChallenge: annotated sequences of people, and CVAT's export of this kind, of any classes.
+"""MOTChallenge: annotated sequences of people, and CVAT's export in this format, with any classes.
 
     ROOT/SEQUENCE/gt/gt.txt                 frames, corners and track ids count from 1
         frame, id, x, y, w, h, conf, X, Y, Z               MOT15
         frame, id, x, y, w, h, conf, class, visibility     MOT16 and later, class 1: pedestrian
-    ROOT/SEQUENCE/gt/labels.txt             CVAT: the names of the classes, one a line; corners count from 0
-    ROOT/SEQUENCE/img1/*                    pictures that carry their frame in their names, or, where there is
-    ROOT/SEQUENCE/*.{avi,mp4,...}           no such folder, one video file, whose frames count from 1
+    ROOT/SEQUENCE/gt/labels.txt             CVAT: names of the classes, one per line; corners count from 0
+    ROOT/SEQUENCE/img1/*                    pictures with their frame numbers in their names, or, without
+    ROOT/SEQUENCE/*.{avi,mp4,...}           such a folder, one video file, whose frames count from 1
 
-A row belongs to the picture whose name carries its frame as the last number; pictures may be missing, and
-numbers begin anywhere. A list names a sequence, or a range of its pictures, counted from 0 in their order and
-without the end, as in PETS09-S2L1:500-795. A range is a video of its own: triplets of the frames before it do
-not reach into it.
+A row belongs to the picture with its frame number as the last number in the name; pictures may be
+missing, and numbers may start anywhere. A list names a sequence, or a range of its pictures,
+counted from 0 in their order, end excluded, as in PETS09-S2L1:500-795. A range is a video of its
+own: triplets do not reach across its ends.
 
-Rows with conf 0 are ignored regions, and so are, from MOT16 on, those of another class than pedestrian. With
-labels.txt, classes that `config.class_names` does not name are left out.
+Rows with conf 0 are ignored regions, and so are, from MOT16 on, rows of classes other than
+pedestrian. With labels.txt, classes that `config.class_names` does not name are left out.
 
-seqinfo.ini is not read: its frame rate can be wrong, and the files tell the rest.
+seqinfo.ini is not read: its frame rate can be wrong, and the files contain the rest.
 """
 
 import re
@@ -38,7 +38,7 @@ PERSON = ("person",)
 
 
 class MOTChallenge:
-    """A `VideoDataset`: the sequences, or ranges of them, below `config.root` that `lists` name."""
+    """A `VideoDataset` of the sequences below `config.root`, or ranges of them, that `lists` name."""
 
     def __init__(self, config: DataConfig, lists: tuple[str, ...]):
         ranges = [find_sequence(Path(config.root), name) for name in lists]
@@ -80,7 +80,8 @@ class MOTChallenge:
 
 
 def find_sequence(root: Path, name: str) -> tuple[Path, int, int | None]:
-    """Folder, first frame and end of the frames that a list names; the end is None where it names none.
+    """Folder, first frame and end of the frames that a list names; the end is None for a whole
+    sequence.
 
     Raises `UserError` if there is no such sequence.
     """
@@ -90,15 +91,16 @@ def find_sequence(root: Path, name: str) -> tuple[Path, int, int | None]:
         there = ", ".join(sorted(file.parent.parent.name for file in root.glob("*/gt/gt.txt"))) or "none"
         raise UserError(
             f"{root / sequence}: no such sequence; name another in --config.data.train_lists and val_lists, "
-            f"with a range as in NAME:0-500 if you like (there: {there})"
+            f"optionally with a range, as in NAME:0-500 (there: {there})"
         )
     return root / sequence, int(start or 0), int(stop) if stop else None
 
 
 def choose_classes(config: DataConfig, labels: dict[Path, tuple[str, ...]]) -> tuple[str, ...]:
-    """The classes of the config or, where it names none, all of the sequences.
+    """The classes of the config, or all classes of the sequences if the config names none.
 
-    Raises `UserError` if no sequence has one of them, or if one without labels.txt would have several.
+    Raises `UserError` if no sequence has one of them, or if a sequence without labels.txt would
+    have several.
     """
     there = tuple(dict.fromkeys(name for names in labels.values() for name in names))
     class_names = config.class_names or there or PERSON
@@ -106,12 +108,12 @@ def choose_classes(config: DataConfig, labels: dict[Path, tuple[str, ...]]) -> t
     if unlabelled and len(class_names) != 1:
         raise UserError(
             f"config.data.class_names names {len(class_names)} classes, but {unlabelled[0]} has no "
-            f'gt/labels.txt: it annotates people alone; name one class, such as ("person",)'
+            f'gt/labels.txt: it annotates only people; name one class, such as ("person",)'
         )
     if not unlabelled and not set(class_names) & set(there):
         raise UserError(
-            f"{config.root}: no class of gt/labels.txt is in config.data.class_names; name some, or none to "
-            f"have them all (there: {', '.join(there)})"
+            f"{config.root}: no class of gt/labels.txt is in config.data.class_names; name some "
+            f"of them, or leave it empty for all (there: {', '.join(there)})"
         )
     return class_names
 
@@ -123,7 +125,7 @@ def read_objects(
     class_names: tuple[str, ...],
     counts: Counts,
 ) -> list[Objects]:
-    """What gt.txt has of each frame. `counts` grows by its rows.
+    """The objects of every frame in gt.txt. Adds its rows to `counts`.
 
     Raises `UserError` naming file and line.
     """
@@ -146,7 +148,7 @@ def read_objects(
 def _classify(
     rows: Rows, usable: ndarray, labels: tuple[str, ...], class_names: tuple[str, ...], counts: Counts
 ) -> Int64[ndarray, "n"]:
-    """1..N, 0 where a row is an ignored region, -1 where it is left out."""
+    """Class of every row: 1..N, 0 for an ignored region, -1 for a row that is left out."""
     classes = np.full(len(rows.classes), -1)
     for number in np.unique(rows.classes[usable]).tolist():
         found = usable & (rows.classes == number)

@@ -1,4 +1,4 @@
-"""The frames of a sequence, each with the number that rows of gt.txt call it by."""
+"""The frames of a sequence, with the numbers that rows of gt.txt use for them."""
 
 import re
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ class PictureFrames:
 
 
 class VideoFrames(StoredVideo):
-    """Frames start..stop - 1 of a video file, in any order; their numbers count from 1."""
+    """Frames start..stop - 1 of a video file, with random access; their numbers count from 1."""
 
     def __init__(self, file: Path, start: int, stop: int, store: JpegStore, size: tuple[int, int]):
         super().__init__(file, start, stop, store)
@@ -53,9 +53,10 @@ class VideoFrames(StoredVideo):
 
 
 def open_frames(folder: Path, store: JpegStore, *, of_cvat: bool) -> PictureFrames | VideoFrames:
-    """All frames of a sequence; those of a video file are decoded into the store when one is asked for.
+    """Opens all frames of a sequence; those of a video file are decoded into the store on first
+    access.
 
-    Raises `UserError` if there are none, or if it is not clear which number each picture carries.
+    Raises `UserError` if there are none, or if the number of a picture is ambiguous.
     """
     if (folder / "img1").is_dir():
         files = pictures_in(folder / "img1")
@@ -70,16 +71,16 @@ def open_frames(folder: Path, store: JpegStore, *, of_cvat: bool) -> PictureFram
             "or one video file"
         )
     source = open_source(files[0])
-    # Headers may promise more or fewer frames than the file has; counting codes decodes none of them.
+    # Headers may give a wrong number of frames; counting encoded frames decodes none of them.
     count = sum(1 for _ in packet_times(files[0])) or source.num_frames or 1
     return VideoFrames(files[0], 0, count, store, source.size)
 
 
 def number_pictures(files: Sequence[Path], *, of_cvat: bool) -> dict[int, Path]:
-    """Pictures by the last number in their names, in its order. CVAT takes the number from a name that is
-    nothing but a number, and otherwise counts the pictures from 1.
+    """Pictures by the last number in their names, in rising order. As in CVAT, the number counts if
+    the name is only a number; otherwise the pictures are counted from 1.
 
-    Raises `UserError` where two carry the same number, or one none.
+    Raises `UserError` if two pictures have the same number, or one has none.
     """
     if of_cvat and not all(re.fullmatch("[0-9]+", file.stem) for file in files):
         return dict(enumerate(natural_order(files), start=1))
@@ -88,24 +89,24 @@ def number_pictures(files: Sequence[Path], *, of_cvat: bool) -> dict[int, Path]:
         split = split_number(file.stem)
         if split is None:
             raise UserError(
-                f"{file}: carries no number, by which rows of gt.txt find their picture; name it after its "
+                f"{file}: has no number in its name, which rows of gt.txt refer to; name it after its "
                 "frame, such as 000001.jpg"
             )
         other = numbered.setdefault(split[1], file)
         if other != file:
             raise UserError(
-                f"{other} and {file.name} carry the same number at the end of their names, by which rows of "
-                "gt.txt find their picture; rename or remove one"
+                f"{other} and {file.name} have the same number in their names, which rows of "
+                f"gt.txt refer to; rename or remove one"
             )
     return dict(sorted(numbered.items()))
 
 
 def pair(rows: Rows, numbers: Sequence[int], file: Path) -> Int64[ndarray, "n"]:
-    """Position of the frame that carries each row's number, -1 where none does; `numbers` are those of the
-    frames in rising order.
+    """Position of the frame with every row's number, -1 if there is none; `numbers` are those of
+    the frames in rising order.
 
-    Raises `UserError` naming the file and a line if no row has a frame, or if all would have one were they
-    counted from one more or less.
+    Raises `UserError` naming the file and a line if no row has a frame, or if all rows would have
+    one with numbers one higher or lower.
     """
     known = np.array(numbers, np.int64)
     if not len(known):
@@ -115,7 +116,7 @@ def pair(rows: Rows, numbers: Sequence[int], file: Path) -> Int64[ndarray, "n"]:
     if not found.all() and (off_by_one or not found.any()):
         first = np.argmin(found)
         raise UserError(
-            f"{file}, line {rows.lines[first]}: no picture carries the number {rows.frames[first]}; rows are "
+            f"{file}, line {rows.lines[first]}: no picture has the number {rows.frames[first]}; rows are "
             f"of frames {rows.frames.min()} to {rows.frames.max()}, pictures are numbered {known[0]} to "
             f"{known[-1]}: number both alike"
         )
@@ -123,7 +124,7 @@ def pair(rows: Rows, numbers: Sequence[int], file: Path) -> Int64[ndarray, "n"]:
 
 
 def _size(files: Sequence[Path]) -> tuple[int, int]:
-    """Of the first picture that can be read. Raises `UserError` if none can."""
+    """Size of the first picture that can be read. Raises `UserError` if none can."""
     for file in files[:-1]:
         with suppress(UserError):
             return read_picture(file).shape[:2]

@@ -20,17 +20,17 @@ VISDRONE = (11, 1, 2)
 class Rows(NamedTuple):
     """Annotations in the order of the file."""
 
-    frames: Int64[ndarray, "n"]  # as the file counts them
+    frames: Int64[ndarray, "n"]  # numbers as in the file
     tracks: Int64[ndarray, "n"]
     boxes: Float64[ndarray, "n 4"]  # counted from 0, corners included
     is_ignored: ndarray  # [n] conf is 0
     classes: Int64[ndarray, "n"]  # PEDESTRIAN where the file has no such column
-    lines: Int64[ndarray, "n"]  # of the file, from 1
+    lines: Int64[ndarray, "n"]  # line numbers, from 1
 
 
 def read_rows(file: Path, labels: tuple[str, ...]) -> Rows:
-    """The rows of gt.txt: MOTChallenge's, whose corners count from 1, or, with the `labels` of a labels.txt,
-    CVAT's, whose corners count from 0 and whose eighth column is a class in either number of columns.
+    """Reads the rows of gt.txt: MOTChallenge's, whose corners count from 1, or, with the `labels`
+    of a labels.txt, CVAT's, whose corners count from 0 and whose eighth column is a class.
 
     Raises `UserError` naming file and line.
     """
@@ -57,15 +57,15 @@ def read_rows(file: Path, labels: tuple[str, ...]) -> Rows:
 
 
 def read_labels(file: Path) -> tuple[str, ...]:
-    """The classes of labels.txt, one a line; none where there is no such file. Raises `UserError`."""
+    """The classes of labels.txt, one per line; none if there is no such file. Raises `UserError`."""
     try:
         names = tuple(line.strip() for line in read_text(file).splitlines() if line.strip())
     except FileNotFoundError:
         return ()
     except (OSError, ValueError) as error:
-        raise UserError(f"{file}: {error}; restore it, one class a line") from error
+        raise UserError(f"{file}: {error}; restore it, one class per line") from error
     if not names:
-        raise UserError(f"{file}: names no class; write the classes into it, one a line, or remove it")
+        raise UserError(f"{file}: names no class; write the classes into it, one per line, or remove it")
     return names
 
 
@@ -81,7 +81,7 @@ def _parse(line: str, where: str, labels: tuple[str, ...]) -> list[float]:
             "more; repair it"
         ) from error
     if values[FRAME] < 0 or any(values[column] % 1 for column in (FRAME, TRACK)):
-        raise UserError(f"{where}: {line[:80]!r} has a frame or an id that is no whole number; repair it")
+        raise UserError(f"{where}: {line[:80]!r} has a frame or an id that is not a whole number; repair it")
     if labels and values[CLASS] not in range(1, len(labels) + 1):
         raise UserError(
             f"{where}: class {values[CLASS]:g} is not in labels.txt, whose {len(labels)} lines count from 1; "
@@ -98,5 +98,5 @@ def _refuse_visdrone(file: Path, rows: list[list[float]]) -> None:
     if ((last % 1 == 0) & (last >= 0) & (last <= VISDRONE)).all() and last.any():
         raise UserError(
             f"{file}: its last three columns are not MOT15's position in the world but VisDrone's category, "
-            "truncation and occlusion; turn it into COCO-VID with python -m lsts_jax.data.convert"
+            "truncation and occlusion; convert it to COCO-VID with python -m lsts_jax.data.convert"
         )

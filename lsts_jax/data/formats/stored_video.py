@@ -1,4 +1,4 @@
-"""The frames of a video file, in any order."""
+"""The frames of a video file, with random access."""
 
 from pathlib import Path
 from threading import Lock
@@ -15,9 +15,9 @@ from lsts_jax.errors import UserError
 class StoredVideo:
     """Frames start..stop - 1 of a video file, counted from 0.
 
-    Seeking in a video is slow where keyframes are far apart, and not exact in every container. The file is
-    therefore decoded once, at the first use in a process, and its frames are stored as JPEG of quality 95: a
-    fifth of the bytes of PNG, encoded in a twentieth of the time, and what a folder of pictures would hold.
+    Seeking in a video is slow if keyframes are far apart, and inexact in some containers. The file
+    is therefore decoded once, at the first access in a process, and its frames are stored as JPEG
+    of quality 95: a fifth of the bytes of PNG and a twentieth of its encoding time.
     """
 
     def __init__(self, file: Path, start: int, stop: int, store: JpegStore):
@@ -47,6 +47,7 @@ class StoredVideo:
         return f"{self.file}, frame {self.start + t}"
 
     def _decode(self) -> dict[int, Place]:
-        """Stores the frames; gives their places. Frames that cannot be decoded are left out."""
+        """Decodes and stores the frames, and returns their places. Frames that cannot be decoded
+        are left out."""
         chosen = select(open_source(self.file), start=self.start, end=self.stop, stride=1)
         return {frame.number - self.start: self._store.put(frame.picture) for frame in chosen}

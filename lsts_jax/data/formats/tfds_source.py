@@ -1,4 +1,5 @@
-"""Reads what `python -m lsts_jax.data.prepare` stored of an ILSVRC tree, through TFDS and array_record."""
+"""Reads an ILSVRC tree that `python -m lsts_jax.data.prepare` stored, through TFDS and
+array_record."""
 
 import threading
 from collections import Counter
@@ -25,16 +26,16 @@ from lsts_jax.data.video.pictures import decode_picture
 from lsts_jax.errors import UserError
 
 COMMAND = "python -m lsts_jax.data.prepare"
-# Where TFDS puts the data set below the folder that it is given, and what it writes there last.
+# Folder of the data set below the folder that TFDS gets, and the file that TFDS writes last.
 NAME, VERSION = "imagenet_vid", "1.0.0"
 COMPLETE = "dataset_info.json"
 
 
 class TFDSVideos(ImageNetVID):
-    """A `VideoDataset`: what `lists` name of the tree that is stored below `config.root`.
+    """A `VideoDataset` of the frames that `lists` name in the tree stored below `config.root`.
 
-    Videos, samples, ids, pictures and objects are those that `ImageNetVID` reads from the tree. Frames bear
-    the names of its files, which need not be there any more.
+    Videos, samples, ids, pictures and objects equal those that `ImageNetVID` reads from the tree.
+    Frames have the names of the tree's files, which need not exist any more.
     """
 
     def __init__(self, config: DataConfig, lists: tuple[str, ...]):
@@ -78,14 +79,15 @@ class TFDSVideos(ImageNetVID):
         return Counter({name: number for name, number in names.items() if name not in self._class_ids})
 
     def _read(self, feature: str, name: Path, video: int, t: int) -> bytes:
-        """The bytes of a file. Raises `UserError`, as for a file, beginning with its name."""
+        """The bytes of a file. Raises `UserError` beginning with the file's name, as for a file of
+        the tree."""
         path, _, is_still = self.videos[video]
         records = self._stored[path, is_still]
         if not 0 <= t < len(records):
-            raise UserError(f"{name}: is not in {self._folder}, whose lists tell of {len(records)} frames")
+            raise UserError(f"{name}: is not in {self._folder}, whose lists have {len(records)} frames")
         try:
             data = self._records()[records[t]][feature]
-        except Exception as error:  # of array_record, of protobuf, of TFDS
+        except Exception as error:  # from array_record, protobuf or TFDS
             raise UserError(
                 f"{name}: cannot be read from {self._folder} ({error}); remove that and repeat {COMMAND}"
             ) from error
@@ -97,7 +99,7 @@ class TFDSVideos(ImageNetVID):
         return data
 
     def _records(self) -> Any:
-        """The random-access source of all records, opened by the first who asks."""
+        """Random access to all records; opened at the first call."""
         import tensorflow_datasets as tfds
 
         with self._lock:
@@ -109,7 +111,7 @@ class TFDSVideos(ImageNetVID):
         return self._source
 
     def _find_class_names(self) -> tuple[str, ...]:
-        """What `imagenet_tree.find_class_names` finds in the tree."""
+        """The names that `imagenet_tree.find_class_names` returns for the tree."""
         found: set[str] = set()
         for video, t in tqdm(
             dict.fromkeys(self.samples), "classes", unit="frame", delay=2.0, dynamic_ncols=True
@@ -118,18 +120,18 @@ class TFDSVideos(ImageNetVID):
             try:
                 found.update(parse_names(self._read("annotation", name, video, t), str(name)))
             except UserError:
-                continue  # reported when its objects are asked for
+                continue  # reported when its objects are read
             if not found.isdisjoint(WNIDS):
                 break
         if not found:
             raise UserError(
-                f"{self._folder}: no annotation of the lists has an object, which config.data.class_names = "
-                "() asks for; name the classes, or other lists"
+                f"{self._folder}: no annotation of the lists has an object to take class names "
+                f"from (config.data.class_names is empty); name the classes, or other lists"
             )
         return choose_classes(found)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without what is open: another process opens it by itself."""
+        """State without open files: another process opens them again."""
         return self.__dict__ | {"_source": None, "_lock": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -137,22 +139,20 @@ class TFDSVideos(ImageNetVID):
 
 
 def folder_of(out: Path) -> Path:
-    """Where a data set that is prepared to `out` lies."""
+    """Folder of a data set that is prepared to `out`."""
     return out / NAME / VERSION
 
 
 def find_prepared(out: Path) -> Path:
-    """The folder of a data set that is completely prepared. Raises `UserError` if there is none, or if TFDS
+    """The folder of a completely prepared data set. Raises `UserError` if there is none, or if TFDS
     or array_record is not installed."""
     if not (folder_of(out) / COMPLETE).is_file():
         if (out / "ImageSets").is_dir():
             reason = f"is a tree that was not prepared; set --config.data.format imagenet_vid, or {COMMAND} "
             raise UserError(f"{out}: {reason}--root {out} --out FOLDER and set --config.data.root FOLDER")
         if (out / NAME).is_dir():
-            raise UserError(f"{out}: is not completely prepared; repeat {COMMAND}, which continues")
-        raise UserError(
-            f"{out}: holds nothing that was prepared; make it by {COMMAND} --root TREE --out {out}"
-        )
+            raise UserError(f"{out}: is not completely prepared; run {COMMAND} again to continue")
+        raise UserError(f"{out}: holds no prepared data set; make it with {COMMAND} --root TREE --out {out}")
     require_packages()
     return folder_of(out)
 
@@ -172,6 +172,6 @@ def open_builder(folder: Path) -> Any:
 
     try:
         return tfds.builder_from_directory(folder)
-    except Exception as error:  # of json, of protobuf, of TFDS
+    except Exception as error:  # from json, protobuf or TFDS
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{folder}: cannot be read ({reason}); remove it and repeat {COMMAND}") from error

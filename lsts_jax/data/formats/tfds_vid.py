@@ -1,13 +1,14 @@
 """An ILSVRC tree (`imagenet_vid`) as a TensorFlow Datasets builder, which works without TensorFlow.
 
-A record is a frame: the bytes of its picture and of its annotation, as they are. The frames of a video lie
-one after the other. A list names some frames of a video but a triplet reads others, so all are stored, each
-once. Beside the shards lie `ImageSets`, the lists, and, if there are any, `damaged.txt`: the files that are
-missing or cannot be parsed. Preparing goes on without them; using them fails as in the tree.
+A record is a frame: the unchanged bytes of its picture and of its annotation. The frames of a video
+follow each other. A list names some frames of a video but a triplet reads others, so all frames are
+stored, once. Beside the shards are `ImageSets` with the lists and, if needed, `damaged.txt`, which
+lists the files that are missing or cannot be parsed. Preparation continues without them; using them
+fails as in the tree.
 
     source = tfds.builder_from_directory("OUT/imagenet_vid/1.0.0").as_data_source("train")
 
-Only those import this who have the packages of lsts_jax[tfds].
+Importing this module needs the packages of lsts_jax[tfds].
 """
 
 import hashlib
@@ -32,13 +33,14 @@ from lsts_jax.data.formats.tfds_source import NAME, VERSION
 from lsts_jax.errors import UserError
 from lsts_jax.files import write_whole
 
-# Makes about 170 shards of 0.7 GB of ImageNet VID and DET. A reader keeps open what it has read from, and a
+# ImageNet VID and DET become about 170 shards of 0.7 GB. A reader keeps the shards open that it
+# has read, and a
 # process may often open no more than 1024 files.
 FRAMES_PER_SHARD = 8192
 # Threads that read files; mostly they wait for the disk.
 THREADS = 8
 READ_AHEAD = 256  # frames
-# Random access wants groups of one. Pictures are compressed already.
+# Random access needs groups of one record. Pictures are compressed already.
 WRITER_OPTIONS = "group_size:1,uncompressed"
 DAMAGED = "damaged.txt"
 
@@ -57,18 +59,18 @@ class Place(NamedTuple):
 
 class ImageNetVid(tfds.core.GeneratorBasedBuilder):
     """All frames of the videos and stills that lists of a tree refer to. Split `train` has those of
-    `train_lists`, split `val` what only `val_lists` refer to.
+    `train_lists`, split `val` those that only `val_lists` refer to.
 
-    A preparation that was killed is continued by the next one of the same frames, shard by shard.
+    A preparation that was killed is continued by the next one with the same frames, shard by shard.
     """
 
     name = NAME
     VERSION = tfds.core.Version(VERSION)
-    # Nothing is downloaded, and to look for checksums TFDS would need a package that it does not install.
+    # Nothing is downloaded; to look for checksums, TFDS would need a package that it does not install.
     url_infos = None
 
     def __init__(self, *, root: Path, train_lists: Sequence[str], val_lists: Sequence[str], data_dir: Path):
-        """Raises `UserError` naming the list, or the line of it, that is wrong."""
+        """Raises `UserError` naming the list, or the wrong line of a list."""
         self.root = root
         self.lists = {name: open_list(root, name, ()) for name in (*train_lists, *val_lists)}
         self.videos = split_videos(self.lists, train_lists)
@@ -76,7 +78,7 @@ class ImageNetVid(tfds.core.GeneratorBasedBuilder):
         super().__init__(data_dir=data_dir, file_format="array_record")
 
     def check_tree(self) -> None:
-        """Raises `UserError` for a list of which no picture is there: hours would be spent on nothing."""
+        """Raises `UserError` for a list without any existing picture, before hours are spent on it."""
         for name, frames in self.lists.items():
             places = [Place(Video(f.path, f.num_frames, is_stills(name)), f.t) for f in frames]
             files = [place.file(self.root, "Data", ".JPEG") for place in places]
@@ -87,7 +89,7 @@ class ImageNetVid(tfds.core.GeneratorBasedBuilder):
                 )
 
     def check_stored(self) -> None:
-        """Raises `UserError` if what is prepared in its folder is not what its lists refer to."""
+        """Raises `UserError` if the prepared folder does not contain what its lists refer to."""
         folder = Path(self.data_dir)
         mend = f"name another --out, or remove {folder}"
         root = (self.info.metadata or {})["root"]
@@ -123,8 +125,8 @@ class ImageNetVid(tfds.core.GeneratorBasedBuilder):
         yield from enumerate(example for example, _ in self._read_all(places))
 
     def _generate_splits(self, dl_manager: Any, download_config: Any) -> list[tfds.core.SplitInfo]:
-        """Writes shard after shard, in order. TFDS's own way keeps a split in memory to sort it, or needs
-        TensorFlow for more than 1 GB, and begins anew after an interruption."""
+        """Writes shard after shard, in order. TFDS's own method keeps a split in memory to sort it,
+        or needs TensorFlow for more than 1 GB, and starts again after an interruption."""
         partial = self._partial_folder()
         with tqdm(desc="frames", total=self.num_frames, unit="frame", dynamic_ncols=True) as bar:
             splits = [self._write_split(split, partial, bar) for split in self.videos]
@@ -138,7 +140,8 @@ class ImageNetVid(tfds.core.GeneratorBasedBuilder):
         return splits
 
     def _partial_folder(self) -> Path:
-        """Where the shards wait for the last of them; what was left by other preparations is removed."""
+        """Folder of the shards until the last is written; files of other preparations are removed
+        from it."""
         content = json.dumps([str(self.root), self.videos, FRAMES_PER_SHARD])
         partial = Path(self.data_dir).with_name(
             f"partial-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
@@ -153,7 +156,7 @@ class ImageNetVid(tfds.core.GeneratorBasedBuilder):
         return partial
 
     def _write_split(self, split: str, partial: Path, bar: tqdm) -> tfds.core.SplitInfo:
-        """Writes the shards of a split that are not there yet."""
+        """Writes the missing shards of a split."""
         places = places_of(self.videos[split])
         shards = [places[i : i + FRAMES_PER_SHARD] for i in range(0, len(places), FRAMES_PER_SHARD)]
         template = self._get_filename_template(split_name=split)
@@ -171,7 +174,7 @@ class ImageNetVid(tfds.core.GeneratorBasedBuilder):
         )
 
     def _write_shard(self, places: Sequence[Place], file: Path, bar: tqdm) -> None:
-        """Writes a shard, whole or not at all."""
+        """Writes a shard atomically."""
         damaged: list[str] = []
         features: Any = self.info.features  # which has the methods of its implementation
         with write_whole(file) as part:
@@ -185,7 +188,7 @@ class ImageNetVid(tfds.core.GeneratorBasedBuilder):
                     report.writelines(f"{line}\n" for line in damaged)
 
     def _read_all(self, places: Sequence[Place]) -> Iterator[tuple[Example, list[str]]]:
-        """Records in the order of `places`, and what is wrong with the files of each."""
+        """Records in the order of `places`, with the faults of their files."""
         with ThreadPoolExecutor(THREADS) as pool:
             for start in range(0, len(places), READ_AHEAD):
                 yield from pool.map(self._read, places[start : start + READ_AHEAD])
@@ -210,7 +213,7 @@ class ImageNetVid(tfds.core.GeneratorBasedBuilder):
 
 
 def _read_bytes(file: Path, damaged: list[str]) -> bytes:
-    """The bytes of a file, none if it cannot be read, which is added to `damaged` then."""
+    """The bytes of a file; none if it cannot be read, and then the file is added to `damaged`."""
     try:
         data, reason = file.read_bytes(), "is empty"
     except OSError as error:
@@ -226,7 +229,7 @@ def places_of(videos: Sequence[Video]) -> list[Place]:
 
 
 def gather_videos(lists: dict[str, list[ListedFrame]]) -> list[Video]:
-    """Videos and stills that lists refer to, in their order, each as long as the longest line has it."""
+    """Videos and stills that lists refer to, in order, with the largest length that any line gives."""
     longest: dict[tuple[str, bool], int] = {}
     for name, frames in lists.items():
         for frame in frames:
@@ -245,7 +248,7 @@ def split_videos(lists: dict[str, list[ListedFrame]], train_lists: Sequence[str]
 
 
 def format_list(name: str, frames: Sequence[ListedFrame]) -> str:
-    """The text of a list, which `read_list` reads as these frames, or as others that tell the same."""
+    """The text of a list, from which `read_list` reads these or equivalent frames."""
     if is_stills(name):
         lines = (f"{frame.path} 1" for frame in frames)
     else:
@@ -257,10 +260,10 @@ def format_list(name: str, frames: Sequence[ListedFrame]) -> str:
 
 
 def is_stills(name: str) -> bool:
-    """Whether a list is one of stills."""
+    """True if a list is one of stills."""
     return PurePosixPath(name).name.startswith("DET_")
 
 
 def list_file(folder: Path, name: str) -> Path:
-    """Where a list lies below a tree or a prepared folder."""
+    """File of a list below a tree or a prepared folder."""
     return folder / "ImageSets" / f"{name}.txt"

@@ -22,14 +22,15 @@ class Options:
     """Render seeded videos of drawn objects in the layout of ILSVRC2015 VID and DET."""
 
     out: Path | None = None
-    """Folder to write; a repeated run completes it, or finds it complete."""
+    """Folder to write; the same command, run again, completes it."""
     clip: Path | None = None
-    """Instead of --out: an .mp4 file to write, with one video that no data set of this seed holds."""
+    """Write a single video to this .mp4 file instead; no data set of the same seed contains it."""
     benchmark: Benchmark | None = None
-    """SynthVID-s, -m or -l, whose settings are frozen (docs/synthvid.md): no other can be given."""
+    """SynthVID-s, -m or -l, with frozen settings (docs/synthvid.md), which no other option can
+    change."""
     settings: Annotated[SynthVIDConfig, tyro.conf.arg(name="")] = field(default_factory=SynthVIDConfig)
     workers: int | None = None
-    """Processes; default: one a core. Their number changes no byte."""
+    """Number of processes; default: one per core. The files do not depend on it."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -50,7 +51,7 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def require_settings(benchmark: Benchmark, settings: SynthVIDConfig, arguments: Sequence[str]) -> None:
-    """Raises `UserError` if the arguments name a setting that the benchmark has otherwise."""
+    """Raises `UserError` if an argument differs from the settings of the benchmark."""
     given = {argument.split("=")[0].replace("-", "_").lstrip("_") for argument in arguments}
     frozen = asdict(BENCHMARKS[benchmark])
     for name, value in asdict(settings).items():

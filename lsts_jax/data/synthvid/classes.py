@@ -9,7 +9,7 @@ Difficulty = Literal["easy", "medium", "hard", "bursts", "bursts16", "bursts24"]
 
 
 class ObjectClass(NamedTuple):
-    """A drawn class: its outline, what is painted on it, and its colour if that says anything."""
+    """A drawn class: its outline, its texture, and its colour if that identifies the class."""
 
     name: str
     silhouette: str
@@ -48,8 +48,8 @@ def _product(silhouettes: tuple[str, ...], textures: tuple[str, ...]) -> tuple[O
 
 
 def _coloured(colours: int, textures: int) -> tuple[ObjectClass, ...]:
-    """Colour and outline, which a blurred frame still shows, are shared by as many classes as there are
-    textures, which it does not show."""
+    """Classes of every colour, with its outline, and every texture. A blurred frame still shows
+    colour and outline, but hides the texture."""
     return tuple(
         ObjectClass(f"{colour}_{adjective}", silhouette, texture, hue)
         for colour, (silhouette, hue) in list(_COLOURS.items())[:colours]
@@ -71,8 +71,8 @@ CLASS_NAMES: dict[str, tuple[str, ...]] = {
 
 
 def class_names(difficulty: Difficulty, cutouts: str = "") -> tuple[str, ...]:
-    """Names of the classes in order, as `DataConfig.class_names` wants them: the subfolders of `cutouts`
-    by name if that is given, else the drawn classes. Raises UserError if there are no subfolders."""
+    """Names of the classes in order, for `DataConfig.class_names`: the subfolders of `cutouts` by
+    name if that is given, else the drawn classes. Raises UserError if there are no subfolders."""
     if not cutouts:
         return CLASS_NAMES[difficulty]
     folder = Path(cutouts)

@@ -1,4 +1,4 @@
-"""One video of SynthVID as an mp4 file, to try a detector on."""
+"""Writes one video of SynthVID as an mp4 file, to try a detector on."""
 
 from pathlib import Path
 
@@ -13,11 +13,12 @@ from lsts_jax.data.synthvid.settings import SynthVIDConfig, check
 from lsts_jax.data.video.source import DEFAULT_FPS
 from lsts_jax.data.video.writer import VideoWriter
 
-INDEX = 14  # of the videos that no data set holds: three objects with --benchmark s, two by default
+INDEX = 14  # split of videos that no data set contains: three objects with --benchmark s, two by default
 
 
 def render_video(path: Path | str, settings: SynthVIDConfig) -> None:
-    """Writes one video of `settings.frames` frames as an mp4 file. No data set of the same seed holds it.
+    """Writes one video of `settings.frames` frames as an mp4 file. No data set of the same seed
+    contains it.
 
     Raises `UserError` for a setting out of range, and if the file cannot be written.
     """

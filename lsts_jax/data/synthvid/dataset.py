@@ -1,4 +1,4 @@
-"""The data set on disk, in the layout of ILSVRC2015, and what is true of it in synthvid.json."""
+"""Writes the data set in the layout of ILSVRC2015, and its ground truth in synthvid.json."""
 
 import json
 import os
@@ -26,19 +26,22 @@ from lsts_jax.data.synthvid.settings import BENCHMARKS, SynthVIDConfig, check
 from lsts_jax.errors import UserError
 from lsts_jax.files import write_whole
 
-VERSION = 1  # of the renderer: the same settings give other pictures under another version
+VERSION = 1  # version of the renderer: another version gives other pictures for the same settings
 TRUTH = "synthvid.json"
 
 
 def render_dataset(
     out: str | Path, settings: SynthVIDConfig, *, workers: int | None = None, progress: bool = True
 ) -> bool:
-    """Render the data set of `settings` into the folder `out` with `workers` processes (default: one a
-    core), whose number changes no byte. The lists in ImageSets are written last.
+    """Renders the data set of `settings` into the folder `out` with `workers` processes (default:
+    one per core). The files do not depend on their number. The lists in ImageSets are written
+    last.
 
-    A folder that already holds exactly this data set is left alone, and False returned; one that holds
-    part of it, after an interruption, is completed. Raises UserError for a setting out of range, for a
-    folder of pictures that is missing or empty, and if `out` holds anything else.
+    Returns False, without writing, if the folder already holds exactly this data set; a part of it,
+    left by an interruption, is completed.
+
+    Raises UserError for a setting out of range, for a folder of pictures that is missing or empty,
+    and if `out` holds anything else.
     """
     out = Path(out)
     check(settings)
@@ -64,7 +67,8 @@ def render_dataset(
 
 
 def _run(task: Any, todo: list[Clip], workers: int) -> Iterable[dict]:
-    """Results of `task` in the order of `todo`, computed by processes that share no state with this one."""
+    """Yields results of `task` in the order of `todo`, computed by processes that share no state
+    with this one."""
     if workers == 1:
         yield from map(task, todo)
         return
@@ -77,7 +81,8 @@ def _run(task: Any, todo: list[Clip], workers: int) -> Iterable[dict]:
 
 @contextmanager
 def _ignoring_interrupts() -> Iterator[None]:
-    """Processes started meanwhile ignore Ctrl-C. Has no effect outside the main thread, which alone may."""
+    """Makes processes that start in the block ignore Ctrl-C. Has no effect outside the main thread,
+    where signals cannot be set."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -89,7 +94,7 @@ def _ignoring_interrupts() -> Iterator[None]:
 
 
 def _start_worker() -> None:
-    """One thread for OpenCV; and end with the parent, since a killed one (kill -9) cannot say goodbye."""
+    """Limits OpenCV to one thread, and ends the process when its parent ends, even by kill -9."""
     cv2.setNumThreads(1)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 
@@ -102,9 +107,9 @@ def _exit_with_parent() -> None:
 
 
 def scene_of(settings: SynthVIDConfig, assets: Assets, clip: Clip) -> tuple[Scene, np.random.Generator]:
-    """The scene of a clip, and the random numbers that go on with its frames.
+    """The scene of a clip, and the random generator that its frames continue to use.
 
-    A function of its arguments: the random numbers depend on seed, split and index alone.
+    The result is a function of the arguments: random numbers depend only on seed, split and index.
     """
     rng = np.random.default_rng((settings.seed, SPLITS.index(clip.split), clip.index))
     recipe = RECIPES[settings.difficulty]
@@ -134,7 +139,7 @@ def render_clip(out: Path, settings: SynthVIDConfig, assets: Assets, clip: Clip)
 
 
 def _truth(states: list[list[ObjectState]], defocus: list[float], names: tuple[str, ...]) -> dict[str, Any]:
-    """Degradations and motion by frame, short enough to be kept for every video."""
+    """Degradations and motion by frame, short enough to be stored for every video."""
     tracks = []
     for track in zip(*states, strict=True):
         tracks.append(
@@ -152,7 +157,7 @@ def _truth(states: list[list[ObjectState]], defocus: list[float], names: tuple[s
 
 
 def _header(settings: SynthVIDConfig, assets: Assets) -> dict[str, Any]:
-    """Header that identifies a data set; the user's pictures are identified by name and size."""
+    """Header that identifies a data set; pictures of the user are identified by name and size."""
     files = [p for group in assets.cutouts for p in group] + list(assets.backgrounds)
     benchmark = [name for name, frozen in BENCHMARKS.items() if frozen == settings]
     return {
@@ -166,7 +171,9 @@ def _header(settings: SynthVIDConfig, assets: Assets) -> dict[str, Any]:
 
 def _is_complete(out: Path, header: dict[str, Any], settings: SynthVIDConfig) -> bool:
     """True if `out` holds the whole data set of this header; False if it holds none or part of it.
-    Raises UserError if it holds something else."""
+
+    Raises UserError if it holds something else.
+    """
     fix = "choose another --out or delete it"
     if out.is_dir() and all(p.suffix == ".part" for p in out.iterdir()):
         return False

@@ -7,7 +7,7 @@ from lsts_jax.data.synthvid.render import ObjectState
 from lsts_jax.data.synthvid.settings import SynthVIDConfig
 
 VIDEOS_PER_FOLDER = 1000  # train/ILSVRC2015_VID_train_000N
-LISTED_FRAMES = 15  # of a training video, in VID_train_15frames.txt
+LISTED_FRAMES = 15  # frames of a training video in VID_train_15frames.txt
 
 Split = Literal["train", "val", "still"]
 SPLITS: tuple[Split, ...] = ("train", "val", "still")
@@ -26,7 +26,7 @@ class Clip(NamedTuple):
 
     @property
     def path(self) -> str:
-        """Below Data/VID or Data/DET; a folder for a video, a file without suffix for a still."""
+        """Path below Data/VID or Data/DET: a folder for a video, a file without suffix for a still."""
         group = f"{self.index // VIDEOS_PER_FOLDER:04d}"
         if self.split == "train":
             return f"train/ILSVRC2015_VID_train_{group}/ILSVRC2015_train_{self.index:08d}"
@@ -39,7 +39,7 @@ class Clip(NamedTuple):
 
 
 def clips(settings: SynthVIDConfig) -> list[Clip]:
-    """Everything that is rendered, in order."""
+    """All clips to render, in order."""
     counts = {"train": settings.videos, "val": settings.val_videos, "still": settings.stills}
     frames = {"train": settings.frames, "val": settings.frames, "still": 1}
     return [Clip(split, i, frames[split]) for split in SPLITS for i in range(counts[split])]
@@ -53,8 +53,8 @@ def annotation(
     names: tuple[str, ...],
     degraded: list[bool] | None = None,
 ) -> str:
-    """ILSVRC's XML for a frame, and in it SynthVID's own element `degraded` where that is given; that of a
-    still has no trackid, occluded and generated."""
+    """ILSVRC's XML for a frame, with SynthVID's own element `degraded` if that is given. The XML of
+    a still has no trackid, occluded and generated."""
     folder, name = clip.file(frame).rpartition("/")[::2]
     lines = [
         "<annotation>",
@@ -87,7 +87,7 @@ def annotation(
 
 
 def image_sets(settings: SynthVIDConfig) -> dict[str, list[str]]:
-    """Lines of the files of ImageSets by name, without those that would be empty."""
+    """Lines of the files of ImageSets, by name; files that would be empty are left out."""
     lists: dict[str, list[str]] = {
         "VID_train_15frames": [],
         "VID_val_videos": [],

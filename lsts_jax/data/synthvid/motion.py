@@ -1,14 +1,14 @@
 """Motion of objects: smooth random paths on a fine clock, and bursts of degradation.
 
-Lengths are in short sides of the frame, times in frames. The frame number is the middle of its exposure,
-so the clock runs from -1/2 to frames - 1/2.
+Lengths are in short sides of the frame, times in frames. A frame number is the middle of the
+frame's exposure, so the clock runs from -1/2 to frames - 1/2.
 """
 
 import numpy as np
 from jaxtyping import Float
 
-SUBSTEPS = 16  # of the clock, a frame
-PATH_STEP = 0.01  # between points of a path
+SUBSTEPS = 16  # steps of the clock per frame
+PATH_STEP = 0.01  # distance between points of a path
 BEND = 0.3  # length over which the corners of a path are rounded
 
 Series = Float[np.ndarray, "N"]
@@ -42,8 +42,8 @@ def wander(rng: np.random.Generator, times: Series, period: float) -> Series:
 
 
 def bursts(rng: np.random.Generator, times: Series, *, every: float, length: tuple[float, float]) -> Series:
-    """An envelope that is 0 but for plateaus of a half to 1, `length` frames long with edges of a frame, and
-    gaps of `every` frames on average; `every` 0: none."""
+    """An envelope that is 0 except for plateaus of a half to 1. A plateau is `length` frames long
+    with edges of one frame; gaps last `every` frames on average. `every` 0: no plateaus."""
     envelope = np.zeros_like(times)
     start = rng.uniform(0, every)
     while every > 0 and start < times[-1]:
@@ -57,8 +57,8 @@ def bursts(rng: np.random.Generator, times: Series, *, every: float, length: tup
 def _way_points(
     rng: np.random.Generator, extent: Float[np.ndarray, "2"], length: float, radius: float, leave: float
 ) -> Float[np.ndarray, "M 2"]:
-    """Random points, joined by at least `length`; some lie so far outside that the thing is not seen
-    there, but never two in a row."""
+    """Random way points with distances of at least `length`; some are so far outside the frame that
+    the object is not visible there, but never two in a row."""
     inset = np.minimum(0.7 * radius, 0.4 * extent)
     points, total, outside = [rng.uniform(inset, extent - inset)], 0.0, False
     while total < length:
@@ -84,8 +84,9 @@ def path(
     radius: float,
     leave: float,
 ) -> Float[np.ndarray, "N 2"]:
-    """Positions (x, y) after having gone each `distance` (rising from 0) along a random path with rounded
-    corners within a frame of `extent` (x, y), which it leaves at a way point with the chance `leave`."""
+    """Positions (x, y) on a random path with rounded corners after travelling every `distance`
+    (rising from 0). The path stays within a frame of `extent` (x, y), except that a way point is
+    outside with probability `leave`."""
     window = int(BEND / PATH_STEP)
     points = _way_points(rng, extent, distance[-1] + BEND + PATH_STEP, radius, leave)
     along = np.append(0, np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1)))
@@ -96,5 +97,6 @@ def path(
 
 
 def travel(speed: Series) -> Series:
-    """Distance (or angle) gone at each time of the clock, from the speed a frame: 0 at first."""
+    """Distance (or angle) travelled at every time of the clock, from the speed per frame; 0 at
+    first."""
     return np.append(0, np.cumsum((speed[1:] + speed[:-1]) / 2)) / SUBSTEPS

@@ -1,4 +1,4 @@
-"""What each difficulty of SynthVID draws: sizes, motion, bursts, clutter and noise."""
+"""Random parameters of every difficulty of SynthVID: sizes, motion, bursts, clutter and noise."""
 
 from dataclasses import dataclass, replace
 
@@ -7,9 +7,10 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class Recipe:
-    """Parameters of a difficulty. Lengths in short sides of the frame, times in frames, angles in radians.
+    """Parameters of a difficulty. Lengths in short sides of the frame, times in frames, angles in
+    radians.
 
-    A burst is a few frames of trouble (`burst_length`) between clean ones (`*_every`, the mean gap;
+    A burst is a few degraded frames (`burst_length`) between clean ones (`*_every`, the mean gap;
     0: never).
     """
 
@@ -36,8 +37,8 @@ class Recipe:
     defocus_burst: float = 0.0
     clutter: tuple[int, int] = (2, 6)
     decoys: float = 0.0  # share of clutter that carries an object's texture
-    saturation: float = 0.35  # of the background, at most
-    contrast: float = 1.0  # of an object's texture
+    saturation: float = 0.35  # largest contrast of the background
+    contrast: float = 1.0  # contrast of an object's texture
     noise: float = 2.5  # standard deviation, grey levels
     varied_textures: bool = True  # each at an angle, phase and frequency of its own
     marks: bool = False  # annotations say which objects are degraded

@@ -1,7 +1,7 @@
-"""From a scene to its frames and what is true of them.
+"""Renders the frames of a scene and their ground truth.
 
-Every layer is averaged over sub-frames of the exposure (motion blur), the layers are laid over each
-other from the back to the front, and the whole is blurred (defocus) and gets its grain.
+Every layer is averaged over sub-frames of the exposure (motion blur), the layers are composited
+from back to front, and the picture is blurred (defocus) and gets noise.
 """
 
 from typing import NamedTuple
@@ -14,14 +14,15 @@ from lsts_jax.data.synthvid import motion
 from lsts_jax.data.synthvid.scene import NOISE_SHIFT, Layer, Scene
 from lsts_jax.data.synthvid.sprites import Window, warp
 
-LEAST_VISIBLE = 0.15  # share of an object's outline, in the frame and uncovered, that is annotated
+LEAST_VISIBLE = 0.15  # smallest visible share of an object's outline for an annotation
 LEAST_SIDE = 3  # pixels of a box
-OCCLUDED = 0.2  # share covered by things in front, from which on an object is called occluded
+OCCLUDED = 0.2  # covered share from which an object counts as occluded
 SUBFRAME_STEP = 1.25  # pixels between sub-frames; no more than MOST_SUBFRAMES
 MOST_SUBFRAMES = 48
 
-# From which on an object is called degraded: lengths in short sides of the frame. Bursts lie well above, the
-# rest well below.
+# Limits from which an object counts as degraded: lengths in short sides of the frame. Bursts are
+# well above, the
+# other frames well below.
 DEGRADED_BLUR = 0.04
 DEGRADED_DEFOCUS = 0.02
 DEGRADED_COVERED = 0.5
@@ -36,7 +37,7 @@ class ObjectState(NamedTuple):
     box: tuple[int, int, int, int] | None  # x1, y1, x2, y2 inclusive; None: not annotated
     blur: float  # pixels that its outline moves during the exposure
     in_frame: float  # share of its outline
-    covered: float  # share of that outline in the frame that is behind something
+    covered: float  # share of the outline in the frame that is hidden
 
     @property
     def occluded(self) -> bool:
@@ -44,8 +45,13 @@ class ObjectState(NamedTuple):
 
 
 def is_degraded(state: ObjectState, defocus: float, short: int) -> bool:
-    """True if an object is blurred by motion, out of focus or covered so much that its texture is hard to
-    read; `defocus` of the frame in pixels, `short` its short side."""
+    """True if an object is blurred by motion, out of focus or covered so much that its texture is
+    hard to read.
+
+    Args:
+      defocus: blur of the frame in pixels.
+      short: short side of the frame in pixels.
+    """
     return (
         state.blur >= DEGRADED_BLUR * short
         or defocus >= DEGRADED_DEFOCUS * short
@@ -56,7 +62,7 @@ def is_degraded(state: ObjectState, defocus: float, short: int) -> bool:
 def render_frame(
     scene: Scene, frame: int, rng: np.random.Generator
 ) -> tuple[UInt8[np.ndarray, "H W 3"], list[ObjectState]]:
-    """The frame in RGB and its objects by track id; `rng` only shifts the grain."""
+    """Renders the frame in RGB and its objects by track id; `rng` only shifts the noise."""
     height, width = scene.size
     picture = _background(scene, frame)
     covered = np.zeros((height, width), np.float32)
@@ -83,7 +89,7 @@ def _count(blur: float) -> int:
 
 
 def blur_length(poses: Float[np.ndarray, "N 4"], frame: int, shutter: float) -> float:
-    """Pixels of the longest way that one of four points of the rim goes during the exposure."""
+    """Longest distance, in pixels, that one of four points on the rim moves during the exposure."""
     moments = motion.at(poses, frame + shutter * np.linspace(-0.5, 0.5, motion.SUBSTEPS + 1))
     angles = moments[:, 3:] + np.arange(4) * np.pi / 2
     rim = moments[:, None, :2] + moments[:, 2, None, None] * np.stack([np.cos(angles), np.sin(angles)], -1)
@@ -107,7 +113,7 @@ def _background(scene: Scene, frame: int) -> Float32[np.ndarray, "H W 3"]:
 
 
 def _window(layer: Layer, poses: Float[np.ndarray, "S 4"], size: tuple[int, int]) -> Window | None:
-    """The part of the frame that the layer may touch at these poses; None: none."""
+    """The part of the frame that the layer may cover at these poses; None if it covers none."""
     reach = layer.sprite.reach * poses[:, 2:3] + 2
     left, top = np.floor((poses[:, :2] - reach).min(0)).astype(int)
     right, bottom = np.ceil((poses[:, :2] + reach).max(0)).astype(int) + 1
@@ -116,8 +122,8 @@ def _window(layer: Layer, poses: Float[np.ndarray, "S 4"], size: tuple[int, int]
 
 
 def _look(layer: Layer, frame: int, shutter: float, covered: Float32[np.ndarray, "H W"]) -> list[ObjectState]:
-    """State of the layer's object (none for an occluder) in the middle of the exposure, given what is
-    `covered` by things in front, to which the layer is added."""
+    """State of the layer's object (None for an occluder) in the middle of the exposure, given the
+    mask `covered` of the layers in front, to which the layer is added."""
     pose = motion.at(layer.poses, np.array([float(frame)]))
     window = _window(layer, pose, covered.shape)
     box, in_frame, hidden = None, 0.0, 0.0
@@ -142,7 +148,8 @@ def _look(layer: Layer, frame: int, shutter: float, covered: Float32[np.ndarray,
 
 
 def _box(mask: Bool[np.ndarray, "_ _"], left: int, top: int) -> tuple[int, int, int, int] | None:
-    """The smallest box (inclusive corners) of a mask whose corner lies at (left, top); None: empty."""
+    """The smallest box (inclusive corners) of a mask whose corner is at (left, top); None for an
+    empty mask."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not rows.size:
         return None
@@ -150,7 +157,7 @@ def _box(mask: Bool[np.ndarray, "_ _"], left: int, top: int) -> tuple[int, int, 
 
 
 def _lay_over(picture: Float32[np.ndarray, "H W 3"], layer: Layer, frame: int, shutter: float) -> None:
-    """Lay the layer, averaged over the exposure, over the picture (0..255), in place."""
+    """Composites the layer, averaged over the exposure, onto the picture (0..255), in place."""
     count = _count(blur_length(layer.poses, frame, shutter))
     poses = motion.at(layer.poses, _times(frame, shutter, count))
     window = _window(layer, poses, picture.shape[:2])

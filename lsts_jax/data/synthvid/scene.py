@@ -1,4 +1,4 @@
-"""A scene drawn at random: the background, what moves over it and in front of it, and the camera."""
+"""A random scene: background, moving objects, occluders in front of them, and camera."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -13,13 +13,14 @@ from lsts_jax.data.synthvid.recipes import Recipe
 from lsts_jax.data.synthvid.settings import SynthVIDConfig
 from lsts_jax.errors import UserError
 
-PATH_TRIES = 6  # of which the one that overlaps earlier objects least is taken
-LARGEST_OCCLUDER = 512.0  # radius in pixels up to which it is drawn, and beyond enlarged
-NOISE_SHIFT = 64  # the grain of a frame is one tile, shifted by less than this
+PATH_TRIES = 6  # number of random paths, of which the one with the least overlap is used
+LARGEST_OCCLUDER = 512.0  # largest radius in pixels of drawn sprites; larger ones are enlarged
+NOISE_SHIFT = 64  # the noise of a frame is one tile, shifted by less than this
 
 
 class Layer(NamedTuple):
-    """A thing and where it is; objects have a class (0-based) and a track id, occluders have neither."""
+    """A sprite and its poses; objects have a class (0-based) and a track id, occluders have
+    neither."""
 
     sprite: sprites.Sprite
     poses: Float[np.ndarray, "N 4"]  # x, y, radius in pixels of the frame, angle; on motion's clock
@@ -40,9 +41,9 @@ class Scene(NamedTuple):
 
 
 class Assets(NamedTuple):
-    """Pictures that the user brings instead of drawn ones; empty: none."""
+    """Pictures of the user in place of drawn ones; empty: none."""
 
-    cutouts: tuple[tuple[Path, ...], ...] = ()  # of each class
+    cutouts: tuple[tuple[Path, ...], ...] = ()  # by class
     backgrounds: tuple[Path, ...] = ()
 
 
@@ -73,7 +74,8 @@ def make_scene(
     frames: int,
     first_class: int,
 ) -> Scene:
-    """Draw a scene; its first object has the class `first_class`, so that a data set holds all of them."""
+    """Draws a random scene; its first object has the class `first_class`, so that a data set
+    contains all classes."""
     short = min(settings.height, settings.width)
     extent = np.array([settings.width, settings.height]) / short
     times = motion.clock(frames)
@@ -117,7 +119,7 @@ def make_scene(
 
 
 def _camera(rng: np.random.Generator, recipe: Recipe, times: motion.Series) -> Float[np.ndarray, "N 2"]:
-    """A slow pan, and bursts of trembling that lead nowhere."""
+    """A slow pan of the camera, with bursts of trembling."""
     pan = np.stack([motion.wander(rng, times, 35.0), 0.5 * motion.wander(rng, times, 35.0)], 1)
     frequency, phase = rng.uniform(0.35, 0.8, 2), rng.uniform(0, 2 * np.pi, 2)
     tremble = np.sin(2 * np.pi * frequency * times[:, None] + phase)
@@ -170,7 +172,7 @@ def _occluder(
     short: int,
     diagonal: float,
 ) -> Layer:
-    """A post or a bush, standing or drifting, that covers a place of the object `world` at some time."""
+    """A post or a bush, standing or drifting, that covers the object `world` at a random time."""
     moment = rng.integers(len(times))
     half_width = rng.uniform(*recipe.occluder)
     if rng.random() < 0.5:
@@ -192,7 +194,7 @@ def _occluder(
 def _background(
     rng: np.random.Generator, recipe: Recipe, assets: Assets, height: int, width: int
 ) -> UInt8[np.ndarray, "_ _ 3"]:
-    """RGB; drawn, or a random crop of a photo of the user's."""
+    """RGB background: drawn, or a random crop of a photo of the user."""
     if not assets.backgrounds:
         clutter = int(rng.integers(recipe.clutter[0], recipe.clutter[1] + 1))
         drawn = textures.background(

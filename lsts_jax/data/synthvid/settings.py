@@ -11,29 +11,31 @@ Benchmark = Literal["s", "m", "l"]
 
 @dataclass(frozen=True)
 class SynthVIDConfig:
-    """Everything that decides the bytes of a data set; sizes of things scale with the short side."""
+    """All settings that determine the bytes of a data set; sizes of objects scale with the short
+    side."""
 
     videos: int = 64
-    """Training videos."""
+    """Number of training videos."""
     val_videos: int = 16
-    """Validation videos."""
+    """Number of validation videos."""
     frames: int = 60
-    """Frames of a video."""
+    """Frames per video."""
     height: int = 128
-    """Pixels."""
+    """Height of the frames in pixels."""
     width: int = 192
-    """Pixels."""
+    """Width of the frames in pixels."""
     seed: int = 0
-    """Same seed and fields: same bytes."""
+    """Random seed; the same seed and settings give the same bytes."""
     difficulty: Difficulty = "easy"
-    """easy: every single frame is recognisable. medium: two classes share a silhouette, of any colour.
-    hard: medium with bursts of blur, defocus and occlusion between clean frames.
-    bursts: clean frames are easy, bursts hide the texture that tells the class; 12 classes. bursts16,
-    bursts24: more classes, objects and motion, longer bursts. These mark what is degraded."""
+    """easy: every single frame is recognisable. medium: pairs of classes share an outline, and
+    colours are random. hard: medium with bursts of blur, defocus and occlusion between clean
+    frames. bursts: 12 classes; clean frames are easy, bursts hide the texture that identifies
+    the class. bursts16, bursts24: more classes, objects and motion, longer bursts. In all three,
+    annotations say which objects are degraded."""
     stills: int = 32
-    """Single pictures in the layout of ImageNet DET."""
+    """Number of single pictures, in the layout of ImageNet DET."""
     cutouts: str = ""
-    """Folder with a subfolder of RGBA pictures for each class, used instead of the drawn objects."""
+    """Folder with one subfolder of RGBA pictures per class, used instead of the drawn objects."""
     backgrounds: str = ""
     """Folder of photos, used instead of the drawn backgrounds."""
     quality: int = 92
@@ -57,7 +59,7 @@ MOST = {"quality": 100, "frames": 1_000_000}  # six digits name a frame
 
 
 def check(settings: SynthVIDConfig) -> None:
-    """Raise UserError naming the first field of `settings` that is out of its range."""
+    """Raises UserError naming the first field of `settings` that is out of its range."""
     for name, least in LEAST.items():
         value = getattr(settings, name)
         most = MOST.get(name, value)

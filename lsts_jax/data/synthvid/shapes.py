@@ -9,7 +9,7 @@ CURVE_POINTS = 180
 
 
 def _polar(radius, count: int = CURVE_POINTS, start: float = 0.0) -> Contour:
-    """Points at `count` equal angles; `radius` is a number or one for each angle."""
+    """Points at `count` equal angles; `radius` is a number, or one number per angle."""
     angle = start + 2 * np.pi * np.arange(count) / count
     return np.broadcast_to(radius, count)[:, None] * np.stack([np.cos(angle), np.sin(angle)], 1)
 
@@ -74,8 +74,8 @@ SILHOUETTES = {
 
 
 def silhouette(name: str) -> list[Contour]:
-    """Contours [P 2] of an outline, (x, y) with y down: the middle of its box at the origin, and the
-    point farthest from there at distance 1."""
+    """Contours [P 2] of an outline, (x, y) with y down. The centre of its box is at the origin, and
+    the farthest point from there has distance 1."""
     contours = SILHOUETTES[name]()
     points = np.concatenate(contours)
     middle = (points.min(0) + points.max(0)) / 2
@@ -84,7 +84,8 @@ def silhouette(name: str) -> list[Contour]:
 
 
 def blob(rng: np.random.Generator, roughness: float = 0.35) -> list[Contour]:
-    """A smooth irregular outline inside the unit disc that is no class: stones, leaves, spots."""
+    """A smooth irregular outline inside the unit disc that belongs to no class: stones, leaves,
+    spots."""
     angle = 2 * np.pi * np.arange(CURVE_POINTS) / CURVE_POINTS
     waves = np.arange(2, 7)
     height = rng.uniform(-1, 1, waves.size) / waves**0.7

@@ -1,4 +1,4 @@
-"""Flat things that move: premultiplied RGBA pictures at a few sizes."""
+"""Flat moving things: premultiplied RGBA pictures at several sizes."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -18,18 +18,21 @@ MOST_LEVELS = 3
 
 
 class Sprite(NamedTuple):
-    """A thing of radius 1 around the middle of its pictures, drawn at several radii."""
+    """A thing of radius 1, centred in its pictures, which are drawn at several radii."""
 
-    levels: tuple[UInt8[np.ndarray, "_ _ 4"], ...]  # premultiplied RGBA, each half the size of the last
+    levels: tuple[
+        UInt8[np.ndarray, "_ _ 4"], ...
+    ]  # premultiplied RGBA; every level has half the size of the previous one
     radius: float  # pixels, of the first level
-    reach: float  # of the point farthest from the middle; 1 for what is drawn here
+    reach: float  # distance of the farthest point from the centre; 1 for drawn classes
     area: float  # of the coverage, in squared radii
 
 
 def make_sprite(
     picture: Float32[np.ndarray, "S S 3"], alpha: Float32[np.ndarray, "S S"], radius: float
 ) -> Sprite:
-    """Pictures (0..1) whose middle is the sprite's; S must be a multiple of 2**(MOST_LEVELS - 1)."""
+    """Makes a sprite from a picture (0..1) with the same centre; S must be a multiple of
+    2**(MOST_LEVELS - 1)."""
     rgba = np.dstack([picture * alpha[..., None], alpha]) * 255
     levels: list[np.ndarray] = [np.round(rgba).astype(np.uint8)]
     while len(levels) < MOST_LEVELS and radius / 2 ** len(levels) >= 8:
@@ -51,7 +54,8 @@ def _side(radius: float) -> int:
 def drawn(
     rng: np.random.Generator, kind: ObjectClass, radius: float, contrast: float, *, varied: bool
 ) -> Sprite:
-    """An instance of a drawn class, with its own colours and, if `varied`, phase of texture."""
+    """An instance of a drawn class, with random colours and, if `varied`, a random phase of its
+    texture."""
     side = _side(radius)
     alpha = shapes.draw(shapes.silhouette(kind.silhouette), side, radius)
     colours = textures.object_colours(rng, kind.hue, contrast)
@@ -59,7 +63,7 @@ def drawn(
 
 
 def occluder(rng: np.random.Generator, contours: list[shapes.Contour], radius: float) -> Sprite:
-    """A dull thing of the given outline: post, stone or bush."""
+    """A dull sprite of the given outline: post, stone or bush."""
     side = _side(radius)
     alpha = shapes.draw(contours, side, radius)
     hue, saturation = rng.random(), rng.uniform(0.05, 0.45)
@@ -77,7 +81,7 @@ def pictures_in(folder: Path) -> list[Path]:
 
 @lru_cache(maxsize=256)
 def read_cutout(path: Path) -> Float32[np.ndarray, "H W 4"]:
-    """RGBA (0..1), cropped to what is not transparent. Raises UserError if there is no such thing."""
+    """RGBA (0..1), cropped to the opaque part. Raises UserError if the picture cannot be used."""
     stored = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if stored is None:
         raise UserError(f"{path}: cannot be read as a picture; replace or remove it")
@@ -91,7 +95,8 @@ def read_cutout(path: Path) -> Float32[np.ndarray, "H W 4"]:
 
 
 def cutout(rng: np.random.Generator, path: Path, radius: float) -> Sprite:
-    """A picture from a file, its longer side two radii, mirrored or not, a little brighter or darker."""
+    """A sprite from a picture file, its longer side two radii, randomly mirrored, and a little
+    brighter or darker."""
     rgba = read_cutout(path)
     scale = 2 * radius / max(rgba.shape[:2])
     width, height = (max(round(n * scale), 2) for n in rgba.shape[1::-1])
@@ -114,7 +119,8 @@ Window = tuple[int, int, int, int]  # left, top, right, bottom; right and bottom
 
 
 def warp(sprite: Sprite, pose: Float[np.ndarray, "4"], window: Window) -> UInt8[np.ndarray, "_ _ 4"]:
-    """The sprite at a pose (x, y, radius, angle) as seen in a window of the frame, premultiplied RGBA."""
+    """Draws the sprite at a pose (x, y, radius, angle) in a window of the frame, premultiplied
+    RGBA."""
     x, y, radius, angle = pose
     level = 0
     while level + 1 < len(sprite.levels) and sprite.radius / 2 ** (level + 1) >= radius:

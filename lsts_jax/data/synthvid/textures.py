@@ -19,15 +19,15 @@ def colour(hue: float, saturation: float, value: float) -> Float32[np.ndarray, "
 
 
 def mix(a: np.ndarray, b: np.ndarray, weight: Plane) -> Picture:
-    """`a` where the weight is 0, `b` where it is 1."""
+    """Blends `a` (weight 0) and `b` (weight 1)."""
     return a + weight[..., None] * (b - a)
 
 
 def fractal_noise(
     rng: np.random.Generator, height: int, width: int, cells: float, *, octaves: int = 7, gain: float = 0.55
 ) -> Plane:
-    """Random grids of `cells`, 2 `cells`, ... cells along the short side, resized, each fainter by `gain`;
-    stretched to 0..1."""
+    """Sum of random grids of `cells`, 2 `cells`, ... cells along the short side, resized; every
+    grid is fainter by `gain`. The result is stretched to 0..1."""
     total = np.zeros((height, width), np.float32)
     for octave in range(octaves):
         pitch = min(height, width) / (cells * 2**octave)
@@ -40,13 +40,14 @@ def fractal_noise(
 
 
 def _edge(wave: np.ndarray, slope: float | np.ndarray) -> Plane:
-    """A wave in -1..1 made a two-valued pattern whose edges are about a pixel wide."""
+    """Turns a wave in -1..1 into a pattern of two values with edges about a pixel wide."""
     return np.clip(0.5 + wave * slope, 0, 1).astype(np.float32)
 
 
 def pattern(rng: np.random.Generator, name: str, side: int, *, varied: bool) -> Plane:
-    """Weight (0..1) of the second colour over the square [-1.05, 1.05]², `varied`: with its own phase,
-    frequency and direction; periods are wide enough to be seen on objects of 30 pixels."""
+    """Weight (0..1) of the second colour over the square [-1.05, 1.05]². `varied`: with random
+    phase, frequency and direction. Periods are wide enough to be visible on objects of 30
+    pixels."""
     axis = np.linspace(-1.05, 1.05, side)
     angle = rng.uniform(0, np.pi) if varied else 0.0
     x = axis * np.cos(angle) + axis[:, None] * np.sin(angle)
@@ -75,8 +76,7 @@ def pattern(rng: np.random.Generator, name: str, side: int, *, varied: bool) -> 
 def object_colours(
     rng: np.random.Generator, hue: float | None, contrast: float
 ) -> tuple[Float32[np.ndarray, "3"], Float32[np.ndarray, "3"]]:
-    """Two colours of different brightness. With a hue: vivid, and it is the hue of the class; without
-    one, any."""
+    """Two colours of different brightness: vivid colours of the hue if one is given, else any."""
     if hue is not None:
         base = colour(hue + rng.uniform(-0.015, 0.015), rng.uniform(0.8, 0.95), rng.uniform(0.75, 0.95))
         dark = rng.random() < 0.5
@@ -98,7 +98,8 @@ def paint(
     *,
     varied: bool,
 ) -> Picture:
-    """The texture in two colours, shaded like a cushion under a light of random direction."""
+    """Paints the texture in two colours, shaded like a cushion under a light from a random
+    direction."""
     picture = mix(*colours, pattern(rng, texture, side, varied=varied))
     height = cv2.GaussianBlur(alpha, (0, 0), 0.09 * side)
     slope_x = cv2.Sobel(height, cv2.CV_32F, 1, 0) * side
@@ -109,7 +110,7 @@ def paint(
 
 
 def _palette(rng: np.random.Generator, saturation: float, count: int = 4) -> list[np.ndarray]:
-    """Colours of one mood, as outdoors and in: hues near each other but for the last."""
+    """Colours as in one place outdoors or indoors: similar hues, except for the last."""
     hue = rng.choice(PLACE_HUES)
     hues = hue + np.append(rng.uniform(-0.08, 0.08, count - 1), rng.uniform(0.3, 0.7))
     values = rng.permutation(np.linspace(0.25, 0.8, count))
@@ -117,7 +118,7 @@ def _palette(rng: np.random.Generator, saturation: float, count: int = 4) -> lis
 
 
 def _ground(rng: np.random.Generator, height: int, width: int, palette: list[np.ndarray]) -> Picture:
-    """Noise in two colours with patches of a third."""
+    """Noise in two colours, with patches of a third."""
     fine = fractal_noise(rng, height, width, rng.uniform(1.5, 5), gain=rng.uniform(0.45, 0.75))
     coarse = fractal_noise(rng, height, width, rng.uniform(1, 2.5))
     patches = np.clip((coarse - rng.uniform(0.45, 0.7)) * rng.uniform(3, 12), 0, 1)
@@ -154,8 +155,9 @@ def background(
     decoys: float,
     varied: bool,
 ) -> Picture:
-    """A place: ground, tiles, or land under sky, lit unevenly, with `clutter` things lying about, of which
-    the share `decoys` carries a texture of the objects' (see `pattern`) but none of their outlines."""
+    """A place: ground, tiles, or land under sky, unevenly lit, with `clutter` things on it. The
+    share `decoys` of the things has a texture of the objects (see `pattern`) but none of their
+    outlines."""
     palette = _palette(rng, saturation)
     style = rng.choice(["ground", "ground", "tiles", "horizon", "soft"])
     if style == "tiles":
@@ -182,7 +184,7 @@ def background(
 def _scatter(
     rng: np.random.Generator, picture: Picture, palette: list[np.ndarray], *, decoy: bool, varied: bool
 ) -> None:
-    """Paint one thing of the background into the picture: a blob or a line."""
+    """Paints one thing of the background into the picture: a blob or a line."""
     height, width = picture.shape[:2]
     short = min(height, width)
     if not decoy and rng.random() < 0.35:

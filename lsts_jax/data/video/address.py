@@ -1,4 +1,4 @@
-"""Addresses of videos: how messages name them, and which are of files, which end."""
+"""Addresses of videos: their names in messages, and whether they are files or endless streams."""
 
 import os
 import re
@@ -21,18 +21,18 @@ LONGEST_PLAYLIST = 1 << 20  # bytes
 
 
 def is_address(text: str) -> bool:
-    """Whether a text is an address, of whatever scheme, and no path."""
+    """True if a text is an address, of any scheme, and not a path."""
     return ADDRESS.match(text) is not None and not os.path.exists(text)
 
 
 def has_scheme(address: str) -> bool:
-    """Whether the scheme of an address is one that is read."""
+    """True if the scheme of an address is supported."""
     return address.partition("://")[0].lower() in SCHEMES
 
 
 def name_of(target: int | str | Path) -> str:
-    """How messages name a camera (its number), an address or a file: with *** in the place of an account,
-    passwords, and what a query holds, short numbers aside, which are those of channels."""
+    """Name of a camera (its number), an address or a file in messages. *** replaces accounts,
+    passwords, and the values of a query except short numbers, which are channels."""
     if isinstance(target, int):
         return f"camera {target}"
     if isinstance(target, Path) or not ADDRESS.match(target):
@@ -46,26 +46,27 @@ def name_of(target: int | str | Path) -> str:
 
 
 def split_account(address: str) -> tuple[str, str]:
-    """What stands before the host of an address, USER:PASSWORD, and the address without it. A password may
-    hold the characters that end a host, as people forget to write them as %2F."""
+    """The account before the host of an address, USER:PASSWORD, and the address without it. A
+    password may contain the characters that end a host, since people forget to write them as
+    %2F."""
     scheme, _, rest = address.partition("://")
     host = re.split("[/?]", rest, maxsplit=1)[0]
-    if "@" not in host and re.match(r"[^\[:]*:(?!\d*$)", host):  # what follows the colon is no port
+    if "@" not in host and re.match(r"[^\[:]*:(?!\d*$)", host):  # the text after the colon is not a port
         host = rest
     account, at, _ = host.rpartition("@")
     return account, f"{scheme}://{rest[len(account + at) :]}"
 
 
 def is_finite(address: str, capture: cv2.VideoCapture) -> bool:
-    """Whether what `capture` reads from `address` ends: it has a number of frames, or the server says how
-    many bytes it has, or a playlist its end."""
+    """True if the video that `capture` reads from `address` ends: it has a number of frames, or the
+    server gives a number of bytes, or a playlist its end."""
     if not capture.isOpened():
         return False
     return frame_count(capture) > 0 or (address.lower().startswith("http") and has_end(address))
 
 
 def has_end(address: str) -> bool:
-    """Whether the server names the number of bytes behind an address, or of a playlist the end."""
+    """True if the server gives the number of bytes of an address, or the end of a playlist."""
     try:
         with urlopen(request_of(address), timeout=TIMEOUT) as answer:
             has_length = answer.headers.get("Content-Length") is not None
@@ -79,8 +80,8 @@ def has_end(address: str) -> bool:
 
 
 def request_of(address: str) -> Request:
-    """Request for an address; its user and password, if it has them, go into a header, where servers read
-    them. Raises ValueError if it is no address."""
+    """Request for an address, with its user and password, if any, in a header, where servers expect
+    them. Raises ValueError if the text is not an address."""
     account, address = split_account(address)
     request = Request(address)
     if account:

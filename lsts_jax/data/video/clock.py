@@ -1,15 +1,15 @@
-"""Number and time of a frame, from the container's timestamps and the reads that failed."""
+"""Number and time of a frame, from the container's timestamps and the failed reads."""
 
 from typing import NamedTuple
 
-# Part of a frame's duration by which the steps of a constant rate may be off.
+# Largest deviation of a step at a constant rate, as a share of a frame's duration.
 TOLERANCE = 0.25
-# Most frames that a timestamp may say were lost; a damaged timestamp may say anything.
+# Largest number of lost frames that a timestamp may imply; a damaged timestamp may imply any.
 MOST_LOST = 10_000
 
 
 class Tick(NamedTuple):
-    """Number and time of a decoded frame, and what is known of the timestamps until then."""
+    """Number and time of a decoded frame, and the state of the timestamps so far."""
 
     number: int
     time: float  # seconds since the first frame
@@ -19,17 +19,17 @@ class Tick(NamedTuple):
 
 
 def next_tick(last: Tick | None, timestamp: float, failed: int, period: float) -> Tick:
-    """Tick of the frame after `last` (None: there is none).
+    """Tick of the frame after `last`; `last` is None for the first frame.
 
-    A decoder that reorders frames reports a damaged one later or earlier than the frame would have come, or
-    drops the frames that depend on it without a report. Once a read has failed, frames of a constant rate are
-    therefore numbered by their timestamps, those of a variable rate by counting the reads that failed.
-    Timestamps that are missing or do not grow are replaced by steps of `period`.
+    A decoder that reorders frames reports a damaged one later or earlier than the frame would have
+    come, or silently drops the frames that depend on it. After a failed read, frames of a constant
+    rate are therefore numbered by their timestamps, those of a variable rate by counting the failed
+    reads. Timestamps that are missing or do not grow are replaced by steps of `period`.
 
     Args:
       timestamp: seconds from the start of the stream.
       failed: reads that failed since `last`.
-      period: seconds a frame, by the header's rate.
+      period: seconds per frame, by the header's rate.
     """
     if last is None:
         if not failed:

@@ -1,4 +1,5 @@
-"""Cameras and network streams: sources that do not wait, and that may go away for a while."""
+"""Cameras and network streams: sources that do not wait for the reader, and that may be
+interrupted."""
 
 import logging
 import threading
@@ -18,21 +19,23 @@ from lsts_jax.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-# Frames that wait to be detected; the oldest is dropped for a newer one.
+# Largest number of frames that wait for detection; a newer frame replaces the oldest.
 QUEUE = 4
-FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds between attempts to come back, doubled each time
+FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds between attempts to reconnect, doubled every time
 
 
 @dataclass
 class LiveFrames:
-    """The newest frames of a camera or stream, read by a thread of its own; iterate over it once.
+    """The newest frames of a camera or stream, read by a separate thread; can be iterated over
+    once.
 
-    A number is the frame's position among all that came, so that dropped ones leave gaps; its time is that of
-    its arrival. Frames may come in another size after an interruption.
+    The number of a frame is its position among all frames that arrived, so that dropped frames
+    leave gaps; its time is its time of arrival. The size of frames may change after an
+    interruption.
     """
 
     target: int | str  # index of a camera, or an address
-    capture: InitVar[cv2.VideoCapture]  # of the target, open
+    capture: InitVar[cv2.VideoCapture]  # open capture of the target
     dropped: int = 0
     reconnections: int = 0
 
@@ -43,9 +46,9 @@ class LiveFrames:
         found, image = capture.read()
         if not found:
             capture.release()
-            raise UserError(f"{self.name}: no frame can be read; is the camera or the stream there?")
+            raise UserError(f"{self.name}: no frame can be read; is the camera or stream available?")
         self.size, fps = image.shape[:2], frame_rate(capture)
-        self.fps = fps if fps and fps <= FASTEST else None  # rtsp:// often tells that of its clock, 90000
+        self.fps = fps if fps and fps <= FASTEST else None  # rtsp:// often gives the rate of its clock, 90000
         self._begin = time.monotonic()
         self._put(image)
         self._thread = threading.Thread(target=self._read, args=(capture,), daemon=True)
@@ -64,7 +67,7 @@ class LiveFrames:
             self.close()
 
     def stop(self) -> None:
-        """No frame follows. For any thread; does not wait."""
+        """Ends the iteration. Can be called from any thread; does not wait."""
         self._stop.set()
         with self._news:
             self._news.notify()

@@ -1,4 +1,4 @@
-"""OpenCV's captures of files, cameras and streams, with the reporting left to this package."""
+"""OpenCV captures of files, cameras and streams, without FFmpeg's and OpenCV's own reports."""
 
 import math
 import os
@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-# FFmpeg and OpenCV report to stderr by themselves unless told so, FFmpeg before OpenCV first uses it; what
-# cannot be read or written is said here, once.
+# By default FFmpeg and OpenCV report to stderr. FFmpeg reads its setting before OpenCV first uses it. What
+# cannot be read or written is reported by this package, once.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 import cv2
@@ -15,20 +15,21 @@ import cv2
 if "OPENCV_LOG_LEVEL" not in os.environ:
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
-# Frames a second beyond which the rate of a stream is no rate, and the highest of a file whose rate varies.
+# Frames per second above which a stream's rate is invalid; also the highest rate of a file whose rate varies.
 FASTEST = 240.0
 TIMEOUT = 10.0  # seconds without a frame after which a connection counts as lost
 
 
 def spell(path: Path) -> Any:
-    """A path for OpenCV and FFmpeg: bytes, because a name that is no UTF-8 makes OpenCV crash, and absolute,
-    because FFmpeg takes what stands before a colon for a protocol. Typed `Any`: OpenCV's stubs know no bytes.
-    """
+    """A path for OpenCV and FFmpeg: bytes, because names that are not UTF-8 crash OpenCV, and
+    absolute, because FFmpeg takes text before a colon for a protocol. Typed `Any`, because
+    OpenCV's stubs do not allow bytes."""
     return os.fsencode(path.absolute())
 
 
 def open_capture(target: int | str | Path) -> cv2.VideoCapture:
-    """Capture of a camera (index), an address (text) or a file (path), which may have failed to open."""
+    """Opens a camera (index), an address (text) or a file (path). The capture may have failed to
+    open."""
     if isinstance(target, Path):
         return cv2.VideoCapture(spell(target), cv2.CAP_FFMPEG)
     if isinstance(target, int):
@@ -39,20 +40,20 @@ def open_capture(target: int | str | Path) -> cv2.VideoCapture:
 
 
 def frame_rate(capture: cv2.VideoCapture) -> float | None:
-    """Frames a second by the header; None where it has none."""
+    """Frames per second in the header; None if it has none."""
     fps = capture.get(cv2.CAP_PROP_FPS)
     return fps if math.isfinite(fps) and fps > 0 else None
 
 
 def frame_count(capture: cv2.VideoCapture) -> int:
-    """Frames by the header; 0 where it has none."""
+    """Number of frames in the header; 0 if it has none."""
     count = capture.get(cv2.CAP_PROP_FRAME_COUNT)
     return int(count) if math.isfinite(count) and count > 0 else 0
 
 
 def packet_times(target: str | Path) -> Iterator[float]:
-    """Seconds at which the encoded frames of a file or an address stand, in the order of the file, until the
-    first that cannot be found. Nothing is decoded."""
+    """Times, in seconds, of the encoded frames of a file or an address, in file order, up to the
+    first frame that cannot be read. Nothing is decoded."""
     capture = _open_packets(target)
     try:
         while capture.grab():
@@ -62,8 +63,8 @@ def packet_times(target: str | Path) -> Iterator[float]:
 
 
 def codec_of(target: str | Path) -> str:
-    """The four characters that name the codec of a file or an address, such as AV01, also of one that this
-    build cannot decode; empty where there is no video."""
+    """The four characters that name the codec of a file or an address, such as AV01, even if this
+    build cannot decode it; empty if there is no video."""
     capture = _open_packets(target)
     code = int(capture.get(cv2.CAP_PROP_FOURCC)) if capture.isOpened() else 0
     capture.release()
@@ -71,6 +72,6 @@ def codec_of(target: str | Path) -> str:
 
 
 def _open_packets(target: str | Path) -> cv2.VideoCapture:
-    """Capture whose frames are the codes of the frames: they are not decoded."""
+    """Capture that returns encoded frames without decoding them."""
     name: Any = spell(target) if isinstance(target, Path) else target
     return cv2.VideoCapture(name, cv2.CAP_FFMPEG, [cv2.CAP_PROP_FORMAT, -1])

@@ -1,4 +1,4 @@
-"""Picture files as a source: a folder of them in natural order, or one that holds several pictures."""
+"""Picture files as a source: a folder in natural order, or one file with several pictures."""
 
 import logging
 import os
@@ -24,14 +24,14 @@ from lsts_jax.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-# Pictures of one file that are decoded at a time at first, and the most bytes of them.
+# Number of pictures of one file that are decoded at a time at first, and their largest size in bytes.
 CHUNK, LARGEST_CHUNK = 32, 1 << 25
-MOST_FAILURES = 8  # pictures of one file that cannot be decoded in a row, after which the rest is lost
+MOST_FAILURES = 8  # undecodable pictures of one file in a row after which the rest is given up
 
 
 def open_pictures(name: str, files: Sequence[Path]) -> VideoSource:
-    """Frames that are picture files, upright, at 25 a second. A single file that holds several pictures, an
-    animated PNG or WebP or a TIFF of several pages, is a video of its own.
+    """Upright frames from picture files, 25 per second. A single file with several pictures (an
+    animated PNG or WebP, or a TIFF of several pages) is a video.
 
     Raises `UserError` if there are none, or none that can be decoded.
     """
@@ -53,7 +53,7 @@ def open_pictures(name: str, files: Sequence[Path]) -> VideoSource:
 
 
 def _read_pictures(files: Sequence[Path]) -> Iterator[SourceFrame]:
-    """Frames that are called after their files, below the folder that holds them all."""
+    """Yields frames named by their files, relative to the folder that holds them all."""
     cut, folder = [], os.path.commonpath([file.absolute().parent for file in files])
     for number, file in enumerate(files):
         try:
@@ -67,14 +67,14 @@ def _read_pictures(files: Sequence[Path]) -> Iterator[SourceFrame]:
         yield SourceFrame(number, number / DEFAULT_FPS, picture, name)
     if cut:
         logger.warning(
-            "%s: of this file and %d others that hold several pictures only the first is taken; name a file "
-            "itself to have them all", cut[0], len(cut) - 1
+            "%s: only the first picture is used, as in %d other files with several pictures; name "
+            "a file itself to use all its pictures", cut[0], len(cut) - 1
         )  # fmt: skip
 
 
 def _read_several(file: Path, size: tuple[int, int]) -> Iterator[SourceFrame]:
-    """The pictures of a file, with a warning at the end that counts those left out; `size` is that of the
-    first."""
+    """Yields the pictures of a file, with a warning at the end that counts those left out; `size`
+    is that of the first."""
     data, promised = np.fromfile(file, np.uint8), count_pictures(file)
     fitting = max(1, LARGEST_CHUNK // (3 * size[0] * size[1]))
     number, time, chunk, lost, failed = 0, 0.0, min(CHUNK, fitting), [], 0
@@ -85,7 +85,7 @@ def _read_several(file: Path, size: tuple[int, int]) -> Iterator[SourceFrame]:
             number, time = number + 1, time + (seconds or 1 / DEFAULT_FPS)
         failed = 0 if pictures else failed + 1
         if pictures:
-            # Each chunk of an animation is decoded from the first picture on: the fewer chunks, the better.
+            # Every chunk of an animation is decoded from the first picture on, so few chunks are faster.
             chunk = min(2 * chunk, fitting)
         else:
             lost.append(number)
@@ -97,7 +97,7 @@ def _read_several(file: Path, size: tuple[int, int]) -> Iterator[SourceFrame]:
 
 
 def _holds_several(file: Path) -> bool:
-    """Whether a picture file is a video: a TIFF is where its first two pages have one size."""
+    """True if a picture file is a video; a TIFF is one if its first two pages have the same size."""
     if not is_tiff(file):
         return is_animated(file)
     if count_pictures(file) < 2:
@@ -109,7 +109,8 @@ def _holds_several(file: Path) -> bool:
 def _pictures(
     file: Path, data: UInt8[ndarray, "n"], start: int, count: int
 ) -> list[tuple[UInt8[ndarray, "H W 3"], float]]:
-    """Pictures start..start + count - 1 of an encoded file, as far as it has them, and their seconds."""
+    """Decodes pictures start..start + count - 1 of a file, as far as they exist, and their times in
+    seconds."""
     try:
         if is_tiff(file):
             pages = cv2.imdecodemulti(data, cv2.IMREAD_COLOR_RGB, range=(start, start + count))[1]

@@ -1,4 +1,4 @@
-"""Picture files: decoding to RGB, and the order in which people number them."""
+"""Picture files: decoding to RGB, and natural order."""
 
 import os
 import re
@@ -19,7 +19,7 @@ START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
 
 PNG, END_OF_PNG = b"\x89PNG", b"IEND\xaeB`\x82"
 
-# Some builds of OpenCV lack the last ones: such a picture then counts as one that cannot be decoded.
+# Some builds of OpenCV lack the last formats: their pictures then cannot be decoded.
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff"),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif", ".heic", ".heif", ".jxl"),
@@ -27,7 +27,7 @@ SUFFIXES = (
 
 
 def read_picture(path: Path, *, as_stored: bool = False) -> UInt8[ndarray, "H W 3"]:
-    """The RGB pixels of a file, as `decode_picture` has them. Raises `UserError` naming it."""
+    """Reads the RGB pixels of a file, as `decode_picture`. Raises `UserError` naming it."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -38,13 +38,13 @@ def read_picture(path: Path, *, as_stored: bool = False) -> UInt8[ndarray, "H W 
 
 
 def decode_picture(data: bytes, name: str, *, as_stored: bool = False) -> UInt8[ndarray, "H W 3"]:
-    """The RGB pixels of an encoded picture, whose grey or CMYK becomes RGB.
+    """Decodes a picture to RGB pixels, also from grey or CMYK.
 
-    The picture is upright as people see it: its EXIF orientation is followed. `as_stored` ignores it, as the
-    authors do, whose boxes for ImageNet are those of the stored pixels.
+    The picture is turned upright by its EXIF orientation. `as_stored` ignores the orientation, as
+    the authors do: their boxes for ImageNet are in the stored pixels.
 
-    Raises `UserError` beginning with `name`, also for a JPEG that is cut off: OpenCV before 5 fills up what
-    is missing with grey. Of a PNG that is cut off libpng would report to stderr.
+    Raises `UserError` beginning with `name`, also for a JPEG that is cut off: OpenCV before 5 fills
+    the missing part with grey. For a PNG that is cut off, libpng may report to stderr.
     """
     is_cut = data.startswith(PNG) and data.rfind(END_OF_PNG) < 0 and not _is_apng(data)
     if is_cut or (data.startswith(b"\xff\xd8") and not _is_complete(data)):
@@ -60,7 +60,7 @@ def decode_picture(data: bytes, name: str, *, as_stored: bool = False) -> UInt8[
 
 
 def _is_complete(jpeg: bytes) -> bool:
-    """Whether a JPEG has an end after its scans; anything may follow it."""
+    """True if a JPEG has an end marker after its scans; any bytes may follow it."""
     position, scans = 2, 0
     while found := MARKER.search(jpeg, position):
         position, marker = found.end(), found[0][1]
@@ -72,20 +72,20 @@ def _is_complete(jpeg: bytes) -> bool:
 
 
 def natural_order(paths: Iterable[Path]) -> list[Path]:
-    """Sorted folder by folder, and by name in each, with numbers as numbers: frame2 comes before frame10."""
+    """Sorts by folder, and within a folder by name, with numbers as numbers: frame2 before frame10."""
     return sorted(paths, key=lambda path: ([*map(_pieces, path.parent.parts)], _pieces(path.name), path))
 
 
 def is_hidden(path: Path, below: Path | None = None) -> bool:
-    """Whether a file's name begins with a dot, or that of a folder that holds it somewhere `below` another:
-    what desktops and editors leave behind is no data."""
+    """True if the name of a file, or of a folder that holds it somewhere `below` another, begins
+    with a dot: files of desktops and editors are not data."""
     names = path.relative_to(below).parts if below else (path.name,)
     return any(name.startswith(".") for name in names)
 
 
 def files_in(folder: Path, suffixes: Sequence[str]) -> list[Path]:
-    """The files of a folder with one of these suffixes, in natural order; hidden ones are left out. Raises
-    `UserError` if the folder cannot be listed."""
+    """The files of a folder with one of these suffixes, in natural order, without hidden files.
+    Raises `UserError` if the folder cannot be listed."""
     try:
         with os.scandir(folder) as entries:
             names = [entry.name for entry in entries if not entry.is_dir()]
@@ -96,12 +96,13 @@ def files_in(folder: Path, suffixes: Sequence[str]) -> list[Path]:
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """The picture files of a folder in natural order; hidden ones are left out."""
+    """The picture files of a folder in natural order, without hidden files."""
     return files_in(folder, SUFFIXES)
 
 
 def is_animated(file: Path) -> bool:
-    """Whether a PNG, WebP, AVIF or GIF file, whatever its suffix is, says that it holds several pictures."""
+    """True if the content of a PNG, WebP, AVIF or GIF file, whatever its suffix, declares several
+    pictures."""
     with file.open("rb") as stream:
         head = stream.read(1 << 12)
     if head.startswith(b"RIFF"):
@@ -116,15 +117,15 @@ def _is_apng(png: bytes) -> bool:
 
 
 def is_tiff(file: Path) -> bool:
-    """Whether the content of a file is TIFF, whatever its suffix is."""
+    """True if the content of a file is TIFF, whatever its suffix."""
     with file.open("rb") as stream:
         return stream.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def count_pictures(file: Path) -> int:
-    """Pictures that the headers of a file promise."""
+    """Number of pictures by the headers of a file."""
     with file.open("rb") as stream:
-        if stream.read(12)[8:] == b"WEBP":  # OpenCV counts none in a damaged one
+        if stream.read(12)[8:] == b"WEBP":  # OpenCV counts 0 in a damaged file
             return max(1, stream.read().count(b"ANMF"))
     try:
         return cv2.imcount(spell(file))
@@ -133,11 +134,11 @@ def count_pictures(file: Path) -> int:
 
 
 def printable(name: str) -> str:
-    """A file's name in UTF-8, in which bytes that are none are written as \\xNN."""
+    """A file's name in UTF-8, with other bytes written as \\xNN."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _pieces(name: str) -> list[str | int]:
-    """Text and numbers by turns, beginning with text, so that any two lists can be compared."""
+    """Text and numbers in turn, beginning with text, so that any two lists can be compared."""
     pieces = re.split("([0-9]+)", name.casefold())
     return [int(piece) if i % 2 else piece for i, piece in enumerate(pieces)]

@@ -1,4 +1,4 @@
-"""A source of video: numbered, timed frames, wherever they come from."""
+"""A source of video: frames with numbers and times, from files, pictures, cameras or streams."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -7,38 +7,39 @@ from typing import NamedTuple
 from jaxtyping import UInt8
 from numpy import ndarray
 
-# Frames a second of sources without times, such as folders of pictures.
+# Frames per second of sources without times, such as folders of pictures.
 DEFAULT_FPS = 25.0
 
 
 class SourceFrame(NamedTuple):
-    """One frame that could be decoded."""
+    """A frame that could be decoded."""
 
-    number: int  # position in the source from 0 on; frames that cannot be decoded are counted too
-    time: float  # seconds since the first frame by the container's timestamps; grows from frame to frame
+    number: int  # position in the source, from 0; frames that cannot be decoded count too
+    time: float  # seconds since the first frame, from the container's timestamps; strictly increasing
     picture: UInt8[ndarray, "H W 3"]  # RGB
     name: str | None = None  # name of the picture file, fit for UTF-8; None for frames of a video
 
 
 @dataclass(frozen=True)
 class VideoSource:
-    """Numbered frames in order; can be iterated over more than once, unless it is live."""
+    """Numbered frames in order; can be iterated over repeatedly unless it is live."""
 
     name: str
     size: tuple[int, int]  # height, width of the first frame; later ones may differ
-    fps: float | None  # rate at which nearly every frame can be shown; None where unknown, as for pictures
-    num_frames: int | None  # by the header, which may be wrong; None where it has none
+    fps: float | None  # rate at which nearly every frame can be shown; None if unknown, as for pictures
+    num_frames: int | None  # from the header, which may be wrong; None if it has none
     read: Callable[[], Iterator[SourceFrame]]
-    is_live: bool = False  # comes at its own pace, once, and may never end
-    close: Callable[[], None] = lambda: None  # ends a live source, from any thread: no frame follows
+    is_live: bool = False  # frames arrive in real time, once, and may never end
+    close: Callable[[], None] = lambda: None  # ends a live source; can be called from any thread
 
     def __iter__(self) -> Iterator[SourceFrame]:
-        """Frames in order. What cannot be decoded is left out with a warning, and its number with it."""
+        """Yields frames in order. Frames that cannot be decoded are left out with a warning, and
+        their numbers are skipped."""
         return self.read()
 
 
 def select(source: VideoSource, *, start: int, end: int | None, stride: int) -> VideoSource:
-    """Frames start, start + stride, … before `end`, which keep their numbers and times."""
+    """Selects frames start, start + stride, … before `end`; they keep their numbers and times."""
 
     def read() -> Iterator[SourceFrame]:
         for frame in source:

@@ -1,4 +1,4 @@
-"""Video files, also by address: what cannot be decoded is skipped, and the end is the end."""
+"""Video files, on disk or at an address; frames that cannot be decoded are skipped."""
 
 import logging
 import shlex
@@ -30,23 +30,24 @@ from lsts_jax.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-# Reads that fail one after the other until a video has ended: these many, more if the header promises more
-# frames, but not beyond the most. Reading on at the end of a file takes 20 microseconds.
+# Number of failed reads in a row that ends a video: this number, or more if the header has more
+# frames, up to a maximum. A read at the end of a file takes 20 microseconds.
 FEWEST_FAILURES, MOST_FAILURES = 256, 10_000
 # Seconds without a frame after which an address has ended.
 PATIENCE = 3 * TIMEOUT
-# Numbers that a warning lists.
+# Largest number of frame numbers that a warning lists.
 LISTED = 10
-# Encoded frames from which the rate is taken.
+# Number of encoded frames that the rate is computed from.
 PACKETS = 500
-# What people call codecs whose four characters say little.
+# Common names of codecs whose four characters are cryptic.
 CODECS = {"av01": "AV1", "hev1": "HEVC", "hvc1": "HEVC", "vvc1": "VVC", "vvi1": "VVC"}
 
 
 def open_video(target: Path | str, capture: cv2.VideoCapture | None = None) -> VideoSource:
-    """A video file (path), or one behind an address (text), whose `capture` may be open already.
+    """Opens a video file (path), or the file at an address (text), whose `capture` may be open
+    already.
 
-    Raises `UserError` if no frame in it can be decoded.
+    Raises `UserError` if no frame can be decoded.
     """
     with _closing(capture or open_capture(target)) as video:
         fps, promised = frame_rate(video), frame_count(video)
@@ -60,8 +61,11 @@ def open_video(target: Path | str, capture: cv2.VideoCapture | None = None) -> V
 
 
 def typical_rate(times: Sequence[float], mean: float) -> float:
-    """Frames a second at which nearly every frame can be shown: the mean, unless more than a quarter of the
-    steps between `times` (sorted, seconds) differ from it by a quarter; then that of the shortest tenth."""
+    """Frames per second at which nearly every frame can be shown.
+
+    The rate is the mean rate, or, if more than a quarter of the steps between `times` (sorted,
+    seconds) differ from the mean step by a quarter, the rate of the shortest tenth of the steps.
+    """
     steps = np.diff(times)
     steps = steps[steps > 0]
     if len(steps) == 0 or (np.abs(steps * mean - 1) < 0.25).mean() >= 0.75:
@@ -70,7 +74,7 @@ def typical_rate(times: Sequence[float], mean: float) -> float:
 
 
 def _read(target: Path | str, promised: int) -> Iterator[SourceFrame]:
-    """Frames, with a warning at the end that counts those left out."""
+    """Yields frames, with a warning at the end that counts those left out."""
     name, reached, lost, listed, is_whole = name_of(target), 0, 0, [], False
     try:
         with _closing(open_capture(target)) as video:
@@ -91,11 +95,11 @@ def _read(target: Path | str, promised: int) -> Iterator[SourceFrame]:
             message = "%s: frames that cannot be decoded are left out: %s (%d of %d)"
             logger.warning(message, name, numbers, lost, reached)
         if is_whole and reached < 0.98 * promised - 1:  # some headers only estimate
-            logger.warning("%s: ends after %d frames; its header promises %d", name, reached, promised)
+            logger.warning("%s: ends after %d frames; its header says %d", name, reached, promised)
 
 
 def _frames(target: Path | str, video: cv2.VideoCapture) -> Iterator[SourceFrame]:
-    """Frames that can be decoded, until reads fail for good."""
+    """Yields frames that can be decoded, until reads keep failing."""
     period, promised = 1 / (frame_rate(video) or DEFAULT_FPS), frame_count(video)
     last: Tick | None = None
     while True:
@@ -112,7 +116,7 @@ def _frames(target: Path | str, video: cv2.VideoCapture) -> Iterator[SourceFrame
 
 
 def _read_one(video: cv2.VideoCapture) -> UInt8[ndarray, "H W 3"] | None:
-    """The next picture (BGR), None if it cannot be decoded or at the end."""
+    """The next picture (BGR); None if it cannot be decoded, or at the end."""
     try:
         return video.read()[1]
     except cv2.error:  # more pixels than there is memory for
@@ -120,7 +124,7 @@ def _read_one(video: cv2.VideoCapture) -> UInt8[ndarray, "H W 3"] | None:
 
 
 def _advice(target: Path | str) -> str:
-    """What to do about a video of which nothing can be decoded."""
+    """Advice about a video without a frame that can be decoded."""
     code = codec_of(target)
     if not code:
         return "is it a video, and is it complete?"

@@ -1,4 +1,4 @@
-"""Opening a source of video by the text that names it."""
+"""Opens a source of video by its name."""
 
 import errno
 import glob
@@ -29,13 +29,13 @@ VIDEO_SUFFIXES = (
     *(".avi", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".ts"),
     *(".mts", ".m2ts", ".flv", ".3gp", ".ogv"),
 )
-ANIMATIONS = (".gif", ".apng")  # videos, where a person would take them for pictures
+ANIMATIONS = (".gif", ".apng")  # suffixes of videos that look like pictures to people
 CAMERA = re.compile(r"/dev/video(\d+)|(\d+)")
 
 
 def sources_in(text: str) -> list[str]:
-    """The sources that a text names: the videos of a folder or a pattern one by one, after its pictures,
-    which are one source. Anything else, also what does not exist, is one source."""
+    """The sources that a text names. The pictures of a folder or a pattern are one source, followed
+    by its videos, one source per file. Any other text is one source, even if it does not exist."""
     path = Path(text)
     if _is_camera(text) or is_address(text) or os.path.isfile(text):
         return [text]
@@ -50,12 +50,13 @@ def sources_in(text: str) -> list[str]:
 
 
 def open_source(path: Path | str) -> VideoSource:
-    """A video file, a folder of pictures, a glob pattern of pictures (`frames/*.jpg`), a single picture, a
-    camera (`0` or `/dev/video0`), or an address (`http://`, `https://`, `rtsp://`) of a video or a stream.
+    """Opens a video file, a folder of pictures, a glob pattern of pictures (`frames/*.jpg`), a
+    single picture, a camera (`0` or `/dev/video0`), or an address (`http://`, `https://`,
+    `rtsp://`) of a video or a stream.
 
     Pictures come in natural order: frame2 before frame10. Hidden files are left out.
 
-    Raises `UserError` if there is nothing at `path`, or no frame in it that can be decoded.
+    Raises `UserError` if `path` does not exist, or has no frame that can be decoded.
     """
     text, path = str(path), Path(path)
     if not text:
@@ -81,8 +82,8 @@ def open_source(path: Path | str) -> VideoSource:
 
 
 def matches(pattern: str) -> list[Path]:
-    """The files that a glob pattern matches, in natural order. Brackets in folders that exist are no pattern,
-    nor are those of a pattern that would match nothing."""
+    """The files that match a glob pattern, in natural order. Brackets in the names of existing
+    folders are literal, and so are those of a pattern that would match nothing."""
     parts = Path(pattern).parts
     known = 0
     while known < len(parts) and os.path.exists(os.path.join(*parts[: known + 1])):
@@ -96,7 +97,8 @@ def matches(pattern: str) -> list[Path]:
 
 
 def open_raw(stream: BufferedIOBase, size: tuple[int, int], fps: float | None = None) -> VideoSource:
-    """Frames as bytes, red, green, blue, row by row, as `ffmpeg -f rawvideo -pix_fmt rgb24 -` writes them."""
+    """Reads frames as bytes, red, green, blue, row by row, as `ffmpeg -f rawvideo -pix_fmt rgb24 -`
+    writes them."""
     return VideoSource("stdin", size, fps, None, partial(_read_raw, stream, size, fps or DEFAULT_FPS))
 
 
@@ -123,7 +125,7 @@ def _open_live(target: int | str, capture: cv2.VideoCapture) -> VideoSource:
 
 
 def _instead_of(folder: Path) -> str:
-    """What to name instead of a folder without pictures."""
+    """Advice what to name instead of a folder without pictures."""
     if videos := files_in(folder, VIDEO_SUFFIXES + ANIMATIONS):
         return f"holds {len(videos)} videos and no pictures; name one, such as {videos[0]}"
     inside = [path for path in natural_order(folder.iterdir()) if not is_hidden(path)]
@@ -142,6 +144,6 @@ def _read_raw(stream: BufferedIOBase, size: tuple[int, int], fps: float) -> Iter
         data = stream.read(height * width * 3)
         if len(data) < height * width * 3:
             if data:
-                logger.warning("stdin: frame %d is cut short and left out; is %dx%d its size?", number, *size)
+                logger.warning("stdin: frame %d is cut short and left out; is its size %dx%d?", number, *size)
             return
         yield SourceFrame(number, number / fps, np.frombuffer(data, np.uint8).reshape(height, width, 3))

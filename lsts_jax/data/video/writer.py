@@ -1,4 +1,4 @@
-"""Frames as an mp4 file."""
+"""Writing of mp4 files."""
 
 from pathlib import Path
 
@@ -10,14 +10,14 @@ from numpy import ndarray
 from lsts_jax.data.video.opencv import spell
 from lsts_jax.errors import UserError
 
-# H.264, which browsers play, where this build of OpenCV can write it; MPEG-4 part 2 everywhere else.
+# H.264, which browsers play, if this build of OpenCV can write it; else MPEG-4 part 2.
 CODECS = ("avc1", "mp4v")
 
 
 class VideoWriter:
-    """Writes an mp4 file of `fps` frames a second; a context manager.
+    """Writes an mp4 file with `fps` frames per second; a context manager.
 
-    Sides are even in mp4: the last row or column of an odd side is written twice.
+    Sides must be even in mp4: the last row or column of an odd side is written twice.
 
     Raises `UserError` if the file cannot be written.
     """
@@ -44,7 +44,7 @@ class VideoWriter:
         self._writer.release()
 
     def write(self, image: UInt8[ndarray, "H W 3"]) -> None:
-        """Appends an RGB frame. Raises ValueError if it has not the size of the video."""
+        """Appends an RGB frame. Raises ValueError if its size differs from that of the video."""
         if image.shape[:2] != self.size:
             raise ValueError(f"{self.path}: a frame of {image.shape[:2]} in a video of {self.size}")
         height, width = self.size

@@ -28,7 +28,7 @@ def test_training_and_validation_are_parted_by_names(tmp_path):
     convert(tmp_path, tmp_path / "val.json", "--videos", "*/aa")
     assert [*seen(config_of(tmp_path))] == ["JPEGImages/0043f083b5"]
     assert [*seen(config_of(tmp_path), "val")] == ["JPEGImages/aa"]
-    with pytest.raises(UserError, match=r"--videos x: fits none of the names; there are JPEGImages/0043"):
+    with pytest.raises(UserError, match=r"--videos x: matches none of the names; there are JPEGImages/0043"):
         convert(tmp_path, tmp_path / "none.json", "--videos", "x")
 
 
@@ -257,7 +257,7 @@ def test_a_warning_where_there_is_nothing_to_learn(tmp_path, caplog):
     for file in (tmp_path / "Annotations/yard").iterdir():
         text(file, "<annotation/>")
     convert(tmp_path, tmp_path / "train.json")
-    assert "there is no object in the pictures" in caplog.text
+    assert "no picture has an object" in caplog.text
 
 
 def test_names_that_label_studio_has_changed_are_a_video(tmp_path):

@@ -72,7 +72,7 @@ def test_the_boxes_of_the_format_are_read(command, tmp_path, monkeypatch, capsys
     [
         ("cvat_coco", {"iscrowd": 1}, {"box of no area": 1, "box of no picture": 1}),
         ("cvat_mot", {"not ignored = 0": 1}, {"box of no area": 1, "box of no picture": 1}),
-        ("youtube_vis", {"iscrowd": 1}, {"box of no picture": 1, "picture that is not there": 1}),
+        ("youtube_vis", {"iscrowd": 1}, {"box of no picture": 1, "missing picture": 1}),
         ("yolo", {}, {"box of no area": 1, "text file without a picture": 1}),
         (
             "visdrone",

@@ -36,12 +36,12 @@ def test_polygons():
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        (7, "no list of polygons"),
+        (7, "neither a list of polygons"),
         ([[1, 2, 3]], "x, y, x, y"),
         ([[1, 2, {}, 3]], "no numbers"),
         ({"size": [2, 2], "counts": [1, 2]}, "3 pixels, not of 2 x 2"),
         ({"size": [2, 2], "counts": "a"}, "middle"),
-        ({"size": [2, 2], "counts": "~"}, "no text of COCO's"),
+        ({"size": [2, 2], "counts": "~"}, "not in COCO's text form"),
         ({"size": [2], "counts": [4]}, "height, width"),
         ({"size": [2, 2], "counts": [5, -1]}, "whole numbers"),
     ],

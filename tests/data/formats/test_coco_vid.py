@@ -172,9 +172,9 @@ def test_missing_pictures_are_named(tmp_path):
 def test_nothing_leads_out_of_the_root(tmp_path, name):
     write_coco(tmp_path, "x", [image(name + ".png" if name != ".." else name)], [])
     config = DataConfig(root=str(tmp_path), format="coco_vid", class_names=())
-    with pytest.raises(UserError, match=r"x\.json: images\[0\]: file_name .* leads out of the data set"):
+    with pytest.raises(UserError, match=r"x\.json: images\[0\]: file_name .* points out of the data set"):
         open_dataset(config, ("x",))
-    with pytest.raises(UserError, match=r"leads out of config\.data\.root"):
+    with pytest.raises(UserError, match=r"points out of config\.data\.root"):
         open_dataset(config, (name,))
 
 
@@ -322,7 +322,7 @@ def test_an_absolute_path_below_the_root_is_read(tmp_path):
         write_coco(tmp_path, "x", [image(str(name))], [])
         assert open_dataset(config, ("x",)).frame(0, 0)[0, 0, 0] == 70
     write_coco(tmp_path, "x", [image(f"{tmp_path}/../a.png")], [])
-    with pytest.raises(UserError, match="leads out of the data set"):
+    with pytest.raises(UserError, match="points out of the data set"):
         open_dataset(config, ("x",))
 
 

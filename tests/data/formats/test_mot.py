@@ -185,7 +185,7 @@ def test_a_wrong_name_is_named(config, name, message):
     "line, wrong",
     [
         ("1,2,3,4,5,6", "'1,2,3,4,5,6' is not frame, id"),
-        ("0,1,1,1,9,9,1,-1,-1,-1", "no picture carries the number 0"),
+        ("0,1,1,1,9,9,1,-1,-1,-1", "no picture has the number 0"),
         ("-1,1,1,1,9,9,1,-1,-1,-1", "'{line}' has a frame or an id that is no"),
         ("1.5,1,1,1,9,9,1,-1,-1,-1", "'{line}' has a frame or an id that is no"),
         ("1,0.5,1,1,9,9,1,-1,-1,-1", "'{line}' has a frame or an id that is no"),
@@ -284,11 +284,11 @@ def test_a_row_belongs_to_the_picture_that_carries_its_number(tmp_path, caplog, 
 @pytest.mark.parametrize(
     "numbers, rows, name, message",
     [
-        (range(6), range(1, 7), "{:06d}.png", r"gt\.txt, line 6: no picture carries the number 6"),
+        (range(6), range(1, 7), "{:06d}.png", r"gt\.txt, line 6: no picture has the number 6"),
         (range(1, 7), range(6), "{:06d}.png", "frames 0 to 5, pictures are numbered 1 to 6: number both"),
         (range(11, 15), range(1, 5), "{:06d}.png", "numbered 11 to 14"),
-        ((1, 2), (1, 2), "{}_left1.png", "carry the same number"),
-        ((1,), (1,), "left.png", "carries no number"),
+        ((1, 2), (1, 2), "{}_left1.png", "have the same number"),
+        ((1,), (1,), "left.png", "has no number"),
     ],
 )
 def test_numbers_that_do_not_fit_are_refused(tmp_path, numbers, rows, name, message):

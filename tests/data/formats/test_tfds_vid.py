@@ -269,7 +269,7 @@ def test_a_killed_preparation_is_not_read_and_is_continued(tmp_path, monkeypatch
     (tree / "Annotations/VID/train/a/000001.xml").unlink()
     killed = subprocess.run([sys.executable, "-c", textwrap.dedent(KILLED), tree, out], capture_output=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
-    with pytest.raises(UserError, match=r"out: is not completely prepared; repeat python -m"):
+    with pytest.raises(UserError, match=r"out: is not completely prepared; run python -m"):
         open_dataset(DataConfig(root=str(out), format="tfds"), DataConfig.val_lists)
     read = []
     generate = tfds_vid.ImageNetVid._read

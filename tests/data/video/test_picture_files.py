@@ -47,7 +47,7 @@ def test_of_an_animated_picture_in_a_folder_the_first_is_taken_and_said(tmp_path
     assert [(frame.number, frame.name) for frame in frames] == [(0, "1.webp"), (1, "2.png")]
     (record,) = caplog.records
     assert record.getMessage().startswith(
-        f"{tmp_path / '1.webp'}: of this file and 0 others that hold several"
+        f"{tmp_path / '1.webp'}: only the first picture is used, as in 0 other"
     )
 
 

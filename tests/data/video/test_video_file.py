@@ -62,7 +62,7 @@ def test_a_file_that_is_cut_off_ends(tmp_path, caplog):
     clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
     frames = list(open_source(clip))
     assert [frame.number for frame in frames] == list(range(len(frames))) and 10 < len(frames) < 40
-    assert "frames; its header promises 60" in caplog.text
+    assert "frames; its header says 60" in caplog.text
 
 
 def test_times_of_a_variable_rate(tmp_path):
