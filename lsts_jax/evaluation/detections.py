@@ -161,7 +161,8 @@ def _parse_text(lines: list[str], num_classes: int) -> ndarray:
 
 
 def are_backwards(boxes: Float[ndarray, "n 4"]) -> Bool[ndarray, "n"]:
-    """Mask of boxes whose end lies before their start, by more than rounding of small boxes can cause."""
+    """Mask of boxes whose end is before their start, by more than the rounding of small boxes can
+    cause."""
     width, height = sides(boxes)
     return (width < -ROUNDING) | (height < -ROUNDING)
 

@@ -110,11 +110,10 @@ def confusion(
 ) -> Int64[ndarray, "N1 N1"]:
     """Confusion matrix of the detections that reach the threshold.
 
-    Rows are annotated classes, columns detected classes, 0 is the background. Every object counts once: in
-    the column of its own class if matched, else of its best class error, else of the background. Every
-    detection
-    counts once: in the row of the background if no object remains. A row sums to the objects of its class, a
-    column to the detections of its class.
+    Rows are annotated classes, columns detected classes, 0 is the background. Every object counts
+    once: in the column of its own class if matched, else of its best class error, else of the
+    background. Every detection counts once: in the row of the background if no object remains. A
+    row sums to the objects of its class, a column to the detections of its class.
     """
     seen = (detections.scores >= score_threshold) & ~matches.hidden
     row = np.where(seen & (matches.taken >= 0), matches.taken, -1)

@@ -10,7 +10,10 @@ from lsts_jax.evaluation.matching import Annotations, DetectionArrays, Matches
 from lsts_jax.evaluation.vid_map import blame, score
 
 SMALL, LARGE = 32**2, 96**2  # pixels of the original picture, COCO's
-SHORT, LONG = 90, 300  # frames; TAO's 3 and 10 seconds at the 30 frames a second of most of ImageNet VID
+SHORT, LONG = (
+    90,
+    300,
+)  # frames; TAO's 3 and 10 seconds at 30 frames per second, the rate of most of ImageNet VID
 
 Groups = dict[str, dict[str, Bool[ndarray, "n"]]]
 """`groups["size"]["small"]`: mask of the objects in the group."""
@@ -26,9 +29,9 @@ def groups_of(
     """Masks of all groups that have objects.
 
     Args:
-      videos: video of each object.
-      tracks: track of each object, -1 if unknown.
-      motion: motion IoU of each object.
+      videos: video of every object.
+      tracks: track of every object, -1 if unknown.
+      motion: motion IoU of every object.
       degraded: mask of the objects annotated as degraded (blurred, hidden); the others are clean.
     """
     groups = {

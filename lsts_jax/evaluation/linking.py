@@ -1,10 +1,10 @@
 """Causal linking: a detection gets the mean score of its object so far (numpy only).
 
-Seq-Bbox Matching (Belhassen et al., VISAPP 2019), in its online form: the boxes of two successive frames are
-paired in falling similarity, a tubelet of pairs has the mean of its scores, and the newest box gets that
-mean. The similarity is IoU times the product of the scores. Their boxes have a score for every class; here a
-box has one class, and boxes of one class are paired. Only pairs of at least `link_iou` count. Boxes stay as
-they are.
+Seq-Bbox Matching (Belhassen et al., VISAPP 2019), in its online form: the boxes of two successive
+frames are paired in falling similarity; pairs form tubelets, and the newest box gets the mean score
+of its tubelet. The similarity is IoU times the product of the scores. In the paper a box has a
+score for every class; here a box has one class, and only boxes of the same class are paired. Pairs
+need an IoU of at least `link_iou`. Boxes are not moved.
 """
 
 from collections.abc import Sequence

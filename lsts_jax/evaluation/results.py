@@ -43,7 +43,7 @@ def remove_results(folder: Path, inputs: Iterable[Path] = ()) -> None:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Writes a file of JSON, whole or not at all."""
+    """Writes a JSON file atomically."""
     with write_whole(path) as part:
         part.write_text(json.dumps(content, indent=2) + "\n")
 

@@ -1,4 +1,4 @@
-"""How soon and how steadily objects are found, which an average precision over frames does not show (numpy
+"""Delay and steadiness of detection, which average precision over frames does not measure (numpy
 only)."""
 
 from typing import Any
@@ -30,20 +30,20 @@ def steadiness(
 ) -> dict[str, Any]:
     """`average_delay` in frames and `flicker` as a share; empty if no object has a track.
 
-    The average delay (Mao et al., "A Delay Metric for Video Object Detection", ICCV 2019, and their code)
-    takes six score thresholds, those at which there are FALSE_RATIOS false detections for each annotated
-    object. At each, the delay of a track is the number of frames from its first to the first in which it is
-    found, at most LONGEST_DELAY; a track that is never found has its own length. The mean over the tracks is
-    d; the result is the harmonic mean over the thresholds, 1 / mean(1 / (d + 1)) - 1. Unlike in their code an
-    object is found if the metric matches a detection to it: with a lower IoU for small objects, and each
-    detection to one object.
+    The average delay (Mao et al., "A Delay Metric for Video Object Detection", ICCV 2019, and their
+    code) uses six score thresholds: those with FALSE_RATIOS false detections per annotated object.
+    At a threshold, the delay of a track is the number of frames from its first frame to the first
+    one with a detection of it, at most LONGEST_DELAY; for a track that is never detected, its
+    length. The mean over the tracks is d; the result is the harmonic mean over the thresholds, 1 /
+    mean(1 / (d + 1)) - 1. Unlike in their code, an object counts as detected if the metric matches
+    a detection to it: with a lower IoU for small objects, and every detection to one object.
 
-    Flicker is the share of missed objects among those that lie in time between two frames in which their
-    track is found, at the score threshold of highest F1.
+    Flicker is the share of missed objects among those between two frames with a detection of their
+    track, at the score threshold of highest F1.
 
     Args:
-      tracks: of each object, -1 if unknown.
-      samples: video and t of every frame, as `scoring.Truth` has it.
+      tracks: track of every object, -1 if unknown.
+      samples: video and t of every frame, as in `scoring.Truth`.
     """
     rows = np.flatnonzero((tracks >= 0) & ~annotations.ignored)
     if not len(rows):
@@ -67,7 +67,7 @@ def steadiness(
 
 
 def _scores(annotations: Annotations, detections: DetectionArrays, matches: Matches) -> Float[ndarray, "n"]:
-    """Score of the detection matched to every object, -infinity where there is none."""
+    """Score of the detection matched to every object, -infinity if there is none."""
     score = np.full(len(annotations.frame), -np.inf)
     matched = matches.taken >= 0
     score[matches.taken[matched]] = detections.scores[matched]
@@ -89,7 +89,8 @@ def _delays(found: ndarray, times: ndarray, starts: ndarray, ends: ndarray) -> F
 
 
 def _between(found: ndarray, starts: ndarray, ends: ndarray) -> tuple[int, int]:
-    """Missed objects, and all, between the first and the last of their track that are found."""
+    """Number of missed objects, and of all objects, between the first and the last detection of
+    their track."""
     missed = total = 0
     for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
         hits = np.flatnonzero(found[start:end])

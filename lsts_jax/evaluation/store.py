@@ -61,7 +61,7 @@ class VideoStore:
         return self._file(video).exists()
 
     def write(self, video: int, found: DetectionArrays) -> None:
-        """Writes the detections of a video, whole or not at all."""
+        """Writes the detections of a video atomically."""
         with write_whole(self._file(video)) as part, part.open("wb") as file:
             np.savez(file, **found._asdict())
 

@@ -54,12 +54,12 @@ class _Submission(NamedTuple):
 
 
 def read_detections(paths: Sequence[Path], dataset: VideoDataset) -> DetectionArrays:
-    """Detections of all files, sorted by frame. A folder stands for its files, without hidden ones. An empty
-    file
-    is valid: it has no detections.
+    """Reads the detections of all files, sorted by frame. A folder means its files, without hidden
+    ones. A file without detections is valid.
 
-    Raises `UserError` naming the file if it cannot be read, its video is unknown, it has a class that the
-    data set does not have, none of its frames are in the data set, or another file has the same frames.
+    Raises `UserError` naming the file if it cannot be read, its video is unknown, it has a class
+    that the data set does not have, none of its frames are in the data set, or another file has the
+    same frames.
     """
     files = [file for path in paths for file in _files(Path(path))]
     wanted = np.unique([dataset.global_id(video, t) - 1 for video, t in dataset.samples])

@@ -11,8 +11,9 @@ def named_after(file: Path, names: Sequence[str]) -> int | None:
     """Index in `names` of the video whose name ends the path of a file: out/day/clip.jsonl and
     out/day/clip/detections.jsonl belong to day/clip.
 
-    Of several names the one with the longest common end is chosen, and a whole name before the end of
-    another. None if no name fits. Raises `UserError` if several names fit equally well.
+    Among several names, the one with the longest common ending is chosen; a complete name is
+    preferred to the ending of another. None if no name fits. Raises `UserError` if several names
+    fit equally well.
     """
     path = file.resolve()
     ends = path.parent.parts, path.with_suffix("").parts

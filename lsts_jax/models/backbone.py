@@ -24,7 +24,11 @@ class Backbone(nn.Module):
         return self.low_level(frame.pixels, frame.size)
 
     def high(self, low: Float[Array, "h w L"], size: Int32[Array, "2"]) -> Float[Array, "h w C"]:
-        """High-level feature. Args: size (height, width) of the picture on the canvas in pixels."""
+        """High-level feature.
+
+        Args:
+          size: height, width of the picture on the canvas in pixels.
+        """
         return self.high_level(low, size_at_stride(size, STRIDE))
 
 

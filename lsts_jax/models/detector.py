@@ -65,7 +65,7 @@ class Detector(nn.Module):
         return self.temporal.on_frame(memory, other)
 
     def wants_keyframe(self, bundle: Any) -> Bool[Array, ""]:
-        """Whether a frame becomes a keyframe, from its bundle of `on_frame`; for adaptive methods."""
+        """True if a frame becomes a keyframe, given its bundle of `on_frame`; for adaptive methods."""
         return self.temporal.wants_keyframe(bundle)
 
     def on_triplet(self, triplet: Triplet) -> TripletFeature:

@@ -70,7 +70,8 @@ def _top_k_at_once(
 def _top_k_by_parts(
     values: Float32[Array, "n"], *, k: int
 ) -> tuple[Float32[Array, "{k}"], Int32[Array, "{k}"]]:
-    """The best of the best of each part. A GPU sorts short rows in one launch each, all rows at once."""
+    """Top k by parts: the best of the best of every part. A GPU sorts short rows in one launch
+    each, all rows at once."""
     parts = max(1, len(values) // (5 * k))
     rows = jnp.pad(values, (0, -len(values) % parts), constant_values=-jnp.inf).reshape(parts, -1)
     best, place = lax.top_k(rows, min(k, rows.shape[1]))

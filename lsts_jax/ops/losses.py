@@ -1,7 +1,7 @@
-"""The losses of the two heads and the choice of hard regions.
+"""Losses of the two heads, and the selection of hard regions.
 
-All losses have weight 1 in the total. Box losses are divided by a constant, the configured size of the batch,
-not by its number of objects; class losses by the number of labels other than -1.
+All losses have weight 1 in the total. Box losses are divided by a constant, the configured size of
+the batch, not by the number of objects; class losses by the number of labels other than -1.
 """
 
 from typing import NamedTuple

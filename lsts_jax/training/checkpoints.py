@@ -1,8 +1,9 @@
-"""Reading the checkpoints of a run, without any change to its folder.
+"""Reading the checkpoints of a run, without changes to its folder.
 
-WORKDIR/checkpoints/STEP holds the latest, WORKDIR/best/STEP the one of the highest mAP. One of them is
-enough. A checkpoint has two items: `variables`, all that detection needs, and `training`, the rest of the
-state. A running training replaces checkpoints at any time; the reader then starts again.
+WORKDIR/checkpoints/STEP is the latest checkpoint, WORKDIR/best/STEP the one of the highest mAP;
+either folder is enough. A checkpoint has two items: `variables`, which detection needs, and
+`training`, the rest of the state. A training run may replace checkpoints at any time; the reader
+then starts again.
 """
 
 import json
@@ -59,7 +60,7 @@ def score_of(checkpoint: Path) -> float:
 
 
 def best_step(workdir: Path) -> int | None:
-    """Step of the highest mAP in best/; of equals the last. Raises as `score_of`."""
+    """Step of the highest mAP in best/; the last one if several are equal. Raises as `score_of`."""
     scores = {step: score_of(workdir / BEST / str(step)) for step in steps_in(workdir / BEST)}
     return max(scores, key=lambda step: (scores[step], step), default=None)
 
@@ -87,14 +88,14 @@ def find_checkpoint(workdir: Path, which: str) -> Path:
 
 
 def restore_item(checkpoint: Path, name: str, wanted: PyTree) -> PyTree:
-    """An item of a checkpoint, in the shapes of `wanted`.
+    """Restores an item of a checkpoint in the shapes of `wanted`.
 
     Raises `UserError` if it is damaged or belongs to another model.
     """
     require_undamaged(checkpoint, (name,))
     reader = ocp.StandardCheckpointHandler()
-    # Compared beforehand: a restoration that fails half-way leaves reads under way that write to memory which
-    # others have been given since.
+    # Compared beforehand: if a restoration fails half-way, its remaining reads still write to memory that may
+    # belong to other arrays by then.
     folder: Any = checkpoint / name  # Orbax's stubs know etils' paths only
     there, needed = _shapes(reader.metadata(folder).tree), _shapes(wanted)
     for key in sorted(needed.keys() | there.keys()):
@@ -140,7 +141,7 @@ def read_variables(workdir: Path, wanted: dict, which: str = "latest") -> tuple[
             if checkpoint is not None and _is_there(checkpoint, before):
                 raise
         except Exception:
-            # Checkpoints are replaced as wholes: what is wrong with one that is still there is wrong with it.
+            # Checkpoints are replaced as a whole: if this one still exists, the error is its own.
             if _listing(workdir) == listing if checkpoint is None else _is_there(checkpoint, before):
                 raise
     raise UserError(
@@ -192,9 +193,9 @@ def require_checkpoints(workdir: Path) -> None:
 
 
 def load_detector(config: Config, workdir: Path, which: str = "latest") -> tuple[Detector, dict, int]:
-    """A detector, its variables and their step from the folder of a training run.
+    """Loads a detector, its variables and their step from the folder of a training run.
 
-    Its temporal method is the version for inference: equal results at less cost.
+    The temporal method is the version for inference: equal results at less cost.
 
     Raises:
       UserError: there is no such checkpoint, it is damaged, or it is of another model.

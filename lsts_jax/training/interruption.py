@@ -28,10 +28,11 @@ NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK)
 
 
 class Interruption:
-    """Records the first of SIGNALS, for a check between two steps.
+    """Records the first of SIGNALS, to be checked between two steps.
 
-    A second Ctrl-C acts at once. A second SIGTERM does not: schedulers repeat it, and if one of several
-    processes broke off a save, the others would wait for it. Schedulers send SIGKILL at last.
+    A second Ctrl-C acts at once. A second SIGTERM does not: schedulers repeat it, and if one of
+    several processes interrupted a save, the others would wait for it. Schedulers finally send
+    SIGKILL.
     """
 
     def __init__(self):
@@ -49,8 +50,8 @@ class Interruption:
 
     @contextmanager
     def at_once(self, stopped: Callable[[int], Stopped]) -> Iterator[None]:
-        """A block that a signal, also an earlier one, ends at once with the exception `stopped(number)`. For
-        long work that may be broken off anywhere."""
+        """Context manager for long work that may be interrupted anywhere: a signal, also an earlier
+        one, raises the exception `stopped(number)` at once."""
         self._stopped = stopped
         try:
             if self.signal is not None:
@@ -76,8 +77,8 @@ class Interruption:
 def only_process(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """Locks a folder. If another process holds the lock, waits for it or raises `UserError`.
 
-    The system releases the lock when the process ends, however it ends. On file systems without locks a
-    warning is logged.
+    The operating system releases the lock at the end of the process. On file systems without locks
+    a warning is logged.
     """
     file = Path(folder) / ".lock"
     try:

@@ -48,8 +48,11 @@ class Due(NamedTuple):
 
 
 def what_is_due(step: int, last: int, settings: TrainConfig) -> Due:
-    """Actions after step `step`, counted from 1; all of them after the last. A step is saved before it is
-    scored, so that an evaluation cannot lose it, and a resumed run has the log line of every saved step."""
+    """Actions that are due after step `step`, counted from 1; after the last step, all of them.
+
+    A step is saved before it is scored, so that an evaluation cannot lose it, and a resumed run has
+    the log line of every saved step.
+    """
     due = lambda every: step >= last or (every > 0 and step % every == 0)
     score = due(settings.evaluate_every)
     save = score or due(settings.checkpoint_every)
@@ -57,7 +60,7 @@ def what_is_due(step: int, last: int, settings: TrainConfig) -> Due:
 
 
 class Clock:
-    """Images per second, without the time between a stop and the next start."""
+    """Measures images per second, without the time between a stop and the next start."""
 
     def __init__(self, step: int, batch_size: int):
         self._batch_size = batch_size
@@ -93,8 +96,8 @@ class Run:
     _unchecked: list[tuple[int, Metrics]] = field(default_factory=list)
 
     def to_the_end(self, state: TrainState) -> TrainState:
-        """The state after the last step. Raises `UserError`, or `Stopped` after a signal, once the state is
-        saved."""
+        """Runs all steps and returns the last state. Raises `UserError`, or `Stopped` after a
+        signal, once the state is saved."""
         first = int(state.step)
         clock = Clock(first, self.settings.batch_size)
         if first and what_is_due(first, self.num_steps, self.settings).score:
@@ -129,7 +132,7 @@ class Run:
     def _signal(self, due: Due) -> int:
         """The signal that ends the run after this step, or 0."""
         number = self.interruption.signal or 0
-        if jax.process_count() > 1:  # all have to stop at the same step, and agreeing takes a while
+        if jax.process_count() > 1:  # all must stop at the same step, and the agreement takes time
             return largest_of_all(number) if due.log else 0
         return number
 
@@ -161,7 +164,7 @@ class Run:
         step = int(state.step)
         self.checkpoints.save(state)
         self.checkpoints.wait()
-        # one of several processes that leaves would keep the others waiting for its share of the videos
+        # if one of several processes left, the others would wait for its share of the videos
         stops = self.interruption.at_once(lambda number: self._stopped(step, number))
         with stops if jax.process_count() == 1 else nullcontext():
             score = self.evaluate(state)

@@ -1,4 +1,4 @@
-"""Check that a command continues the run in a folder and does not turn it into another run."""
+"""Checks that a command continues the run in a folder and does not turn it into another run."""
 
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ MAY_CHANGE = (
 """Fields, and groups of fields, that may differ when a run continues. All other fields determine the meaning
 of the weights, or the batch of a step."""
 OF_THE_WEIGHTS = ("model", "data.class_names", "data.short_side", "data.long_side")
-"""Fields that determine the meaning of the weights alone, before the first step."""
+"""Fields that determine only the meaning of the weights, before the first step."""
 
 
 def require_same_run(config: Config, workdir: Path) -> None:

@@ -33,13 +33,15 @@ from lsts_jax.training.state import TrainState, variables_of
 
 UNFINISHED = ".orbax-checkpoint-tmp"
 KEPT = 2
-"""Number of checkpoints in WORKDIR/checkpoints; one more from the start of a save to the start of the
-next."""
+"""Number of checkpoints in WORKDIR/checkpoints; during a save, and until the next one starts, there
+is one more."""
 
 
 class Checkpoints:
-    """The checkpoints of a run that this process has locked (`only_process`). Context manager; its end waits
-    for the last save."""
+    """Checkpoints of a run that this process has locked (`only_process`).
+
+    A context manager, which waits for the last save at the end.
+    """
 
     def __init__(self, workdir: Path):
         """Removes unfinished checkpoints of killed processes.
@@ -214,8 +216,8 @@ def _reason(error: Exception) -> str:
 def _items(state: TrainState) -> dict[str, ocp.args.StandardSave]:
     """The items of a checkpoint, with typed random keys as integers, since Orbax stores arrays."""
     state = state._replace(key=jax.random.key_data(state.key))
-    # Orbax writes in the background, and on a CPU from the very memory of the arrays, which the next step
-    # has been given to write to.
+    # Orbax writes in the background, on a CPU directly from the memory of the arrays, which the next step
+    # overwrites.
     training = jax.tree.map(jnp.copy, state)._asdict()
     variables = {name: training.pop(name) for name in variables_of(state)}
     return {"variables": ocp.args.StandardSave(variables), "training": ocp.args.StandardSave(training)}

@@ -26,20 +26,21 @@ class Batches(Protocol):
 
 
 class SkippedSteps:
-    """Counter of skipped updates, which ends the run after `most` in a row."""
+    """Counts skipped updates and ends the run after `most` in a row."""
 
     def __init__(self, batches: Batches, most: int, workdir: Path, count: int = 0):
-        """Args: count, skipped updates of earlier processes of the run."""
+        """Args:
+        count: skipped updates of earlier processes of the run."""
         self.count = count
         self.updates = 0
-        """Updates that were done before the last step that was checked."""
+        """Number of updates before the last checked step."""
         self._in_a_row, self._batches, self._most, self._workdir = 0, batches, most, Path(workdir)
 
     def check(self, steps: list[tuple[int, Metrics]]) -> dict[str, float]:
-        """The metrics of the last of these steps, as numbers.
+        """Checks steps for skipped updates and returns the metrics of the last step, as numbers.
 
-        Raises `UserError` naming the step, the values that are not finite, and the files of the batch, which
-        is saved.
+        Raises `UserError` naming the step, the values that are not finite, and the files of the
+        batch, which is saved.
         """
         metrics: dict[str, float] = {}
         for step, values in jax.device_get(steps):

@@ -26,7 +26,8 @@ Metrics = dict[str, Float32[Array, ""]]
 def triplet_losses(
     detector: Detector, config: Config, variables: PyTree, key: PRNGKeyArray, triplet: Triplet
 ) -> tuple[Float32[Array, ""], Metrics]:
-    """Sum of the losses of one triplet, four and the temporal method's own, and the metrics to log."""
+    """Total loss of one triplet (the four losses of the detector and that of the temporal method),
+    and the metrics to log."""
     bound = detector.bind(variables)
     settings = config.train.loss
     frame, truth = triplet.current, triplet.ground_truth
@@ -79,8 +80,11 @@ def triplet_losses(
 
 
 def norm(tree: PyTree) -> Float32[Array, ""]:
-    """Euclidean norm of all numbers of a tree. A GPU joins them into one array first: a reduction for each
-    leaf would be hundreds of launches, where a CPU would only pay for the copy."""
+    """Euclidean norm of all numbers of a tree.
+
+    A GPU concatenates them first: one reduction per leaf would be hundreds of launches. A CPU does
+    not, since it would only pay for the copy.
+    """
     joined = lambda leaves: jnp.linalg.norm(jnp.concatenate([leaf.ravel() for leaf in leaves]))
     leaves = jax.tree.leaves(tree)
     return lax.platform_dependent(leaves, cuda=joined, rocm=joined, default=optax.tree.norm)

@@ -36,7 +36,9 @@ class Board:
             self._append({"file_version": "brain.Event:2"})
 
     def write(self, values: dict) -> None:
-        """Args: values, numbers by name; step, their step."""
+        """Args:
+        values: numbers by name.
+        step: their step."""
         if self._file:
             from tensorboardX.summary import scalar
 
@@ -46,7 +48,7 @@ class Board:
     def close(self) -> None:
         """Closes the file."""
         if self._file:
-            with suppress(OSError):  # which has been told
+            with suppress(OSError):  # reported before
                 self._file.close()
         self._file = None
 

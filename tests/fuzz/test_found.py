@@ -55,7 +55,7 @@ FOUND = {
         mat(DOUBLES, b"\x29" + DOUBLES[1:]),
         "type 41",
     ),
-    "a frame that is text": ("mat", mat(CELL, CELL[:16] + b"\4" + CELL[17:]), "annotated are 2"),
+    "a frame that is text": ("mat", mat(CELL, CELL[:16] + b"\4" + CELL[17:]), "2 are annotated"),
     "an option that is a dash": ("train-options", b"--workx\n-\n--\n---", "options: --workx, -"),
     "a config whose name no file can have": ("train-options", b"--config\n" + b"a" * 5000, "no such file"),
     "a config below a folder of such a name": (

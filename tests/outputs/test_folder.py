@@ -85,7 +85,7 @@ def test_results_of_an_earlier_run_that_are_read_stay(tmp_path):
     run(tmp_path, "clip")
     before = tree(tmp_path)
     for file in ("clip.mp4", "crops/dog/000000_0.jpg"):
-        with pytest.raises(UserError, match="is a source"):
+        with pytest.raises(UserError, match="is the source"):
             run(tmp_path, "other", read=[tmp_path / file])
     assert tree(tmp_path) == before
 
@@ -125,7 +125,7 @@ def test_crops_of_the_user_stay(tmp_path):
     run(tmp_path, "clip")
     mine = tmp_path / "crops" / "dog" / "000007_1.jpg"
     mine.write_text("mine")
-    with pytest.raises(UserError, match=r"000007_1\.jpg: is there"):
+    with pytest.raises(UserError, match=r"000007_1\.jpg: exists"):
         run(tmp_path, "clip")
     mine.rename(mine.with_name("kept.jpg"))
     run(tmp_path, "clip")
@@ -157,7 +157,7 @@ def test_a_run_that_was_killed_owns_what_it_wrote(tmp_path):
     old = tmp_path / "detections.jsonl"  # moved there after the kill
     old.write_text("mine")
     os.utime(old, (1, 1))
-    with pytest.raises(UserError, match=r"detections\.jsonl: is there"):
+    with pytest.raises(UserError, match=r"detections\.jsonl: exists"):
         run(tmp_path, "clip")
     old.unlink()
     run(tmp_path, "clip")

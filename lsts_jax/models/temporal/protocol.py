@@ -39,8 +39,9 @@ class Temporal(nn.Module):
     trained_keyframes: ClassVar[Literal[0, 1, 2]] = 2
     """Keyframes that a training sample reads beside its current frame: 2, 1 (the new key alone) or 0."""
     trained_reach = None
-    """First and last + 1 of the frames, relative to the current one, that these are drawn from, no two alike;
-    None: they lie where keyframes lie at test (`data/triplets.py`)."""
+    """Range of frames, as first and last + 1 relative to the current frame, from which training
+    keyframes are drawn without repetition; None: the positions of keyframes at test time
+    (`data/triplets.py`)."""
 
     @classmethod
     def from_config(cls, config: ModelConfig) -> "Temporal":
@@ -48,7 +49,8 @@ class Temporal(nn.Module):
         raise NotImplementedError
 
     def interval(self, wanted: int) -> int:
-        """Frames from a keyframe to the next, for `keyframe_interval` = `wanted` in the config."""
+        """Number of frames from a keyframe to the next, if the config's `keyframe_interval` is
+        `wanted`."""
         return wanted
 
     def key(self, backbone: Backbone, frame: Frame) -> PyTree:
@@ -72,7 +74,7 @@ class Temporal(nn.Module):
         raise NotImplementedError
 
     def wants_keyframe(self, bundle: Any) -> Bool[Array, ""]:
-        """Whether a frame becomes a keyframe, from its bundle of `on_frame`; for adaptive methods."""
+        """True if a frame becomes a keyframe, given its bundle of `on_frame`; for adaptive methods."""
         raise NotImplementedError
 
     def triplet_payments(self, backbone: Backbone, triplet: Triplet) -> tuple[PyTree, PyTree, PyTree]:
@@ -141,11 +143,11 @@ def cells(frame: Frame) -> Array:
 
 
 def each(call: Callable, backbone: nn.Module, inputs: PyTree) -> PyTree:
-    """`call(backbone, example)` for a whole batch in one pass, inside a method of a module."""
+    """Applies `call(backbone, example)` to a whole batch in one pass, inside a method of a module."""
     mapped = nn.vmap(call, variable_axes={"params": None, "batch_stats": None}, split_rngs={"params": False})
     return mapped(backbone, inputs)
 
 
 def choose(condition: Array | bool, one: PyTree, other: PyTree) -> PyTree:
-    """The leaves of `one` where the condition holds, else those of `other`."""
+    """Leaves of `one` where the condition holds, of `other` elsewhere."""
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), one, other)

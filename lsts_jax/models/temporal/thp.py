@@ -122,7 +122,8 @@ class THP(Temporal):
         return self.updated(found, feature, mask, other)
 
     def wants_keyframe(self, bundle: Updated) -> Bool[Array, ""]:
-        """Whether the share of inconsistent positions is above `adaptive_share` (paper, equation 9)."""
+        """True if the share of inconsistent positions is above `adaptive_share` (paper, equation
+        9)."""
         return bundle.share > self.config.adaptive_share
 
     def on_triplet(self, backbone: Backbone, triplet: Triplet) -> TripletFeature:

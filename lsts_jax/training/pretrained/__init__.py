@@ -1,12 +1,12 @@
-"""Weights from elsewhere: the authors' MXNet files, torchvision's and timm's ResNets, EfficientNet-lite, and
-runs of ours.
+"""Initial weights from elsewhere: the authors' MXNet files, torchvision's and timm's ResNets,
+EfficientNet-lite, and runs of this package.
 
     python -m lsts_jax.training.pretrained resnet50.pth runs/start --config configs/NAME.py
 
-Every array of the file and of the model is accounted for (`matching.py`). What the weights were trained with,
-where stages stride and how pixels are normalised, comes along as configuration. The ending of a file tells
-how it is read (`files.py`), its names whose weights it holds (`authors.py`, `torchvision.py`,
-`efficientnet.py`).
+Every array of the file and of the model is accounted for (`matching.py`). Settings that the weights
+were trained with, such as the place of strides and the normalisation of pixels, are imported as
+configuration. The suffix of a file determines its reader (`files.py`), its names the naming scheme
+(`authors.py`, `torchvision.py`, `efficientnet.py`).
 """
 
 import logging
@@ -31,7 +31,8 @@ from lsts_jax.training.state import init_variables
 
 __all__ = ["convert_authors", "import_weights", "load_pretrained", "open_weights", "read_mxnet_params"]
 
-# What every detector has. All else is a temporal method's, and a detector of one can start another.
+# Parts of every detector. The others belong to a temporal method; a detector with one method can
+# start another.
 SHARED = {"low_level", "high_level", "rpn", "rfcn"}
 FLOW_MAP = "flownet/scale"
 """The map that a flow network has beside the flow, of a size that depends on the method."""
@@ -42,19 +43,20 @@ logger = logging.getLogger(__name__)
 def load_pretrained(
     variables: dict, path: Path | str, backbone: BackboneConfig, class_names: tuple[str, ...] = ()
 ) -> dict:
-    """Initial variables with what a file or a run holds in their place: a backbone or a whole detector.
+    """Replaces initial variables by the weights of a file or a run: of a backbone or a whole
+    detector.
 
-    The parts of a detector that use the memory may be absent from either, each as a whole, and a flow network
-    may come without the map that the method has beside the flow.
+    The parts of a detector that use the memory may be absent from either, but only as a whole. A
+    flow network may lack the map that the method has beside the flow.
 
     Args:
       variables: from `init_variables`.
-      path: of a file, or of a run's folder, whose latest checkpoint is taken.
-      class_names: those of the variables; empty where they do not matter.
+      path: a file, or a run's folder, whose latest checkpoint is used.
+      class_names: those of the variables; empty if they do not matter.
 
     Raises:
-      UserError: the weights cannot be read, do not fit, or were trained with other settings of the backbone
-        or with the same classes in another order.
+      UserError: the weights cannot be read, do not fit, or were trained with other settings of the
+        backbone or with the same classes in another order.
     """
     weights = open_weights(path)
     check_classes(str(path), weights.config, class_names)
@@ -91,15 +93,15 @@ def import_weights(
     allow_unused: Collection[str] = (),
     channel_order: Literal["rgb", "bgr"] = "rgb",
 ) -> tuple[Config, dict, Match]:
-    """The detector of a config with weights from elsewhere; what these do not have is initialised.
+    """The detector of a config with weights from elsewhere; arrays without weights are initialised.
 
     Args:
       source: name of the file, for messages.
       allow_missing, allow_unused: as for `match`.
-      channel_order: bgr for Caffe's weights under torchvision's names.
+      channel_order: bgr for Caffe's weights with torchvision's names.
 
     Returns:
-      The config, in which the settings of the weights have won, variables, and how these came about.
+      The config, with the settings of the weights, the variables, and the result of the matching.
 
     Raises:
       UserError: the weights do not fit.
@@ -119,7 +121,7 @@ def import_weights(
         allow_unused=allow_unused,
     )
 
-    def new():  # jitted again, so that what is not asked for is not computed
+    def new():  # jitted again, so that unused values are not computed
         initial = flatten_dict(init_variables(detector, config))
         return {path: initial[path] for path in matched.new}
 
@@ -128,10 +130,13 @@ def import_weights(
 
 
 def check_classes(source: str, trained: Config | None, class_names: tuple[str, ...]) -> None:
-    """Compares the class names of a detector with those that its weights were trained with, if that is known:
-    as many other ones are a warning. Raises `UserError` where they are the same in another order."""
+    """Compares the class names of a detector with those that its weights were trained with, if
+    known. The same number of other names is a warning.
+
+    Raises `UserError` if they are the same names in another order.
+    """
     names = trained.data.class_names if trained else class_names
-    if names == class_names or len(names) != len(class_names):  # which does not fit, and is told elsewhere
+    if names == class_names or len(names) != len(class_names):  # does not fit; reported elsewhere
         return
     if sorted(names) == sorted(class_names):
         raise UserError(
@@ -160,5 +165,5 @@ def _contradictions(settings: Mapping[str, object], backbone: BackboneConfig) ->
 
 
 def _typed(value: object) -> str:
-    """A setting as the command line takes it."""
+    """A setting in the form of the command line."""
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

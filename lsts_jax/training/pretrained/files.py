@@ -1,4 +1,4 @@
-"""A file of weights by its name's ending."""
+"""Opens a file of weights by the suffix of its name."""
 
 from pathlib import Path
 
@@ -25,10 +25,11 @@ def open_weights(path: Path | str, checkpoint: str = "latest") -> Weights:
     """Content of a file of weights, of a checkpoint in a run's folder, or of a published detector.
 
     Args:
-      path: of the file or the folder, `hf://ORG/NAME[/FILE]`, or the name of a detector of the package.
+      path: the file or the folder, `hf://ORG/NAME[/FILE]`, or the name of a detector of the
+        package.
 
     Raises:
-      UserError: there is nothing at `path`, its ending is unknown, or it is damaged.
+      UserError: `path` does not exist, its suffix is unknown, or it is damaged.
     """
     path = locate(path)
     if (path / WEIGHTS).is_file():

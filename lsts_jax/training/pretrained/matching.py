@@ -1,4 +1,4 @@
-"""Every array of a file and every array of a model: what matches, and what is left of both."""
+"""Matching of the arrays of a file and of a model, which accounts for every array of both."""
 
 from collections import Counter
 from collections.abc import Collection
@@ -19,7 +19,7 @@ from lsts_jax.training.pretrained.torchvision import torchvision_naming
 
 COMMAND = "python -m lsts_jax.training.pretrained"
 FLOATS = ("float16", "bfloat16", "float32", "float64")
-# What the shapes of a part depend on.
+# Settings that the shapes of a part depend on.
 FIELDS = {
     "low_level": "model.backbone",
     "high_level": "model.backbone and model.feature_channels",
@@ -33,8 +33,8 @@ class Match(NamedTuple):
     """The arrays of a file that fit a model."""
 
     found: dict[Path, ndarray]  # float32, in our layouts
-    new: list[Path]  # arrays of the model that are not in the file, or are of another shape there
-    unused: list[str]  # names of the file
+    new: list[Path]  # arrays of the model that the file lacks or has in another shape
+    unused: list[str]  # unused names of the file
 
 
 def recognise(
@@ -43,10 +43,10 @@ def recognise(
     backbone: BackboneConfig,
     channel_order: Literal["rgb", "bgr"] = "rgb",
 ) -> Naming:
-    """The naming that has a place for most of a file's names.
+    """The naming scheme that has a place for most names of a file.
 
     Raises:
-      UserError: there is none, or it has no such channel order.
+      UserError: there is none, or it does not have this channel order.
     """
     names = weights.arrays.keys()
     torchvision = torchvision_naming(channel_order)
@@ -74,18 +74,20 @@ def match(
     allow_missing: Collection[str] = (),
     allow_unused: Collection[str] = (),
 ) -> Match:
-    """Find the place of every array of a file, and read those that have one.
+    """Finds the place of every array of a file, and reads the arrays that have one.
 
-    A file that holds nothing above the backbone leaves the rest of the detector new.
+    A file without arrays above the backbone leaves the rest of the detector new.
 
     Args:
       source: name of the file, for messages.
-      variables: nested dictionaries of anything that has a shape.
-      allow_missing: starts of names of the model, `rfcn/classes`, that may be absent or of another shape.
-      allow_unused: starts of names of the file that may have no place.
+      variables: nested dictionaries of objects with a shape.
+      allow_missing: beginnings of names of the model, such as `rfcn/classes`, that may be absent or
+        of another shape.
+      allow_unused: beginnings of names of the file that may have no place.
 
     Raises:
-      UserError: an array is missing, left over, of another shape, or holds what no weight can be.
+      UserError: an array is missing, unused, of another shape, or has values that no weight can
+        have.
     """
     names, placeless = _places(source, weights, naming, backbone.split)
     _require_network(source, names, backbone)
@@ -143,7 +145,7 @@ def _in_plain_backbone(path: Path) -> bool:
 
 
 def _places(source: str, weights: Weights, naming: Naming, split: int) -> tuple[dict[Path, str], list[str]]:
-    """Names of a file by their path in a model, and those that have none."""
+    """Names of a file by their path in the model, and the names without a path."""
     paths = {name: naming.path(name, split) for name in weights.arrays}
     placed = Counter(path for path in paths.values() if path)
     for path, count in placed.items():
@@ -181,16 +183,16 @@ def _require_network(source: str, paths: Collection[Path], backbone: BackboneCon
 
 
 def some(names: Collection[str], limit: int = 3) -> str:
-    """The first of many names, cut where a damaged file has absurd ones."""
+    """The first of many names, shortened if a damaged file has absurd ones."""
     first = ", ".join(" ".join(name[:120].split()) for name in list(names)[:limit])
     return first + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
 def _read(source: str, name: str, stored: Stored, *, is_variance: bool) -> ndarray:
-    """An array of a file as float32, if it holds what a weight can be."""
+    """An array of a file as float32. Raises `UserError` if it has values that no weight can have."""
     if stored.dtype not in FLOATS:
         raise UserError(f"{source}: {name} is of type {stored.dtype}; weights are floating-point numbers")
-    with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite
+    with np.errstate(over="ignore"):  # numbers too large for float32 become infinite
         array = stored.read().astype(np.float32, copy=False)
     if not np.isfinite(array).all() or (is_variance and (array < 0).any()):
         raise UserError(f"{source}: {name} holds values that are not finite, or variances below 0")

@@ -15,10 +15,11 @@ MAX_DIMENSIONS = 8
 
 
 def read_mxnet_params(path: Path | str) -> dict[str, ndarray]:
-    """Arrays by name, with their `arg:` and `aux:`; they lie in the file until they are used. Dense only.
+    """Reads arrays by name, with their `arg:` and `aux:`; values stay in the file until they are
+    used. Dense arrays only.
 
     Raises:
-      UserError: the file cannot be read, is cut short or damaged, or is none of MXNet's.
+      UserError: the file cannot be read, is cut short or damaged, or is not an MXNet file.
     """
     try:
         data = np.memmap(path, np.uint8, "r")

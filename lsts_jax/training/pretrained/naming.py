@@ -13,22 +13,22 @@ Shape = tuple[int, ...]
 class Layout(NamedTuple):
     """Layout of an array in a file."""
 
-    shape: Callable[[Shape], Shape]  # there, of an array of this shape here
-    ours: Callable[[ndarray], ndarray]  # from there to here
+    shape: Callable[[Shape], Shape]  # shape in the file of an array of this shape in the model
+    ours: Callable[[ndarray], ndarray]  # array in the file -> array in the model
 
 
 class Naming(NamedTuple):
-    """A way of naming weights."""
+    """A naming scheme of weights."""
 
-    title: str  # whose it is
-    path: Callable[[str, int], Path | None]  # of a name, with the `split` of the backbone; None: no place
+    title: str  # its origin, for messages
+    path: Callable[[str, int], Path | None]  # path of a name, given the backbone's `split`; None: no place
     layout: Callable[[Path], Layout]
-    ignored: re.Pattern  # names that a detector has no use for
+    ignored: re.Pattern  # names that a detector does not use
     settings: Mapping[str, object]  # fields of BackboneConfig that such weights were trained with
 
 
 SAME = Layout(shape=lambda ours: ours, ours=lambda array: array)
-# (out, in, height, width) there, (height, width, in, out) here
+# (out, in, height, width) in the file, (height, width, in, out) in the model
 CONVOLUTION = Layout(
     shape=lambda ours: (ours[3], ours[2], ours[0], ours[1]), ours=lambda array: array.transpose(2, 3, 1, 0)
 )
@@ -39,7 +39,7 @@ def convolution_or_same(path: Path) -> Layout:
 
 
 def in_variables(*path: str) -> Path:
-    """With its collection before it."""
+    """Path in the variables, which begins with the collection."""
     return ("batch_stats" if path[-1] in ("mean", "var") else "params", *path)
 
 

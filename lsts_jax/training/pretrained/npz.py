@@ -1,5 +1,6 @@
-"""NumPy's `.npz`: a zip archive of arrays. Only headers are read before an array is asked for, and an array
-must be as large as its header says: `np.load` allocates what a damaged one claims."""
+"""Reads NumPy's `.npz`, a zip archive of arrays. Only headers are read before an array is used, and
+the size of an array must match its header: `np.load` allocates the size that a damaged header
+claims."""
 
 import math
 import zipfile
@@ -21,7 +22,8 @@ HEADER_READERS = {
 
 
 def read_npz(path: Path | str) -> dict[str, Stored]:
-    """Arrays by name. Raises `UserError` if the file cannot be read, is damaged, or holds Python objects."""
+    """Reads arrays by name. Raises `UserError` if the file cannot be read, is damaged, or holds
+    Python objects."""
     with _reading(path), zipfile.ZipFile(path) as archive:
         members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
         arrays = {info.filename.removesuffix(".npy"): _open(path, archive, info) for info in members}
@@ -52,6 +54,6 @@ def _read(path: Path | str, info: zipfile.ZipInfo) -> ndarray:
 def _reading(path: Path | str) -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # the parsers of damaged archives and headers have no one kind of them
+    except Exception as error:  # parsers raise many types for damaged archives and headers
         reason = getattr(error, "strerror", None) or str(error).split("\n")[0] or "it ends too early"
         raise UserError(f"{path}: damaged, or not a .npz file of NumPy: {reason}") from error

@@ -1,4 +1,4 @@
-"""A detector as the folder that a repository of the Hugging Face hub is: weights, config and model card."""
+"""A detector as a folder in the form of a Hugging Face repository: weights, config and model card."""
 
 from pathlib import Path
 
@@ -24,13 +24,13 @@ CARD = "README.md"
 def load_trained(
     name: Path | str, checkpoint: str = "latest", config: Config | None = None
 ) -> tuple[Config, Detector, dict, int]:
-    """Config, detector, variables and step of a trained detector.
+    """Loads config, detector, variables and step of a trained detector.
 
     Args:
       name: the folder of a run or of a published detector, a `.safetensors` file of either,
         `hf://ORG/NAME[/FILE]`, or the name of a detector of the package.
-      checkpoint: of a run: latest, best or a step.
-      config: instead of its own.
+      checkpoint: latest, best or a step; only for a run.
+      config: replaces the detector's own config.
 
     Raises:
       UserError: there is no such detector, it cannot be read, or its weights do not fit the config.

@@ -1,4 +1,4 @@
-"""The folder of a run of ours, as weights to start from and as a place to leave weights."""
+"""The folder of a run of this package, as a source and as a target of weights."""
 
 import re
 from contextlib import closing
@@ -22,7 +22,8 @@ SETTINGS = ("network", "norm", "norm_epsilon", "stride_on", "pixel_mean", "pixel
 
 
 def our_naming(config: Config | None) -> Naming:
-    """`params/low_level/…` and `batch_stats/…`, as runs and `.safetensors` files of ours have it."""
+    """Names `params/low_level/…` and `batch_stats/…`, as in runs and `.safetensors` files of this
+    package."""
     return Naming(
         title="ours",
         path=lambda name, split: tuple(name.split("/")) if re.match("(params|batch_stats)/", name) else None,
@@ -38,7 +39,8 @@ def _settings(backbone: BackboneConfig) -> dict[str, object]:
 
 
 def read_run(workdir: Path, checkpoint: str = "latest") -> Weights:
-    """Raises `UserError` if the folder holds no run, or no such checkpoint."""
+    """Reads the weights of a run. Raises `UserError` if the folder holds no run, or no such
+    checkpoint."""
     config = load_saved_config(workdir / "config.json")
     _, variables, _ = load_detector(config, workdir, checkpoint)
     flat = flatten_dict(variables, sep="/")
@@ -46,7 +48,7 @@ def read_run(workdir: Path, checkpoint: str = "latest") -> Weights:
 
 
 def require_no_run(workdir: Path) -> None:
-    """Raises `UserError` if the folder holds a run, or a config.json that is no run's."""
+    """Raises `UserError` if the folder holds a run, or a config.json that does not belong to a run."""
     if any((workdir / LATEST).glob("[0-9]*")):
         raise UserError(f"{workdir}: there is a run in it; name another folder")
     config = workdir / "config.json"
@@ -58,8 +60,8 @@ def require_no_run(workdir: Path) -> None:
 
 
 def write_run(workdir: Path, variables: dict, config: Config) -> None:
-    """config.json and a checkpoint of step 0 that has `variables` and nothing else. Raises `UserError` if
-    there is a run meanwhile, or a training is about to begin one."""
+    """Writes config.json and a checkpoint of step 0 that has only `variables`. Raises `UserError`
+    if another process has started a run in the folder."""
     folder = (workdir / LATEST).absolute()
     with only_process(workdir), closing(CheckedSaver()) as saver:
         require_no_run(workdir)

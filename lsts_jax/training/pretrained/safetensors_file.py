@@ -1,4 +1,5 @@
-"""`.safetensors`, read and written by the library of that name. Ours carry their config as metadata."""
+"""Reads and writes `.safetensors` with the safetensors library. Files of this package carry their
+config as metadata."""
 
 import json
 from dataclasses import asdict
@@ -21,7 +22,7 @@ FLOATS = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float6
 
 
 def read_safetensors(path: Path | str) -> Weights:
-    """Raises `UserError` if the file cannot be read or is damaged."""
+    """Reads the arrays of a file. Raises `UserError` if it cannot be read or is damaged."""
     try:
         file = safe_open(path, "numpy")
         metadata = file.metadata() or {}
@@ -57,7 +58,7 @@ def require_no_other(path: Path) -> None:
 
 
 def write_safetensors(path: Path, variables: dict, config: Config, step: int = 0) -> None:
-    """Variables as `params/low_level/…` and `batch_stats/…`, whole or not at all."""
+    """Writes variables as `params/low_level/…` and `batch_stats/…`, atomically."""
     arrays = {name: np.ascontiguousarray(array) for name, array in flatten_dict(variables, sep="/").items()}
     metadata = {"format": FORMAT, "config": json.dumps(asdict(config)), "step": str(step)}
     with write_whole(path) as part:

@@ -1,4 +1,5 @@
-"""PyTorch's `.pth`, by PyTorch, which nothing else needs. Weights only: no code of the file is run."""
+"""Reads PyTorch's `.pth` with PyTorch, which only this needs. Only weights are read: no code of the
+file is run."""
 
 import pickle
 import re
@@ -16,7 +17,8 @@ NESTED = ("state_dict", "model")  # where training scripts put the weights among
 
 
 def read_torch(path: Path | str) -> dict[str, Stored]:
-    """Tensors by name. Raises `UserError` if the file is damaged or no state dict, or there is no PyTorch."""
+    """Reads tensors by name. Raises `UserError` if the file is damaged or not a state dict, or
+    PyTorch is not installed."""
     try:
         import torch  # pyright: ignore[reportMissingImports] - it may be absent
     except ImportError as error:
@@ -25,9 +27,9 @@ def read_torch(path: Path | str) -> dict[str, Stored]:
         ) from error
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:  # whose text advises to run what it refused
+    except pickle.UnpicklingError as error:  # its message advises to run the refused code
         raise UserError(f"{path}: damaged, or holds more than weights; save the state_dict()") from error
-    except Exception as error:  # there is no one kind of them
+    except Exception as error:  # of many types
         reason = re.split(r"\n|\. ", str(error).strip())[0] or type(error).__name__
         raise UserError(f"{path}: damaged, or no file of PyTorch's: {reason}") from error
     for key in NESTED:

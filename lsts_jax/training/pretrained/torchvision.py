@@ -1,6 +1,7 @@
-"""The names of torchvision's ResNet, which timm shares.
+"""Naming scheme of torchvision's ResNet, which timm shares.
 
-It strides on the 3x3 convolution, and takes RGB in 0..1 with a mean and a deviation.
+Its stride is in the 3x3 convolution; pixels are RGB in 0..1, normalised by mean and standard
+deviation.
 """
 
 import re
@@ -27,12 +28,13 @@ SETTINGS = {
     "pixel_mean": (123.675, 116.28, 103.53),
     "pixel_std": (58.395, 57.12, 57.375),
 }
-# Caffe's weights under torchvision's names, as Detectron's successors have them
+# Caffe's weights with torchvision's names, as in Detectron2
 CAFFE_SETTINGS = SETTINGS | {"stride_on": "1x1", "pixel_std": (1.0, 1.0, 1.0)}
 
 
 def torchvision_naming(channel_order: Literal["rgb", "bgr"] = "rgb") -> Naming:
-    """bgr: weights of Caffe's line; the input channels of conv1 are reversed."""
+    """Args:
+    bgr: weights from Caffe; the input channels of conv1 are reversed."""
     return Naming(
         title="torchvision's",
         path=_path,

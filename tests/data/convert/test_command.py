@@ -145,7 +145,9 @@ def test_hidden_files_are_no_data(tmp_path):
 def test_two_formats_in_a_folder_are_told_apart_by_the_option(tmp_path):
     wanted = TREES["kitti"](tmp_path)
     TREES["visdrone"](tmp_path)
-    with pytest.raises(UserError, match=r"looks like visdrone \(.*\), kitti \(.*\); choose with --format"):
+    with pytest.raises(
+        UserError, match=r"looks like visdrone \(.*\), kitti \(.*\); select one with --format"
+    ):
         convert(tmp_path, tmp_path / "train.json")
     convert(tmp_path, tmp_path / "train.json", "--format", "kitti")
     assert seen(config_of(tmp_path)) == wanted

@@ -38,7 +38,7 @@ def test_polygons():
     [
         (7, "neither a list of polygons"),
         ([[1, 2, 3]], "x, y, x, y"),
-        ([[1, 2, {}, 3]], "no numbers"),
+        ([[1, 2, {}, 3]], "not numbers"),
         ({"size": [2, 2], "counts": [1, 2]}, "3 pixels, not of 2 x 2"),
         ({"size": [2, 2], "counts": "a"}, "middle"),
         ({"size": [2, 2], "counts": "~"}, "not in COCO's text form"),

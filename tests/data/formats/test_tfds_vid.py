@@ -317,7 +317,7 @@ def test_what_cannot_be_read_is_named(tree, prepared, tmp_path, monkeypatch):
         return str(caught.value)
 
     (tmp_path / "empty").mkdir()
-    assert re.search(r"empty: holds nothing .*lsts_jax\.data\.prepare", error_of(tmp_path / "empty"))
+    assert re.search(r"empty: holds no prepared .*lsts_jax\.data\.prepare", error_of(tmp_path / "empty"))
     assert "set --config.data.format imagenet_vid" in error_of(tree)
     assert re.search(
         r"without the list VID_no;.*there: DET_train_30classes, ", error_of(prepared, ("VID_no",))
@@ -370,4 +370,4 @@ def test_a_full_disk_is_named(tree, tmp_path):
     arguments = [sys.executable, "-c", textwrap.dedent(script), "--root", tree, "--out", tmp_path / "out"]
     result = subprocess.run(arguments, capture_output=True, text=True)
     assert result.returncode == 2 and "Traceback" not in result.stderr
-    assert re.search(r"^error: .*out: cannot be written \(.*File too large.*\); mend", result.stderr, re.M)
+    assert re.search(r"^error: .*out: cannot be written \(.*File too large.*\); fix", result.stderr, re.M)
