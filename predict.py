@@ -1,4 +1,4 @@
-"""Watch a trained detector at work on videos, pictures, cameras and streams."""
+"""Detect objects in videos, pictures, cameras and streams."""
 
 from lsts_jax import cli
 from lsts_jax.commands.predict import run

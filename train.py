@@ -1,4 +1,4 @@
-"""Train a detector, or go on where an earlier run of the same command stopped."""
+"""Train a detector, or continue the run that the same command began."""
 
 from lsts_jax import cli
 from lsts_jax.commands.train import run

@@ -74,7 +74,7 @@ def prepare(root: Path, out: Path, train_lists: Sequence[str], val_lists: Sequen
     builder.check_tree()
     config = tfds.download.DownloadConfig(try_download_gcs=False)
     try:
-        # TFDS makes a folder for downloads, and prints what is not so.
+        # TFDS makes a folder for downloads, and prints false information.
         with tempfile.TemporaryDirectory() as downloads, contextlib.redirect_stdout(io.StringIO()):
             builder.download_and_prepare(download_dir=downloads, download_config=config)
     except (OSError, RuntimeError) as error:  # array_record raises RuntimeError when the disk is full

@@ -73,7 +73,7 @@ def test_the_folder_is_the_detector_in_half_the_bytes(run, published):
     stored = sum(array.size for array in jax.tree.leaves(first.variables["params"]))
     assert (published / "model.safetensors").stat().st_size < 2 * stored + 40_000
     assert lsts_jax.load(published / "model.safetensors").config == first.config
-    with pytest.raises(UserError, match=r"--checkpoint best: .*shapes is no run"):
+    with pytest.raises(UserError, match=r"--checkpoint best: .*shapes is not a run"):
         lsts_jax.load(published, "best")
 
 

@@ -98,12 +98,12 @@ def _read_as_it_stands(tree: Tree) -> str:
     """Advice about a folder that needs no conversion, or cannot be converted; otherwise empty."""
     for file in tree.annotations:
         if f"/{file}".endswith("/gt/gt.txt") and file not in cvat_mot.find(tree):
-            return f"{file} without labels.txt is MOTChallenge, read as it is by --config.data.format mot"
+            return f"{file} without labels.txt is MOTChallenge, which --config.data.format mot reads directly"
     if any(f"/{file}".find("/Annotations/VID/") >= 0 for file in tree.annotations):
-        return "is in the layout of ILSVRC, read as it is by --config.data.format imagenet_vid"
+        return "is in the layout of ILSVRC, which --config.data.format imagenet_vid reads directly"
     for file, fields in tree.json_fields.items():
         if {"images", "video_id"} <= fields and "file_names" not in fields:
-            return f"{file} is COCO-VID, read as it is by --config.data.format coco_vid"
+            return f"{file} is COCO-VID, which --config.data.format coco_vid reads directly"
     if any(Path(file).name == "annotations.xml" for file in tree.annotations) and not any(
         module.find(tree) for module in FORMATS.values()
     ):

@@ -41,7 +41,7 @@ def _open(path: Path | str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> 
         if dtype.hasobject:
             raise ValueError(f"{info.filename} holds Python objects, not numbers")
         if min(shape, default=0) < 0 or file.tell() + math.prod(shape) * dtype.itemsize != info.file_size:
-            raise ValueError(f"{info.filename} has not the size that its shape {shape} needs")
+            raise ValueError(f"{info.filename} does not have the size of its shape {shape}")
     return Stored(shape, str(dtype), partial(_read, path, info))
 
 

@@ -46,7 +46,8 @@ def load_trained(
         return config, *load_detector(config, path, checkpoint)
     if checkpoint != "latest":
         raise UserError(
-            f"--checkpoint {checkpoint}: {name} is no run and has one set of weights; leave it out"
+            f"--checkpoint {checkpoint}: {name} is not a run and has only one set of weights; "
+            f"leave out the option"
         )
     return _read(str(name), path, config)
 

@@ -69,4 +69,4 @@ def _config(path: Path | str, text: str) -> Config:
     try:
         return check_fields(Config, json.loads(text), "config")
     except (ValueError, UserError) as error:
-        raise UserError(f"{path}: its metadata is no config of this version ({error})") from error
+        raise UserError(f"{path}: its metadata is not a config of this version ({error})") from error

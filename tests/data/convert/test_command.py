@@ -170,7 +170,7 @@ def test_what_is_read_as_it_is_needs_no_conversion(tmp_path):
     write_imagenet(tmp_path / "imagenet")
     text(tmp_path / "cvat/annotations.xml", "<annotations/>")
     for name, told in {
-        "coco": "train.json is COCO-VID, read as it is by --config.data.format coco_vid",
+        "coco": "train.json is COCO-VID, which --config.data.format coco_vid reads directly",
         "mot": "S1/gt/gt.txt without labels.txt is MOTChallenge",
         "imagenet": "--config.data.format imagenet_vid",
         "cvat": "export the task as COCO 1.0 or MOT 1.1",
