@@ -110,9 +110,9 @@ class BackboneConfig:
     """Convolution that has the stride in a stage's first bottleneck: 1x1 (Caffe, authors) or 3x3
     (torchvision)."""
     pixel_mean: tuple[float, float, float] = (123.15, 115.90, 103.06)
-    """Subtracted from the RGB pixels (authors)."""
+    """Mean that is subtracted from the RGB pixels (authors)."""
     pixel_std: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    """Divides the pixels after the subtraction (authors: no division)."""
+    """Standard deviation that divides the pixels after the subtraction (authors: no division)."""
     norm_epsilon: float = 1e-5
     """Added to the variance in batch normalisation (authors; FGFA's authors: 2e-5)."""
     deformable: Literal[0, 3] = 0
@@ -247,7 +247,8 @@ class ModelConfig:
     proposals: ProposalConfig = field(default_factory=ProposalConfig)
     detections: DetectionConfig = field(default_factory=DetectionConfig)
     feature_channels: int = 1024
-    """C of the high-level feature: the first half feeds the RPN, the second R-FCN."""
+    """Number C of channels of the high-level feature: the first half feeds the RPN, the second
+    R-FCN."""
     deformable_pooling: bool = False
     """Bins of R-FCN's regions move by learned offsets (Dai et al., Deformable ConvNets)."""
     low2high: Literal["authors", "paper"] = "authors"

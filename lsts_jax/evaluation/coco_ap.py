@@ -12,13 +12,14 @@ from lsts_jax.evaluation.matching import Annotations, DetectionArrays, check
 def coco_ap(annotations: Annotations, detections: DetectionArrays, num_classes: int) -> dict[str, float]:
     """Average precision, the mean over the classes that have objects, as fractions of 1.
 
-    Ignored regions are crowds of every class. The 100 best detections of a frame and class count.
+    Ignored regions are crowds of every class. Only the 100 best detections per frame and class
+    count.
 
     Returns:
-      "AP", the mean over the IoUs .5, .55, .. .95; "AP50", "AP75" at one IoU; and "AP small", "AP medium",
-      "AP large" for objects of up to 32^2, up to 96^2 and more pixels, if there are any.
+      "AP", the mean over the IoUs .5, .55, .. .95; "AP50", "AP75" at one IoU; and "AP small", "AP
+        medium", "AP large" for objects of up to 32^2, up to 96^2 and more pixels, if there are any.
 
-    Raises `UserError` if hotcoco is not installed, and for the errors of `matching.match`.
+    Raises `UserError` if hotcoco is not installed, and as `matching.match`.
     """
     try:
         from hotcoco import COCO, COCOeval

@@ -132,7 +132,7 @@ def confusion(
 def _best(
     pairs: Pairs, iou: Float64[ndarray, "p"], chosen: Bool[ndarray, "p"]
 ) -> tuple[Int64[ndarray, "d"], Int64[ndarray, "d"]]:
-    """The selected pair of largest IoU of every detection: detections, objects."""
+    """The selected pair of largest IoU for every detection: detections, and their objects."""
     pairs, iou = Pairs(*(column[chosen] for column in pairs)), iou[chosen]
     top = np.flatnonzero(iou == best_of_detection(pairs, iou))
     top = top[is_first(pairs.detection[top])]

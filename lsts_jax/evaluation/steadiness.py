@@ -75,7 +75,7 @@ def _scores(annotations: Annotations, detections: DetectionArrays, matches: Matc
 
 
 def _thresholds(annotations: Annotations, detections: DetectionArrays, matches: Matches) -> list[float]:
-    """For every ratio, the score at which it is first exceeded; -infinity if it never is."""
+    """Score at which every ratio is first exceeded; -infinity for a ratio that is never exceeded."""
     wrong = np.sort(detections.scores[(matches.taken < 0) & ~matches.hidden])[::-1]
     objects = int((~annotations.ignored).sum())
     allowed = [int(ratio * objects) for ratio in FALSE_RATIOS]

@@ -29,7 +29,8 @@ class PrecisionRecall(NamedTuple):
 
 
 class VidMap(NamedTuple):
-    """Fractions of 1. A class without annotated objects is in neither dictionary."""
+    """Average precisions as fractions of 1. Classes without annotated objects are missing from both
+    dictionaries."""
 
     mAP: float
     AP: dict[str, float]

@@ -48,7 +48,8 @@ def anchor_targets(
     negative_iou: float,
     ignore_iou: float,
 ) -> AnchorTargets:
-    """`label_anchors`, then `subsample_labels`: all labels but a random batch are -1."""
+    """Labels all anchors (`label_anchors`), then keeps a random batch of labels
+    (`subsample_labels`); the others become -1."""
     labels, deltas = label_anchors(
         anchors,
         ground_truth,

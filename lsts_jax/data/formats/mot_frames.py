@@ -77,8 +77,8 @@ def open_frames(folder: Path, store: JpegStore, *, of_cvat: bool) -> PictureFram
 
 
 def number_pictures(files: Sequence[Path], *, of_cvat: bool) -> dict[int, Path]:
-    """Pictures by the last number in their names, in rising order. As in CVAT, the number counts if
-    the name is only a number; otherwise the pictures are counted from 1.
+    """Pictures by number, in rising order. The number is the last one in a picture's name; with
+    `of_cvat`, pictures are counted from 1 in natural order unless all names are plain numbers.
 
     Raises `UserError` if two pictures have the same number, or one has none.
     """

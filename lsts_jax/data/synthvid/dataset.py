@@ -121,7 +121,7 @@ def scene_of(settings: SynthVIDConfig, assets: Assets, clip: Clip) -> tuple[Scen
 
 
 def render_clip(out: Path, settings: SynthVIDConfig, assets: Assets, clip: Clip) -> dict[str, Any]:
-    """Write the pictures and annotations of a clip and return what is true of it, for synthvid.json."""
+    """Writes the pictures and annotations of a clip and returns its ground truth for synthvid.json."""
     scene, rng = scene_of(settings, assets, clip)
     names = class_names(settings.difficulty, settings.cutouts)
     recipe = RECIPES[settings.difficulty]

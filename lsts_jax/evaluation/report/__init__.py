@@ -1,7 +1,7 @@
 """The report of an evaluation: one HTML file with a detector's scores and its errors.
 
-It needs only detections, from any detector. Plots are inline SVG and pictures JPEG inside the file, so that
-it needs no network and can be sent as it is.
+It needs only detections, from any detector. Plots are inline SVG and pictures JPEG inside the file,
+so that the file needs no network and can be shared by itself.
 """
 
 from importlib.resources import files

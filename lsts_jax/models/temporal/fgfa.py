@@ -100,7 +100,8 @@ class FGFA(Temporal):
     other = key
 
     def start(self, key: Paid) -> tuple[Window, FrameFeature]:
-        """If all frames of the window are the same frame, the aggregation reduces to its flow to itself."""
+        """Fills the window with the frame. The aggregation then reduces to the frame's flow to
+        itself."""
         length = self.config.radius + 1 + self.delay
         frames = jax.tree.map(lambda x: jnp.broadcast_to(x, (length, *x.shape)), key.seen)
         flow = self.flownet(key.seen.pixels, key.seen.pixels, key.size).flow

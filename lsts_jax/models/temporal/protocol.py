@@ -29,15 +29,16 @@ class Temporal(nn.Module):
     """
 
     delay = 0
-    """Frames between reading a frame and detecting it."""
+    """Number of frames by which detections lag behind the frames read."""
     adaptive = False
     """True: `wants_keyframe` decides which frames after the first are keyframes; the schedule is ignored."""
     keyframes_use_memory = True
-    """False: `on_keyframe` is `start`, whatever the memory holds."""
+    """False: `on_keyframe` ignores the memory and equals `start`."""
     frames_use_memory = True
     """False: a frame between keyframes is detected as by `start`; every frame is then a keyframe."""
     trained_keyframes: ClassVar[Literal[0, 1, 2]] = 2
-    """Keyframes that a training sample reads beside its current frame: 2, 1 (the new key alone) or 0."""
+    """Number of keyframes in a training sample beside its current frame: 2, 1 (only the new key) or
+    0."""
     trained_reach = None
     """Range of frames, as first and last + 1 relative to the current frame, from which training
     keyframes are drawn without repetition; None: the positions of keyframes at test time
@@ -88,11 +89,12 @@ class Temporal(nn.Module):
         return old, self.key(backbone, triplet.new_key), self.other(backbone, triplet.current)
 
     def on_triplet(self, backbone: Backbone, triplet: Triplet) -> TripletFeature:
-        """Feature of the current frame of a training sample, by the three events in order.
+        """Computes the feature of the current frame of a training sample by the three events in
+        order.
 
-        The flags of the triplet select by mask, so that a batch runs one program: if both keyframes are one
-        frame, the video starts there; if the current frame is the new keyframe, its feature is the
-        keyframe's.
+        The flags of the triplet select by mask, so that a batch runs one program: if both keyframes
+        are one frame, the video starts there; if the current frame is the new keyframe, its feature
+        is the keyframe's.
         """
         old_key, new_key, current = self.triplet_payments(backbone, triplet)
         if self.keyframes_use_memory:

@@ -60,7 +60,7 @@ class Propagated(NamedTuple):
 
 
 class Updated(NamedTuple):
-    """The feature of a frame, and what it is made of."""
+    """The feature of a frame, and the values it is computed from."""
 
     feature: Float[Array, "h w C"]
     flow: Float32[Array, "h w 2"]
@@ -127,7 +127,8 @@ class THP(Temporal):
         return bundle.share > self.config.adaptive_share
 
     def on_triplet(self, backbone: Backbone, triplet: Triplet) -> TripletFeature:
-        """The frame on its keyframe, with a penalty on inconsistent positions (paper, equation 12)."""
+        """Detects the frame with its keyframe as memory; adds a penalty on inconsistent positions
+        (paper, equation 12)."""
         assert triplet.new_key is not None
         memory, at_key = self.start(self.key(backbone, triplet.new_key))
         current = self.key(backbone, triplet.current)

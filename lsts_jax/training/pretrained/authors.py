@@ -1,10 +1,12 @@
-"""The authors' names, those of MXNet's Caffe-style ResNet included.
+"""Naming scheme of the authors' files, including MXNet's Caffe-style ResNet.
 
-`res4b3_branch2a_weight` is unit 4 of stage 4, `key2key` is SRFU, `key2cur` is DFA, `oldkey` the source and
-`newkey` the target. Position-sensitive channels are (class, row, column) there, (row, column, class) here.
+`res4b3_branch2a_weight` is unit 4 of stage 4, `key2key` is SRFU, `key2cur` is DFA, `oldkey` the
+source and `newkey` the target. Position-sensitive channels are (class, row, column) in the file,
+(row, column, class) here.
 
-The authors train the box head on deltas divided by their deviations and save, beside it, a copy with these
-multiplied in under `rfcn_bbox_*_test`. A file without the copies holds the multiplied head itself.
+The authors train the box head on deltas divided by their deviations, and also save a copy with the
+deviations multiplied in under `rfcn_bbox_*_test`. A file without the copies holds only the
+multiplied head.
 """
 
 import re
@@ -60,7 +62,7 @@ DEFORMABLE = {"deformable": 3, "deformable_border": "held"}
 
 
 def authors_naming(names: Collection[str]) -> Naming:
-    """Naming of a file with these names."""
+    """Naming scheme of an authors' file, given all names in it."""
     multiplied = not any(name.endswith("_test") for name in names)
     deformable = any(name.endswith("_branch2b_offset_weight") for name in names)
     of_fgfa = any(name.startswith(("arg:em_conv", "em_conv")) for name in names)

@@ -45,7 +45,8 @@ def grid_side(count: int) -> int:
 
 
 def check_offsets(settings: LSTSConfig) -> LSTSConfig:
-    """The settings themselves. Raises `UserError` if the uniform grid is not square or exceeds the window."""
+    """Returns the settings unchanged. Raises `UserError` if the uniform grid is not square or
+    exceeds the window."""
     if settings.offsets != "uniform":
         return settings
     reach = grid_side(settings.num_offsets) // 2 * settings.initial_spread
