@@ -122,6 +122,19 @@ def test_ohem_counts_boxes_of_objects_only():
     assert kept(valid.at[2].set(False), 9) == [True, True, False, True]
 
 
+def test_a_probability_of_zero_counts_as_1e_14():
+    """Its loss is 32.2: more than that of an object at 29.9 whose box adds 2, less than if it adds 2.5."""
+    logits = jnp.asarray([[-200.0, 0.0], [30.0, 0.0]])
+    labels, target = jnp.asarray([0, 1]), jnp.zeros((2, 4))
+
+    def hardest(box_loss):
+        deltas = jnp.zeros((2, 4)).at[1, 0].set(box_loss + 0.5)
+        return select(logits, deltas, labels, target, jnp.ones(2, bool), rois=1).tolist()
+
+    assert hardest(2.0) == [True, False]
+    assert hardest(2.5) == [False, True]
+
+
 def test_losses_without_any_region():
     logits, deltas, labels = jnp.ones((3, 4)), jnp.ones((3, 4)), jnp.zeros(3, jnp.int32)
     targets, none = jnp.zeros((3, 4)), jnp.zeros(3, bool)

@@ -148,3 +148,13 @@ def test_vmap_and_bfloat16_maps():
     assert found.dtype == jnp.float32 and grad_maps.dtype == jnp.bfloat16
     for b in range(2):
         np.testing.assert_allclose(found[b], slow_pool(np.float32(maps[b]), np.asarray(rois[b])), atol=2e-6)
+
+
+def test_the_first_corner_is_rounded_before_the_stride_divides_it():
+    """At 111.6 a region begins in cell 7 (112 / 16) and not in cell 6; each of its bins is then one cell."""
+    columns = np.broadcast_to(np.arange(20, dtype=np.float32)[None, :, None, None, None], (20, 20, P, P, 1))
+    roi = jnp.asarray([[111.6, 111.5, 223.0, 223.0]], jnp.float32)
+    np.testing.assert_array_equal(pool(jnp.asarray(columns), roi)[0, :, :, 0], [np.arange(7, 14)] * P)
+    rows = np.swapaxes(columns, 0, 1)
+    found = pool(jnp.asarray(rows), roi)[0, :, :, 0]
+    np.testing.assert_array_equal(found, np.repeat(np.arange(7, 14)[:, None], P, axis=1))
