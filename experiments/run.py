@@ -142,8 +142,8 @@ def execute(run: Run, suite: Suite, workdir: Path, data: Path) -> dict:
 
 def execute_flow(run: Run, folder: Path, data: Path, log: Path) -> dict:
     """Train a flow network and give what its JSON file holds. Raises `Failed`."""
-    places = ["--data", str(data), "--out", str(folder), "--seed", str(run.seed)]
-    call([sys.executable, "-m", "experiments.flow", *places, *flow_arguments(run.overrides)], log)
+    options = {"data": str(data), "out": str(folder), "seed": run.seed} | dict(run.overrides)
+    call([sys.executable, "-m", "experiments.flow", *flow_arguments(options)], log)
     about = {"experiment": run.experiment, "seed": run.seed, "overrides": dict(run.overrides)}
     return about | read_json(folder / ERRORS)
 

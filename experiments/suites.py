@@ -5,7 +5,7 @@ and train the same number of steps at the same rates, the single-frame experimen
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 Value = bool | int | float | str | tuple[float, ...]
 Overrides = Mapping[str, Value]
@@ -62,7 +62,7 @@ class Suite:
     tables: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Rows by the table's name: titles by the names of experiments and evaluations."""
     flow: Overrides = field(default_factory=dict)
-    """Options of `experiments.flow`."""
+    """Options of `experiments.flow`; its `data` is the suite's where it is not named."""
     against: tuple[str, ...] = ("single", "frozen")
     """Experiments that those of the table `core` are compared with."""
     baselines: Mapping[str, str] = field(default_factory=dict)
@@ -200,6 +200,40 @@ _METHODS_LINKED = tuple(
 )
 _METHODS_TITLES = {each.name: each.title for each in (*_METHODS, *_METHODS_AT_TEST)}
 
+# SynthVID's true flow: real video has none.
+_FLOW_ELSEWHERE = {"width": 16, "steps": 5000, "data": "runs/synthvid_s"}
+_REAL_TRAINING = {
+    "train.epochs": 0.5,
+    "optimizer.drop_epochs": (0.4,),
+    "model.dff.flow_width": 16,
+}
+_REAL = (
+    Experiment(SINGLE, "single frame", {"model.temporal": "none"}, every_seed=True),
+    Experiment("copy", "copy of the keyframe", {"model.temporal": "copy"}, every_seed=True),
+    Experiment(DFF, "DFF", {"model.temporal": "dff"}, every_seed=True, flow=True),
+    Experiment(LSTS, "LSTS", {"model.temporal": "lsts"}, every_seed=True),
+)
+
+
+def _with_bursts(experiments: tuple[Experiment, ...]) -> tuple[Experiment, ...]:
+    """The same on video of which nearly half of the frames are degraded, in training and evaluation."""
+    bursts = {"data.degrade.share": 0.45}
+    return tuple(
+        replace(
+            each,
+            name=f"{each.name}_bursts",
+            title=f"{each.title}, bursts",
+            overrides={**each.overrides, **bursts},
+        )
+        for each in experiments
+    )
+
+
+_REAL_TABLES = {
+    "core": {each.name: each.title for each in _REAL},
+    "bursts": {each.name: each.title.removesuffix(", bursts") for each in _with_bursts(_REAL)},
+}
+
 _PRETRAINING = {"model.temporal": "none", "train.epochs": 1.5, "optimizer.drop_epochs": (1.2,)}
 _BRIEF_PRETRAINING = {"model.temporal": "none", "train.epochs": 1.0, "optimizer.drop_epochs": (0.8,)}
 
@@ -329,6 +363,40 @@ SUITES = {
         },
         against=(SINGLE, DFF),
         baselines={"linking": SINGLE, "deformable": SINGLE},
+    ),
+    # real video with moving cameras, natural and with bursts
+    "davis": Suite(
+        config="configs/lite_real.py",
+        data="davis_train.json and davis_val.json beside their videos (configs/lite_real.py)",
+        seeds=(0, 1, 2),
+        # about 1,210 and 400 steps of 4 samples
+        pretraining={
+            PRETRAINED: {
+                "model.temporal": "none",
+                "train.pretrained": "efficientnet-lite0",
+                "train.epochs": 1.5,
+                "optimizer.drop_epochs": (1.2,),
+            }
+        },
+        flow=_FLOW_ELSEWHERE,
+        training=_REAL_TRAINING,
+        experiments=(*_REAL, *_with_bursts(_REAL)),
+        tables=_REAL_TABLES,
+        against=(SINGLE, DFF),
+        baselines={"bursts": "single_bursts"},
+    ),
+    # people with bursts: the memory has to know where they are, their class is one
+    "pets-bursts": Suite(
+        config="configs/mot_people.py",
+        data="MOTChallenge's sequences, laid out as docs/data.md says",
+        seeds=(0, 1, 2),
+        # about 560 and 190 steps of 4 samples
+        pretraining={PRETRAINED: _PRETRAINING},
+        flow=_FLOW_ELSEWHERE,
+        training=_REAL_TRAINING,
+        experiments=_with_bursts(_REAL),
+        tables={"bursts": _REAL_TABLES["bursts"]},
+        baselines={"bursts": "single_bursts"},
     ),
     # real video; people look alike and nothing is degraded, what differs is what a frame costs
     "people": Suite(

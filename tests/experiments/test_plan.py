@@ -56,7 +56,7 @@ def test_the_config_takes_every_override_and_tables_name_experiments(name):
     planned = plan(suite, suite.seeds)
     for each in planned:
         if each.experiment == FLOW:
-            cli.parse(flow.Options, [*flow_arguments(each.overrides), "--data", "d", "--out", "o"])
+            cli.parse(flow.Options, flow_arguments({"data": "d", "out": "o"} | dict(each.overrides)))
             continue
         values = asdict(cli.load_config(suite.config))
         for field, value in each.overrides.items():
