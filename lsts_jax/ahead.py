@@ -1,8 +1,10 @@
-"""Read-ahead: a thread takes items from an iterable before they are needed."""
+"""Iterators over frames: read-ahead, in which a thread takes items before they are needed, and ends of a
+video."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
+from itertools import repeat
 from threading import Condition, Thread
 from typing import Any, Generic, TypeVar
 
@@ -83,3 +85,21 @@ def read_ahead(pool: Executor, read: Callable[[T], Any], items: Iterable[T]) -> 
     """`map(read, items)` in a pool, with at most READ_AHEAD results ready; one thread iterates over the
     items."""
     return _Results((pool.submit(read, item) for item in items), READ_AHEAD)
+
+
+def until_failure(items: Iterable[T], failure: list[Exception]) -> Iterator[T]:
+    """Yields the items before an exception, and appends the exception to the list."""
+    try:
+        yield from items
+    except Exception as error:
+        failure.append(error)
+
+
+def repeat_last(items: Iterable[T], count: int) -> Iterator[T]:
+    """The items, then the last item `count` more times; nothing if there are no items."""
+    last: list[T] = []
+    for item in items:
+        last = [item]
+        yield item
+    for item in last:
+        yield from repeat(item, count)

@@ -14,7 +14,7 @@ the n-th frame.
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import lru_cache, partial, wraps
-from itertools import chain, islice, repeat
+from itertools import chain, islice
 from math import gcd
 from typing import Any, NamedTuple, TypeVar
 
@@ -26,7 +26,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import PyTree
 
-from lsts_jax.ahead import Ahead
+from lsts_jax.ahead import Ahead, repeat_last, until_failure
 from lsts_jax.compiling import frames_at_once, jit_inference, on_gpu, videos_at_once
 from lsts_jax.models.detector import Detector
 from lsts_jax.models.inference import prepare
@@ -149,7 +149,7 @@ class VideoDetector:
         """Cuts frames into segments. An exception of `frames` is raised after the segment with the
         frames before it."""
         delay, failure = self.detector.temporal.delay, []
-        frames, waiting = _repeat_last(_until_failure(frames, failure), delay), delay
+        frames, waiting = repeat_last(until_failure(frames, failure), delay), delay
         while segment := list(islice(frames, self.interval)):
             skipped = min(waiting, len(segment))
             waiting -= skipped
@@ -253,23 +253,6 @@ def _meanwhile(segments: Ahead[_Segment], under_way: deque[_UnderWay]) -> Iterat
     while under_way and not segments.is_ready(POLL):
         if all(array.is_ready() for array in jax.tree.leaves(under_way[0][1])):
             yield from _fetch(*under_way.popleft())
-
-
-def _until_failure(frames: Iterable[Frame], failure: list[Exception]) -> Iterator[Frame]:
-    """Yields the frames before an exception, and appends the exception to the list."""
-    try:
-        yield from frames
-    except Exception as error:
-        failure.append(error)
-
-
-def _repeat_last(frames: Iterable[Frame], count: int) -> Iterator[Frame]:
-    """The frames, then the last frame `count` more times."""
-    frame = None
-    for frame in frames:
-        yield frame
-    if frame is not None:
-        yield from repeat(frame, count)
 
 
 class LiveDetector:
