@@ -17,6 +17,7 @@ class Video(NamedTuple):
     name: str
     num_frames: int
     is_still: bool = False
+    attributes: tuple[str, ...] = ()  # what the annotations say of the whole video: "fast motion"
 
 
 class Sample(NamedTuple):

@@ -1,4 +1,7 @@
-"""The metric for groups of objects: by motion, size, length of track, degradation (numpy only)."""
+"""The metric for groups of objects: by motion, size, length of track, degradation and attributes of
+videos (numpy only)."""
+
+from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Bool, Float, Int32
@@ -25,6 +28,7 @@ def groups_of(
     tracks: Int32[ndarray, "n"],
     motion: Float[ndarray, "n"],
     degraded: Bool[ndarray, "n"] | None = None,
+    attributes: Mapping[str, Bool[ndarray, "n"]] | None = None,
 ) -> Groups:
     """Masks of all groups that have objects.
 
@@ -33,12 +37,15 @@ def groups_of(
       tracks: track of every object, -1 if unknown.
       motion: motion IoU of every object.
       degraded: mask of the objects annotated as degraded (blurred, hidden); the others are clean.
+      attributes: by name, mask of the objects in videos that have the attribute.
     """
     groups = {
         "motion": in_ranges(motion),
         "size": by_size(annotations.boxes),
         "track length": by_track_length(videos, tracks),
     }
+    if attributes:
+        groups["attribute"] = dict(attributes)
     if degraded is not None:
         groups["degraded"] = {"degraded": degraded, "clean": ~degraded}
     filled = {

@@ -1,5 +1,6 @@
 """All scores of detections on a data set, from any detector (NumPy only; COCO's AP needs hotcoco)."""
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ class Truth(NamedTuple):
     motion: Float[ndarray, "n"]  # motion IoU: the lower, the faster
     samples: Int32[ndarray, "f 2"]  # video and t of every frame, numbered as in `annotations`; -1: none
     degraded: Bool[ndarray, "n"] | None = None  # False if unknown; None if all are unknown
+    attributes: Mapping[str, Bool[ndarray, "n"]] = {}  # by name, objects in videos that have the attribute
 
     @property
     def video_of_frame(self) -> Int32[ndarray, "f"]:
@@ -65,7 +67,12 @@ def read_truth(dataset: VideoDataset, motion_file: Path | None = None) -> Truth:
             motion[rows] = motion_iou(times[rows], joined.track_ids[rows], joined.boxes[rows])
     annotations = Annotations(of_object(frames), joined.classes, joined.boxes, joined.ignored)
     degraded = np.concatenate(marks) if marked else None
-    return Truth(annotations, videos, joined.track_ids, motion, places, degraded)
+    having: dict[str, list[int]] = {}
+    for number, video in enumerate(dataset.videos):
+        for attribute in video.attributes:
+            having.setdefault(attribute, []).append(number)
+    attributes = {name: np.isin(videos, numbers) for name, numbers in sorted(having.items())}
+    return Truth(annotations, videos, joined.track_ids, motion, places, degraded, attributes)
 
 
 def _groups(values: Int32[ndarray, "n"]) -> list[ndarray]:
@@ -83,7 +90,9 @@ def score_all(truth: Truth, found: DetectionArrays, class_names: tuple[str, ...]
     annotations = truth.annotations
     matches = match(annotations, found, len(class_names))
     official = score(annotations, found, matches, class_names)
-    groups = groups_of(annotations, truth.videos, truth.tracks, truth.motion, truth.degraded)
+    groups = groups_of(
+        annotations, truth.videos, truth.tracks, truth.motion, truth.degraded, truth.attributes
+    )
     by_group = scores_by_group(annotations, found, matches, class_names, groups)
     metrics = {"mAP": official.mAP}
     metrics |= steadiness(annotations, truth.tracks, truth.samples, found, matches)

@@ -119,7 +119,11 @@ def join_videos(images: list[ImageItem], table: Float64[ndarray, "m 8"]) -> list
     ]
 
 
-def arrange(images: list[ImageItem], video_names: dict[int, str]) -> Images:
+def arrange(
+    images: list[ImageItem],
+    video_names: dict[int, str],
+    video_attributes: dict[int, tuple[str, ...]],
+) -> Images:
     """Sorts images into the order in which their videos are first mentioned. Raises ValueError."""
     if not images:
         raise ValueError("has no images")
@@ -142,7 +146,7 @@ def arrange(images: list[ImageItem], video_names: dict[int, str]) -> Images:
     videos = [
         Video(PurePosixPath(images[key[0]].file_name).with_suffix("").as_posix(), 1, is_still=True)
         if isinstance(key, tuple)
-        else Video(video_names.get(key, str(key)), counts[position])
+        else Video(video_names.get(key, str(key)), counts[position], attributes=video_attributes.get(key, ()))
         for key, position in groups.items()
     ]
     files = np.array([image.file_name.encode() for image in images], np.bytes_)

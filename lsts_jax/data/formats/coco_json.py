@@ -69,7 +69,8 @@ def read_json(file: Path, root: Path, ids: Ids) -> Content:
         categories = _named(content["categories"], "categories", ids)
         table = np.frombuffer(numbers).reshape(-1, COLUMNS)
         checked = [check_image(item, f"images[{i}]", root, ids) for i, item in enumerate(content["images"])]
-        images = arrange(join_videos(checked, table), _named(content.get("videos") or [], "videos", ids))
+        videos = content.get("videos") or []
+        images = arrange(join_videos(checked, table), _named(videos, "videos", ids), _attributes(videos, ids))
         wider = {
             key: str(item.get("supercategory") or "") if isinstance(item, dict) else ""
             for key, item in zip(categories, content["categories"], strict=True)
@@ -115,6 +116,16 @@ def _named(items: list[Any], field: str, ids: Ids) -> dict[int, str]:
             raise ValueError(f"{field}[{number}] has no id of its own")
         names[key] = str(item.get("name") or item.get("file_name") or item["id"])
     return names
+
+
+def _attributes(videos: list[Any], ids: Ids) -> dict[int, tuple[str, ...]]:
+    """Attributes of videos by id, where they are a list of texts."""
+    found = {}
+    for item in videos:
+        attributes = item.get("attributes") if isinstance(item, dict) else None
+        if isinstance(attributes, list) and all(isinstance(each, str) for each in attributes):
+            found[ids(item.get("id"))] = tuple(attributes)
+    return found
 
 
 def _rows(

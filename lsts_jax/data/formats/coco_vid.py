@@ -3,7 +3,7 @@
     images       id, file_name; video_id and frame_id, or it is a still; height, width, is_vid_train_frame
     annotations  image_id, category_id, bbox; instance_id or track_id, iscrowd, ignore
     categories   id, name
-    videos       id, name
+    videos       id, name; attributes, a list of texts by which scores are grouped
 
 A list names a json file below the root, without .json. The file is read as follows.
 

@@ -81,7 +81,7 @@ class TFDSVideos(ImageNetVID):
     def _read(self, feature: str, name: Path, video: int, t: int) -> bytes:
         """The bytes of a file. Raises `UserError` beginning with the file's name, as for a file of
         the tree."""
-        path, _, is_still = self.videos[video]
+        path, _, is_still, _ = self.videos[video]
         records = self._stored[path, is_still]
         if not 0 <= t < len(records):
             raise UserError(f"{name}: is not in {self._folder}, whose lists have {len(records)} frames")

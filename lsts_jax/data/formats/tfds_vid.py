@@ -115,7 +115,7 @@ class ImageNetVid(tfds.core.GeneratorBasedBuilder):
             description="Videos and stills in the layout of ILSVRC2015 VID and DET, a record a frame.",
             features=tfds.features.FeaturesDict(features),
             disable_shuffling=True,
-            metadata=tfds.core.MetadataDict(root=str(self.root), videos=self.videos),
+            metadata=tfds.core.MetadataDict(root=str(self.root), videos=self._stored_videos()),
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, Example]]]:
@@ -142,7 +142,7 @@ class ImageNetVid(tfds.core.GeneratorBasedBuilder):
     def _partial_folder(self) -> Path:
         """Folder of the shards until the last is written; files of other preparations are removed
         from it."""
-        content = json.dumps([str(self.root), self.videos, FRAMES_PER_SHARD])
+        content = json.dumps([str(self.root), self._stored_videos(), FRAMES_PER_SHARD])
         partial = Path(self.data_dir).with_name(
             f"partial-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
         )
@@ -192,6 +192,10 @@ class ImageNetVid(tfds.core.GeneratorBasedBuilder):
         with ThreadPoolExecutor(THREADS) as pool:
             for start in range(0, len(places), READ_AHEAD):
                 yield from pool.map(self._read, places[start : start + READ_AHEAD])
+
+    def _stored_videos(self) -> dict[str, list[tuple[str, int, bool]]]:
+        """Videos as the metadata stores them; attributes are of other formats."""
+        return {split: [video[:3] for video in videos] for split, videos in self.videos.items()}
 
     def _read(self, place: Place) -> tuple[Example, list[str]]:
         damaged: list[str] = []

@@ -15,6 +15,8 @@ from lsts_jax.data.formats.coco_images import Ids
 from lsts_jax.data.formats.coco_json import read_json
 from lsts_jax.data.open import open_dataset
 from lsts_jax.errors import UserError
+from lsts_jax.evaluation.matching import DetectionArrays
+from lsts_jax.evaluation.scoring import read_truth, score_all
 from tests.data.trees import picture, write_coco, write_picture, write_turned_photo
 from tests.data.video.clips import picture_of, write_clip
 
@@ -68,7 +70,11 @@ def open_one(tmp_path, images, annotations=(), *, class_names=(), **more):
 def test_videos_and_stills_in_the_order_of_frame_ids(config):
     dataset = open_dataset(config, ("annotations/train",))
     assert isinstance(dataset, VideoDataset)
-    assert dataset.videos == [("street", 3, False), ("still", 1, True), ("park", 1, False)]
+    assert [video[:3] for video in dataset.videos] == [
+        ("street", 3, False),
+        ("still", 1, True),
+        ("park", 1, False),
+    ]
     assert dataset.samples == [(0, 0), (0, 1), (0, 2), (1, 0), (2, 0)]
     reds = [dataset.frame(*sample)[0, 0, 0] for sample in dataset.samples]
     assert reds == [0, 40, 80, 120, 160]
@@ -199,6 +205,25 @@ def test_videos_without_names(tmp_path):
     assert [video.name for video in dataset.videos] == ["MOT17-02", "6"]
 
 
+def test_attributes_of_videos_group_their_objects(tmp_path):
+    """Lists of texts, as DAVIS has them; CVAT's, which are pairs, are none."""
+    images = [image("a.png", 1, 1), image("b.png", 2, 1), image("c.png", 3, 1)]
+    videos = [
+        {"id": 1, "name": "one", "attributes": ["FM", "OCC"]},
+        {"id": 2, "name": "two", "attributes": ["OCC"]},
+        {"id": 3, "name": "three", "attributes": {"FM": True}},
+    ]
+    boxes = [box(1, 3, 0, 0, 9, 9), box(2, 3, 0, 0, 9, 9), box(3, 3, 0, 0, 9, 9)]
+    dataset = open_one(tmp_path, images, boxes, videos=videos)
+    assert [video.attributes for video in dataset.videos] == [("FM", "OCC"), ("OCC",), ()]
+    truth = read_truth(dataset)
+    found = {name: members.tolist() for name, members in truth.attributes.items()}
+    assert found == {"FM": [True, False, False], "OCC": [True, True, False]}
+    hit = DetectionArrays(*map(np.array, ([1], [1], [0.9], [[0.0, 0, 8, 8]])))
+    scores = score_all(truth, hit, dataset.class_names)["mAP by attribute"]
+    assert scores == {"FM": 0.0, "OCC": 0.5}
+
+
 @pytest.mark.parametrize(
     "change, reason",
     [
@@ -281,7 +306,7 @@ def test_ids_may_be_text(tmp_path):
     ]
     names = [{"id": "dog", "name": "dog"}, {"id": "cat", "name": "cat"}]
     dataset = open_one(tmp_path, images, boxes, categories=names, videos=[{"id": "left", "name": "street"}])
-    assert dataset.videos == [("street", 2, False), ("c", 1, True)]
+    assert [video[:3] for video in dataset.videos] == [("street", 2, False), ("c", 1, True)]
     first, second, still = (dataset.objects(*sample) for sample in dataset.samples)
     assert first.boxes[:, 0].tolist() == [1] and first.classes.tolist() == [2]
     assert second.boxes[:, 0].tolist() == [3, 5] and still.boxes[:, 0].tolist() == [7]

@@ -78,7 +78,7 @@ def test_it_is_the_tree(tree, prepared, lists):
     assert (here.videos, here.samples, here.class_names) == (there.videos, there.samples, there.class_names)
     for sample in there.samples:
         assert here.global_id(*sample) == there.global_id(*sample)
-    for video, (_, num_frames, _) in enumerate(there.videos):
+    for video, (_, num_frames, *_) in enumerate(there.videos):
         for t in range(num_frames):  # samples or not
             assert here.frame_name(video, t) == there.frame_name(video, t)
             assert_equal(here.frame(video, t), there.frame(video, t))
@@ -280,7 +280,7 @@ def test_a_killed_preparation_is_not_read_and_is_continued(tmp_path, monkeypatch
     assert "000001.xml" in (out / FOLDER / "damaged.txt").read_text()  # in one of them
     assert sorted(path.name for path in (out / "imagenet_vid").iterdir()) == [".lock", "1.0.0"]
     there, here = open_both(tree, out, DataConfig.train_lists)
-    for video, (_, num_frames, _) in enumerate(there.videos):
+    for video, (_, num_frames, *_) in enumerate(there.videos):
         for t in range(num_frames):
             assert_equal(here.frame(video, t), there.frame(video, t))
 
