@@ -12,12 +12,11 @@ import time
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
-import orbax.checkpoint as ocp
 from jaxtyping import PyTree
+from orbax.checkpoint import v1 as ocp
 
 from lsts_jax.config import Config
 from lsts_jax.errors import UserError
@@ -93,11 +92,9 @@ def restore_item(checkpoint: Path, name: str, wanted: PyTree) -> PyTree:
     Raises `UserError` if it is damaged or belongs to another model.
     """
     require_undamaged(checkpoint, (name,))
-    reader = ocp.StandardCheckpointHandler()
     # Compared beforehand: if a restoration fails half-way, its remaining reads still write to memory that may
     # belong to other arrays by then.
-    folder: Any = checkpoint / name  # Orbax's stubs know etils' paths only
-    there, needed = _shapes(reader.metadata(folder).tree), _shapes(wanted)
+    there, needed = _shapes(ocp.metadata(str(checkpoint), name).metadata), _shapes(wanted)
     for key in sorted(needed.keys() | there.keys()):
         if needed.get(key) != there.get(key):
             raise UserError(
@@ -105,7 +102,7 @@ def restore_item(checkpoint: Path, name: str, wanted: PyTree) -> PyTree:
                 f"{there.get(key)} there, {needed.get(key)} in the model); use the config that it was "
                 "trained with, or another --workdir"
             )
-    found = reader.restore(folder, args=ocp.args.StandardRestore(wanted))
+    found = ocp.load(str(checkpoint), wanted, checkpointable_name=name)
     return jax.tree.map(jnp.copy, found)
 
 

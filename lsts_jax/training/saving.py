@@ -1,26 +1,29 @@
 """Writing and restoring the checkpoints of a run, with Orbax.
 
-Orbax writes beside the target and renames, so that a killed process leaves a temporary folder that is never
-read. A checkpoint is renamed before it is removed: under its own name it is whole or absent.
+A checkpoint is written under another name and renamed when it is complete, and renamed again before it is
+removed: under its own name it is complete or absent. Folders that a killed process leaves are never read.
 """
 
+import json
 import os
 import re
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
-import orbax.checkpoint as ocp
+from jaxtyping import PyTree
+from orbax.checkpoint import v1 as ocp
 
 from lsts_jax.errors import UserError, writing
 from lsts_jax.parallel import is_first, largest_of_all, wait_for_all
 from lsts_jax.training.checkpoints import (
     BEST,
     LATEST,
+    METRICS,
     REPLACED,
     best_step,
     require_undamaged,
@@ -31,7 +34,8 @@ from lsts_jax.training.checkpoints import (
 from lsts_jax.training.checksums import CHECKSUMS, is_incomplete, write_checksums
 from lsts_jax.training.state import TrainState, variables_of
 
-UNFINISHED = ".orbax-checkpoint-tmp"
+UNFINISHED = ".unfinished"
+"""Ending of the name of a checkpoint that is being written; Orbax appends another one."""
 KEPT = 2
 """Number of checkpoints in WORKDIR/checkpoints; during a save, and until the next one starts, there
 is one more."""
@@ -98,8 +102,7 @@ class Checkpoints:
         highest = -1.0 if best is None else score_of(self.workdir / BEST / str(best))
         wait_for_all("the highest score is known")
         if score > highest or (score == highest and step != best):
-            metrics = ocp.args.JsonSave({"mAP": float(score)})
-            self._save(self.workdir / BEST / str(step), **_items(state), metrics=metrics)
+            self._save(self.workdir / BEST / str(step), {"mAP": float(score)}, **_items(state))
             self.wait()
 
     def wait(self) -> None:
@@ -113,20 +116,20 @@ class Checkpoints:
         checkpoint = self.workdir / LATEST / str(self.latest_step())
         require_undamaged(checkpoint, ("variables", "training"))
         items = _items(state)
-        variables = restore_item(checkpoint, "variables", items["variables"].item)
+        variables = restore_item(checkpoint, "variables", items["variables"])
         if not (checkpoint / "training").is_dir():  # only weights, from an import
             return state._replace(**variables)
-        training = restore_item(checkpoint, "training", items["training"].item)
+        training = restore_item(checkpoint, "training", items["training"])
         return TrainState(**variables, **training | {"key": jax.random.wrap_key_data(training["key"])})
 
-    def _save(self, checkpoint: Path, **items: object) -> None:
+    def _save(self, checkpoint: Path, metrics: dict[str, float] | None = None, **items: PyTree) -> None:
         self.wait()
         self._remove_surplus()
         if is_first() and checkpoint.exists():
             set_aside(checkpoint)
         wait_for_all("there is room")
         with self._naming_the_failure():
-            self._saver.save(checkpoint, **items)
+            self._saver.save(checkpoint, metrics, **items)
 
     def _remove_surplus(self) -> None:
         """Removes checkpoints that later or better ones have replaced. All saves must be written."""
@@ -158,33 +161,48 @@ class CheckedSaver:
     """Writes checkpoints, with checksums, in the background."""
 
     def __init__(self):
-        items: dict[str, Any] = {name: ocp.StandardCheckpointHandler() for name in ("variables", "training")}
-        items["metrics"] = ocp.JsonCheckpointHandler("metrics")
-        options = ocp.options.AsyncOptions(post_finalization_callback=self._before_the_renaming)
         self.target = Path()
-        self._saver = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler(**items), async_options=options)
+        self._thread = ThreadPoolExecutor(1)
+        self._saving: Future | None = None
 
-    def save(self, checkpoint: Path, **items: object) -> None:
-        """Args: items, any of variables, training and metrics. Call `wait` after the previous save first."""
+    def save(self, checkpoint: Path, metrics: dict[str, float] | None = None, **items: PyTree) -> None:
+        """Starts to write a checkpoint. Call `wait` after the previous save first.
+
+        Args:
+          metrics: content of the file METRICS.
+          items: variables, training, or both.
+        """
         self.target = checkpoint
-        self._saver.save(checkpoint, args=ocp.args.Composite(**items))
+        unfinished = checkpoint.with_name(checkpoint.name + UNFINISHED)
+        written = ocp.save_checkpointables_async(str(unfinished), items)
+
+        def finish() -> None:
+            written.result()
+            if is_first():
+                if metrics:  # not an item, since Orbax reserves the name
+                    (unfinished / METRICS).parent.mkdir()
+                    (unfinished / METRICS).write_text(json.dumps(metrics))
+                write_checksums(unfinished)
+                unfinished.rename(checkpoint)
+
+        self._saving = self._thread.submit(finish)
 
     def wait(self) -> None:
         """Waits for the save and raises its error, if any."""
-        self._saver.wait_until_finished()
+        if self._saving:
+            saving, self._saving = self._saving, None
+            saving.result()
+            wait_for_all("the checkpoint has its name")
 
     def close(self) -> None:
-        self._saver.close()
-
-    def _before_the_renaming(self) -> None:
-        if is_first():
-            write_checksums(self.target.with_name(self.target.name + UNFINISHED))
+        self._thread.shutdown()
 
 
 def clean_up(folder: Path, kept: int) -> None:
     """Undoes or completes the unfinished work of a killed process in a folder of checkpoints."""
-    for unfinished in folder.glob(f"*{UNFINISHED}"):
-        shutil.rmtree(unfinished, ignore_errors=True)
+    for pattern in (f"*{UNFINISHED}*", "*.orbax-checkpoint-tmp"):  # the latter from earlier versions
+        for unfinished in folder.glob(pattern):
+            shutil.rmtree(unfinished, ignore_errors=True)
     for replaced in folder.glob(f"*{REPLACED}"):
         checkpoint = replaced.with_name(replaced.name.removesuffix(REPLACED))
         # its replacement does not exist
@@ -213,11 +231,11 @@ def _reason(error: Exception) -> str:
     return os.strerror(int(code[1])) if code else text
 
 
-def _items(state: TrainState) -> dict[str, ocp.args.StandardSave]:
+def _items(state: TrainState) -> dict[str, dict]:
     """The items of a checkpoint, with typed random keys as integers, since Orbax stores arrays."""
     state = state._replace(key=jax.random.key_data(state.key))
     # Orbax writes in the background, on a CPU directly from the memory of the arrays, which the next step
     # overwrites.
     training = jax.tree.map(jnp.copy, state)._asdict()
     variables = {name: training.pop(name) for name in variables_of(state)}
-    return {"variables": ocp.args.StandardSave(variables), "training": ocp.args.StandardSave(training)}
+    return {"variables": variables, "training": training}

@@ -5,15 +5,13 @@ from pathlib import Path
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
+from orbax.checkpoint import v1 as ocp
 
 
 def read_arrays(folder: Path) -> dict[str, np.ndarray]:
     """By item and path."""
-    found = {}
-    with ocp.PyTreeCheckpointer() as reader, warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sharding info not provided")
-        for item in ("variables", "training"):
-            for path, leaf in jax.tree_util.tree_leaves_with_path(reader.restore(folder / item)):
-                found[item + jax.tree_util.keystr(path)] = np.asarray(leaf)
-    return found
+        items = ocp.load_checkpointables(str(folder), {"variables": None, "training": None})
+    leaves = jax.tree_util.tree_leaves_with_path(items)
+    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}

@@ -122,15 +122,15 @@ class LateSaver:
 
     pending, target = None, None
 
-    def save(self, checkpoint, **items):
-        self.pending, self.target = (checkpoint, items.get("metrics")), checkpoint
+    def save(self, checkpoint, metrics=None, **items):
+        self.pending, self.target = (checkpoint, metrics), checkpoint
 
     def wait(self):
         if self.pending:
             (checkpoint, metrics), self.pending = self.pending, None
             (checkpoint / "metrics").mkdir(parents=True)
             if metrics:
-                (checkpoint / "metrics" / "metrics").write_text(json.dumps(metrics.item))
+                (checkpoint / "metrics" / "metrics").write_text(json.dumps(metrics))
 
     def close(self):
         pass

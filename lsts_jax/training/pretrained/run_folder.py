@@ -5,7 +5,6 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
-import orbax.checkpoint as ocp
 from flax.traverse_util import flatten_dict
 
 from lsts_jax.config import BackboneConfig, Config
@@ -67,5 +66,5 @@ def write_run(workdir: Path, variables: dict, config: Config) -> None:
         require_no_run(workdir)
         save_config(config, workdir / "config.json")
         folder.mkdir(exist_ok=True)
-        saver.save(folder / "0", variables=ocp.args.StandardSave(variables))
+        saver.save(folder / "0", variables=variables)
         saver.wait()
