@@ -107,7 +107,7 @@ def _taps(x: Array, size: int, stride: int, dilation: int) -> list[tuple[int, in
 
 
 def _grouped(x: Array, kernel: Array, *, stride: int, dilation: int) -> Array:
-    """As the platform's grouped convolution."""
+    """The platform's grouped convolution."""
     pad = dilation * (kernel.shape[0] // 2)
     return lax.conv_general_dilated(
         x[None],

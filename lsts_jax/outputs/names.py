@@ -15,7 +15,7 @@ LONGEST = 200
 
 
 class Origin(NamedTuple):
-    """Origin of a source's name."""
+    """Parts of a source's path or address that its outputs are named after."""
 
     parts: tuple[str, ...]  # folders, outermost first, and the name
     ending: str = ""  # mp4, of a file

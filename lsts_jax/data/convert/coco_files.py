@@ -80,8 +80,8 @@ def size_of(item: dict[str, Any], where: str) -> tuple[int, int]:
 
 
 def sides_of(box: Any, mask: Any, where: str) -> Sequence[Any] | None:
-    """The box, or the box around the mask if there is none; None without a mask or for an empty
-    one. Raises `UserError`."""
+    """The box, or, if there is none, the box around the mask; None if there is neither, or the mask
+    is empty. Raises `UserError`."""
     if box is None and mask is not None:
         try:
             return box_of(mask)

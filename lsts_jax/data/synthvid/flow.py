@@ -19,7 +19,7 @@ BACKGROUND = -1
 
 
 class TrueFlow(NamedTuple):
-    """Where the content of a frame lies in another frame."""
+    """Positions of a frame's content in another frame."""
 
     flow: Float[np.ndarray, "H W 2"]  # (x, y) in pixels: p of the frame lies at p + flow(p) of the other
     visible: Bool[np.ndarray, "H W"]  # it is seen there: within the frame, and nothing is in front
