@@ -189,9 +189,8 @@ class VideoDetector:
 
 
 def _once(build: Callable[..., T]) -> Callable[..., T]:
-    """Caches `build(detector, ...)` for equal detectors: their programs are compiled once per
-    process, also when a training run evaluates repeatedly. A detector without a hash is not
-    cached."""
+    """Caches `build(detector, ...)` for equal detectors: repeated evaluations in a process compile
+    once. A detector without a hash is not cached."""
     shared: Any = lru_cache(maxsize=16)(build)
 
     @wraps(build)

@@ -151,25 +151,32 @@ def test_half_detectors_use_the_memory_where_they_say(temporal):
     detector, variables = tiny_detector(config)
     start, on_keyframe, on_frame = map(jax.jit, events(detector))
     frame, other = (at(random_frames(1, seed=seed), 0) for seed in (0, 1))
-    bound = detector.bind(variables)
     cells = jnp.array(CANVAS, jnp.int32) // STRIDE
-    own = bound.backbone.high(bound.backbone.low(frame), frame.size)
+    offsets = variables["params"].get("offsets")
+    run = lambda part, *arrays: jax.jit(lambda v, *arrays: part(detector.bind(v), *arrays))(
+        variables, *arrays
+    )
+    low = run(lambda bound, frame: bound.backbone.low(frame), frame)
+    own = run(lambda bound, low: bound.backbone.high(low, frame.size), low)
+    detect = jax.jit(lambda v, feature: detector.bind(v).detect(feature, frame))
     memory, _ = start(variables, other)
 
     renewed, on_key = on_keyframe(variables, memory, frame)
     updated = own
     if temporal == "srfu":
-        offsets = variables["params"]["offsets"]
-        updated = bound.temporal.srfu(memory.feature, own, offsets, cells).feature
+        updated = run(
+            lambda bound, *maps: bound.temporal.srfu(*maps, offsets, cells).feature, memory.feature, own
+        )
         assert not np.allclose(updated, own)
     np.testing.assert_allclose(renewed.feature, updated, atol=1e-4)
-    assert_same(on_key, bound.detect(updated, frame))
+    assert_same(on_key, detect(variables, updated))
 
     lent = memory.feature
     if temporal == "dfa":
-        offsets = variables["params"]["offsets"]
-        lent = bound.temporal.dfa(memory.feature, bound.backbone.low(frame), offsets, cells).feature
-    assert_same(on_frame(variables, memory, frame), bound.detect(lent, frame))
+        lent = run(
+            lambda bound, *maps: bound.temporal.dfa(*maps, offsets, cells).feature, memory.feature, low
+        )
+    assert_same(on_frame(variables, memory, frame), detect(variables, lent))
     assert ("offsets" in variables["params"]) == (temporal != "copy")
 
 

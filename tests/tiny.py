@@ -1,7 +1,7 @@
 """A detector, frames and triplets small enough for a test."""
 
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,9 @@ from lsts_jax.config import (
 )
 from lsts_jax.models.detector import build_detector
 from lsts_jax.structs import Frame, GroundTruth, Triplet
-from lsts_jax.training.state import init_arguments
+from lsts_jax.training.optimizer import build_optimizer
+from lsts_jax.training.state import init_arguments, init_state
+from lsts_jax.training.step import train_step
 
 CANVAS = (64, 96)
 CLASS_NAMES = ("disc", "square", "star")
@@ -67,6 +69,25 @@ def _initialised(config: Config):
     needed, _ = dce_jaxpr(init.jaxpr, [True] * len(init.out_avals), instantiate=True)
     leaves = jax.core.eval_jaxpr(needed, init.consts, *jax.tree.leaves(arguments))
     return detector, jax.device_get(jax.tree.unflatten(jax.tree.structure(shapes), leaves))
+
+
+def tiny_training(config: Config):
+    """State of a training before its first step, and the compiled step."""
+    detector, variables = tiny_detector(config)
+    optimizer, jitted = _compiled_step(config)
+
+    def step(state, batch):
+        with jax.numpy_dtype_promotion("standard"):  # optax's Adam mixes integers and floats
+            return jitted(state, batch)
+
+    return init_state(detector, optimizer, variables, 0), step
+
+
+@lru_cache
+def _compiled_step(config: Config):
+    detector, _ = _initialised(config)
+    optimizer = build_optimizer(config.optimizer, 1000, detector.temporal)
+    return optimizer, jax.jit(partial(train_step, detector, optimizer, config))
 
 
 def random_frames(*shape: int, size=CANVAS, canvas=CANVAS, seed=0) -> Frame:

@@ -174,7 +174,7 @@ def without(annotations, gone):
     return type(annotations)(*(column[~gone] for column in annotations))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
     st.lists(annotation, max_size=14),
     st.lists(detection, max_size=30),

@@ -100,7 +100,7 @@ annotation = st.tuples(frame, st.sampled_from([None, 1, 1, 2, 4]), box)
 detection = st.tuples(frame, st.integers(1, 4), st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.9]), box)
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(
     st.lists(annotation, max_size=14),
     st.lists(detection, max_size=40),

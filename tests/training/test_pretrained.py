@@ -4,7 +4,6 @@ import logging
 import re
 import sys
 from dataclasses import replace
-from functools import partial
 
 import jax
 import numpy as np
@@ -21,7 +20,7 @@ from lsts_jax.training.pretrained.run_folder import write_run
 from lsts_jax.training.pretrained.safetensors_file import write_safetensors
 from lsts_jax.training.pretrained.torchvision import torchvision_naming
 from lsts_jax.training.state import init_variables
-from tests.tiny import tiny_config
+from tests.tiny import tiny_config, tiny_detector
 
 UNITS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 NORM = ("weight", "bias", "running_mean", "running_var")
@@ -296,9 +295,7 @@ def test_position_sensitive_channels_are_turned_round():
 def test_a_run_starts_a_detector_that_uses_the_memory_otherwise(tmp_path, before, after):
     configs = {temporal: tiny_config(temporal=temporal) for temporal in (before, after)}
     trees = {
-        temporal: jax.jit(
-            partial(init_variables, build_detector(config.model, 3), replace(config, seed=seed))
-        )()
+        temporal: tiny_detector(replace(config, seed=seed))[1]
         for seed, (temporal, config) in enumerate(configs.items(), start=5)
     }
     write_run(tmp_path, {"batch_stats": {}} | trees[before], configs[before])

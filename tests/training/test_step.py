@@ -1,7 +1,6 @@
 """The training step: it learns, its flags bypass, its gradients are sums and finite."""
 
 from dataclasses import replace
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -9,24 +8,12 @@ import numpy as np
 import pytest
 
 from lsts_jax.models.temporal.lsts import project_offsets
-from lsts_jax.training.optimizer import build_optimizer
-from lsts_jax.training.state import init_state
-from lsts_jax.training.step import train_step
-from tests.tiny import at, tiny_config, tiny_detector, triplets
+from tests.tiny import at, tiny_config, tiny_detector, tiny_training, triplets
 
 
 @pytest.fixture(scope="module")
 def tiny():
-    config = tiny_config()
-    detector, variables = tiny_detector(config)
-    optimizer = build_optimizer(config.optimizer, 1000, detector.temporal)
-    jitted = jax.jit(partial(train_step, detector, optimizer, config))
-
-    def step(state, batch):
-        with jax.numpy_dtype_promotion("standard"):  # optax's Adam mixes integers and floats
-            return jitted(state, batch)
-
-    return detector, variables, init_state(detector, optimizer, variables, 0), step
+    return *tiny_detector(tiny_config()), *tiny_training(tiny_config())
 
 
 def test_a_batch_overfits(tiny):

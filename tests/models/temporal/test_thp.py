@@ -1,7 +1,6 @@
 """THP: the paper's equations on given features, its three events, and keyframes that the frames decide."""
 
 from dataclasses import replace
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -92,20 +91,20 @@ def test_training_moves_the_consistency_and_pays_for_inconsistent_positions(tiny
     ) % 3  # the third that is updated by the map
     triplet = triplet._replace(current=triplet.current._replace(pixels=jnp.asarray(pixels)))
 
-    @partial(jax.jit, static_argnums=1)
+    @jax.jit
     def gradient(variables, flag):
         def loss(v):
-            found = detector.bind(v).on_triplet(triplet._replace(current_is_new=jnp.array(flag)))
+            found = detector.bind(v).on_triplet(triplet._replace(current_is_new=flag))
             return jnp.sum(found.feature**2) + found.loss, found.loss
 
         (_, penalty), grads = jax.value_and_grad(loss, has_aux=True)(variables)
         return penalty, grads["params"]
 
-    penalty, grads = gradient(with_consistency(variables, -0.5), False)
+    penalty, grads = gradient(with_consistency(variables, -0.5), jnp.array(False))
     np.testing.assert_allclose(penalty, TINY.penalty * 4 * 6, rtol=1e-5)  # all cells of 64 x 96 pixels
     largest = lambda tree: max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(tree))
     assert min(largest(grads["flownet"]["scale"]), largest(grads["embedding"])) > 0
-    penalty, grads = gradient(with_consistency(variables, -0.5), True)
+    penalty, grads = gradient(with_consistency(variables, -0.5), jnp.array(True))
     assert float(penalty) == 0 == largest(grads["flownet"])
 
 
@@ -113,14 +112,14 @@ def test_padding_changes_nothing(tiny):
     detector, variables = tiny
 
     @jax.jit
-    def feature(frames):
+    def feature(variables, frames):
         bound = detector.bind(variables)
         memory, _ = bound.start(bound.key(at(frames, 0)))
         memory, _ = bound.on_keyframe(memory, bound.key(at(frames, 1)))
         return bound.on_frame(memory, bound.other(at(frames, 2)))
 
-    exact = feature(random_frames(3, size=(40, 72), canvas=(48, 80)))
-    padded = feature(random_frames(3, size=(40, 72), canvas=(64, 112)))
+    exact = feature(variables, random_frames(3, size=(40, 72), canvas=(48, 80)))
+    padded = feature(variables, random_frames(3, size=(40, 72), canvas=(64, 112)))
     np.testing.assert_allclose(padded.feature[:3, :5], exact.feature, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(padded.share, exact.share)
 
