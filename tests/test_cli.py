@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lsts_jax import cli
+from lsts_jax.commands import predict
 from lsts_jax.config import BackboneConfig, Config, DataConfig, LSTSConfig, ModelConfig, OptimizerConfig
 from lsts_jax.config_io import load_saved_config, save_config
 from lsts_jax.errors import UserError
@@ -161,6 +162,15 @@ def test_help_shows_docstrings_and_the_experiments_values(capsys, line, rate):
     assert "--config.model.backbone.depth {18,34,50,101}" in shown
     assert "Learning rate of the offsets, as a multiple of the optimizer's (authors)." in shown
     assert f"(default: {rate})" in shown
+
+
+def test_help_wraps_the_docstring_to_the_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    with pytest.raises(SystemExit):
+        cli.parse(predict.Options, ["--help"])
+    lines = capsys.readouterr().out.partition("Detect objects")[2].partition("\n\n")[0].splitlines()
+    assert len(lines) > 3 and max(map(len, lines)) <= 60
+    assert all(line[0] == " " != line[1] for line in lines)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from itertools import zip_longest
 from pathlib import Path
+from shutil import get_terminal_size
+from textwrap import TextWrapper
 from typing import Any, TypeVar
 
 import tyro
@@ -81,7 +83,7 @@ def parse(options: type[T], arguments: Sequence[str], *, run_option: str = "") -
                 options,
                 args=_as_flags(arguments, _bools(options)),
                 default=default,
-                description=description,
+                description=_wrapped(description),
                 prog=Path(sys.argv[0]).name,
                 use_underscores=True,
             )
@@ -92,6 +94,15 @@ def parse(options: type[T], arguments: Sequence[str], *, run_option: str = "") -
     if isinstance(config := getattr(parsed, "config", None), Config):
         validate(config)
     return parsed
+
+
+def _wrapped(text: str) -> str:
+    """Paragraphs wrapped to the width of the terminal, which tyro does for options only.
+
+    Lines begin with a space: tyro joins lines that begin with a letter.
+    """
+    wrap = TextWrapper(get_terminal_size().columns, initial_indent=" ", subsequent_indent=" ")
+    return "\n\n".join(wrap.fill(" ".join(part.split())) for part in text.split("\n\n") if part.strip())
 
 
 def _bools(options: Any, start: str = "") -> set[str]:
