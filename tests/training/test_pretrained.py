@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
@@ -13,6 +14,7 @@ from flax.traverse_util import flatten_dict
 from lsts_jax.config import BackboneConfig, Config, ModelConfig
 from lsts_jax.errors import UserError
 from lsts_jax.models.detector import build_detector
+from lsts_jax.training import pretrained
 from lsts_jax.training.pretrained import convert_authors, import_weights, load_pretrained
 from lsts_jax.training.pretrained.arrays import Weights, in_memory
 from lsts_jax.training.pretrained.authors import authors_naming
@@ -93,6 +95,17 @@ def initial() -> dict:
     return init_variables(build_detector(config.model, 3), config)
 
 
+@pytest.fixture
+def uninitialised(monkeypatch):
+    """Zeros in place of initial parameters, which take seconds to compile."""
+
+    def zeros(*arguments):
+        shapes = jax.eval_shape(lambda: init_variables(*arguments))
+        return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+
+    monkeypatch.setattr(pretrained, "init_variables", zeros)
+
+
 @pytest.mark.parametrize("depth", [50, 101])
 def test_torchvision_and_the_authors_name_the_same_places(depth):
     """The authors' side of it is checked against their own graph in tests/models."""
@@ -149,7 +162,7 @@ def test_a_backbone_takes_its_place_and_the_rest_is_new(prefix, initial):
     assert config.model.backbone.pixel_std == (58.395, 57.12, 57.375)
 
 
-def test_bgr_weights_are_turned_round():
+def test_bgr_weights_are_turned_round(uninitialised):
     arrays = torchvision_arrays()
     config, variables, _ = import_weights("x.pth", of(arrays), batch_config(), channel_order="bgr")
     kernel = variables["params"]["low_level"]["conv1"]["conv"]["kernel"]
@@ -159,7 +172,7 @@ def test_bgr_weights_are_turned_round():
         import_weights("x", of({"conv1_weight": np.ones(1)}), batch_config(), channel_order="bgr")
 
 
-def test_settings_of_the_weights_win_and_are_told(caplog):
+def test_settings_of_the_weights_win_and_are_told(caplog, uninitialised):
     caplog.set_level(logging.INFO, "lsts_jax")
     arrays = torchvision_arrays(50, 8)
     config = batch_config(depth=50, norm="group")
