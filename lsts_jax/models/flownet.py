@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Float32, Int32, UInt8
+from jaxtyping import Array, Float, Float32, Int32, Num
 
 from lsts_jax.models.layers import Conv
 from lsts_jax.ops.canvas import inside, size_at_stride, zero_outside
@@ -53,9 +53,9 @@ class FlowNet(nn.Module):
 
     @nn.compact
     def __call__(
-        self, current: UInt8[Array, "H W 3"], key: UInt8[Array, "H W 3"], size: Int32[Array, "2"]
+        self, current: Num[Array, "H W 3"], key: Num[Array, "H W 3"], size: Int32[Array, "2"]
     ) -> Flow:
-        """Args: RGB pixels of both frames, size (height, width) of the picture on the canvas."""
+        """Args: RGB pixels 0..255 of both frames, size (height, width) of the picture on the canvas."""
         mean = jnp.array(self.pixel_mean, jnp.float32)[None, None]
         frames = [(pixels.astype(jnp.float32) - mean) / 255 for pixels in (current, key)]
         x = average_pool(jnp.concatenate(frames, axis=-1), size).astype(self.dtype)

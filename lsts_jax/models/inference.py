@@ -68,13 +68,15 @@ def _turn(params: dict[Path, Array]) -> dict[Path, Array]:
 def _types_of_convolutions(detector: Detector, variables: Variables) -> dict[Path, Any]:
     """Compute dtype of every convolution, by the path of its parameters."""
     types = {}
+    known = {path[:-1] for path in traverse_util.flatten_dict(variables["params"])}
     shape = jax.ShapeDtypeStruct  # any frame: the types do not depend on its size
     frame = Frame(shape((128, 128, 3), jnp.uint8), shape((2,), jnp.int32), shape((), jnp.float32))
 
     def note(call, args, kwargs, context):
         module = context.module
         if isinstance(module, nn.Conv | nn.ConvTranspose) and module.dtype is not None:
-            types[module.path] = module.dtype
+            # parts that share the detector's scope may still have their own name in front
+            types[module.path if module.path in known else module.path[1:]] = module.dtype
         return call(*args, **kwargs)
 
     with nn.intercept_methods(note):

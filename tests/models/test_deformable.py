@@ -18,6 +18,7 @@ from lsts_jax.training.pretrained.authors import authors_naming
 from lsts_jax.training.pretrained.matching import match
 from lsts_jax.training.pretrained.torchvision import torchvision_naming
 from lsts_jax.training.state import init_variables
+from tests.models.reference import equal_heads, equal_stored, recorded
 from tests.tiny import tiny_config
 from tests.training.test_pretrained import torchvision_arrays
 
@@ -124,7 +125,9 @@ def test_the_authors_whole_graph(shared, authors_variables, canvas):
     with np.load(shared / "fixtures" / "temporal_ops.npz") as archive:
         picture = archive["clip/frames_bgr_u8"][3, ..., ::-1]
         wanted = {
-            name.split("/")[-1]: archive[name] for name in archive.files if name.startswith("dcn_rfcn/")
+            name.removeprefix("dcn_rfcn/"): archive[name]
+            for name in archive.files
+            if name.startswith("dcn_rfcn/")
         }
     height, width, _ = picture.shape
     cells = -(-height // 16), -(-width // 16)
@@ -135,22 +138,28 @@ def test_the_authors_whole_graph(shared, authors_variables, canvas):
     @jax.jit
     def detect(variables, frame):
         bound = detector.bind(variables)
-        feature = bound.key(frame).feature
+        inputs, outputs = {}, {}
+        with recorded(inputs, outputs):
+            feature = bound.key(frame).feature
+        inputs = {path[-1]: x for path, x in inputs.items() if path[-1] in ("res5_1", "feature_conv")}
+        inner = {"res4b22_relu": jax.nn.relu(inputs["res5_1"]), "res5c_relu": inputs["feature_conv"]} | {
+            f"offset_res5{'abc'[int(path[-3][-1]) - 1]}": offsets
+            for path, offsets in outputs.items()
+            if path[-1] == "offset"
+        }
         logits, deltas = bound.rpn(feature, frame.size)
         proposals = bound.rpn.propose(logits, deltas, feature.shape[:2], frame.size)
-        logits, deltas = bound.rfcn(feature, proposals.boxes, frame.size)
-        return feature, proposals, jax.nn.softmax(logits), bound.detect(feature, frame)
+        heads = proposals.boxes, *bound.rfcn(feature, proposals.boxes, frame.size)
+        return feature, inner, heads, bound.detect(feature, frame)
 
-    feature, proposals, scores, detections = detect(variables, frame)
-    theirs = wanted["feature#sub"][0].transpose(1, 2, 0)
-    sampled = np.asarray(feature)[: cells[0] : 2, : cells[1] : 3]
-    sampled = sampled[..., :: feature.shape[-1] // theirs.shape[-1]]
-    assert np.abs(sampled - theirs).max() <= 2e-5 * np.abs(theirs).max()
-    np.testing.assert_allclose(proposals.boxes, wanted["rois"], atol=5e-3)
-    np.testing.assert_allclose(scores, wanted["cls_prob"], atol=1e-4)
+    feature, inner, heads, detections = detect(variables, frame)
+    steps = {name: (9, 1, 1) if "offset" in name else (64, 2, 3) for name in inner} | {"feature": (32, 2, 3)}
+    for name, ours in (*inner.items(), ("feature", feature)):
+        equal_stored(wanted, f"f3/{name}", ours[: cells[0], : cells[1]], step=steps[name])
+    equal_heads(wanted, "f3", *heads)
     kept = np.asarray(detections.valid) & (np.asarray(detections.scores) > 1e-3)
     np.testing.assert_allclose(
-        np.sort(np.asarray(detections.scores)[kept])[::-1][: len(wanted["det"])],
-        np.sort(wanted["det"][:, 1])[::-1],
+        np.sort(np.asarray(detections.scores)[kept])[::-1][: len(wanted["f3/det"])],
+        np.sort(wanted["f3/det"][:, 1])[::-1],
         atol=1e-4,
     )

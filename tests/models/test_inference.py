@@ -54,7 +54,9 @@ def test_weights_are_cast_once():
     cast = prepare(detector, variables, for_gpu=False)
 
     params = cast["params"]
-    assert params["rpn"]["classes"]["conv"]["kernel"].dtype == jnp.bfloat16
+    kernels = {path: x.dtype for path, x in flatten_dict(params).items() if path[-2:] == ("conv", "kernel")}
+    assert {path[0] for path in kernels} == {"low_level", "high_level", "srfu", "dfa", "rpn", "rfcn"}
+    assert set(kernels.values()) == {jnp.dtype(jnp.bfloat16)}, kernels
     assert params["offsets"].dtype == jnp.float32  # what no convolution multiplies
     feature = jax.jit(partial(detector.apply, method="key"))
     frame = at(random_frames(1), 0)

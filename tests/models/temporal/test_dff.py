@@ -7,8 +7,10 @@ import pytest
 
 from lsts_jax.config import DFFConfig, ModelConfig
 from lsts_jax.models.detector import build_detector
+from lsts_jax.ops.warp import warp
 from lsts_jax.structs import Frame
 from lsts_jax.training.optimizer import build_optimizer, parameter_groups
+from tests.models.reference import equal_heads, equal_stored
 from tests.tiny import at, random_frames, tiny_config, tiny_detector, triplets
 
 
@@ -75,7 +77,7 @@ def test_padding_changes_nothing(tiny):
 @pytest.mark.slow
 @pytest.mark.parametrize("canvas", [(136, 200), (160, 224)])
 def test_the_authors_whole_graph(shared, authors_variables, canvas):
-    """Keyframe 0, then frames 1 and 2: flow, feature, proposals and scores."""
+    """Keyframe 0, frames 1 and 2, keyframe 3: flow, feature, proposals, scores and deltas."""
     variables = authors_variables("dff")
     detector = build_detector(ModelConfig(temporal="dff"), 30)
     with np.load(shared / "fixtures" / "temporal_ops.npz") as archive:
@@ -89,26 +91,33 @@ def test_the_authors_whole_graph(shared, authors_variables, canvas):
         pixels[:height, :width] = pictures[t]
         return Frame(jnp.asarray(pixels), jnp.array([height, width], jnp.int32), jnp.float32(1))
 
+    def heads(bound, feature, frame):
+        logits, deltas = bound.rpn(feature, frame.size)
+        proposals = bound.rpn.propose(logits, deltas, feature.shape[:2], frame.size)
+        return proposals.boxes, *bound.rfcn(feature, proposals.boxes, frame.size)
+
     @jax.jit
     def start(variables, frame):
         bound = detector.bind(variables)
-        return bound.start(bound.key(frame))[0]
+        memory, bundle = bound.start(bound.key(frame))
+        return memory, bundle.feature, heads(bound, bundle.feature, frame)
 
     @jax.jit
     def enhance(variables, memory, frame):
         bound = detector.bind(variables)
         bundle = bound.on_frame(memory, bound.other(frame))
-        logits, deltas = bound.rpn(bundle.feature, frame.size)
-        proposals = bound.rpn.propose(logits, deltas, bundle.feature.shape[:2], frame.size)
-        return bundle, proposals, jax.nn.softmax(bound.rfcn(bundle.feature, proposals.boxes, frame.size)[0])
+        return bundle, warp(memory.feature, bundle.flow), heads(bound, bundle.feature, frame)
 
-    memory = start(variables, frame(0))
+    def near(name, ours, **options):
+        equal_stored(wanted, f"dff/{name}", ours[: cells[0], : cells[1]], **options)
+
+    memory, feature, found = start(variables, frame(0))
+    near("f0/feature", feature)
+    equal_heads(wanted, "dff/f0", *found)
     for t in (1, 2):
-        bundle, proposals, scores = enhance(variables, memory, frame(t))
-        flow = wanted[f"dff/f{t}/flow"][0].transpose(1, 2, 0)
-        assert np.abs(bundle.flow[: cells[0], : cells[1]] - flow).max() <= 1e-5 * np.abs(flow).max()
-        feature = wanted[f"dff/f{t}/feature#sub"][0].transpose(1, 2, 0)
-        sampled = np.asarray(bundle.feature)[: cells[0] : 2, : cells[1] : 3, ::32]
-        assert np.abs(sampled - feature).max() <= 2e-5 * np.abs(feature).max()
-    np.testing.assert_allclose(proposals.boxes, wanted["dff/f2/rois"], atol=5e-3)
-    np.testing.assert_allclose(scores, wanted["dff/f2/cls_prob"], atol=1e-4)
+        bundle, warped, found = enhance(variables, memory, frame(t))
+        near(f"f{t}/flow", bundle.flow, tolerance=1e-5)
+        near(f"f{t}/warped", warped)
+        near(f"f{t}/feature", bundle.feature)
+    equal_heads(wanted, "dff/f2", *found)
+    near("f3/feature", start(variables, frame(3))[1])
