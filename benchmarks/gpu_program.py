@@ -60,7 +60,7 @@ BUDGETS = {
     ("lsts/on_frame", "bfloat16"): Budget(150),
     ("lsts/segment", "bfloat16"): Budget(350, peak_mib=1331),
     ("lsts/segments", "bfloat16"): Budget(600),
-    ("lsts/train", "bfloat16"): Budget(1900, peak_mib=14500),
+    ("lsts/train", "bfloat16"): Budget(1600, peak_mib=12288),
 }
 
 

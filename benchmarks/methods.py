@@ -30,7 +30,7 @@ from benchmarks.common import (
 from benchmarks.detector import random_frames
 from benchmarks.flops import flops_of
 from lsts_jax.cli.experiment import load_config
-from lsts_jax.compiling import jit_inference, on_gpu
+from lsts_jax.compiling import jit_inference, on_gpu, release_memory
 from lsts_jax.models.detector import build_detector
 from lsts_jax.models.inference import prepare
 from lsts_jax.structs import Frame
@@ -55,6 +55,7 @@ def measure(method: str, size: tuple[int, int], dtype: str, seconds: float) -> d
     config = replace(config, data=data, model=replace(config.model, dtype=dtype))
     detector = build_detector(config.model, len(config.data.class_names))
     variables = prepare(detector, init_variables(detector, config), for_gpu=on_gpu())
+    release_memory()  # as detectors do
     frame, bound = random_frames(config), events(detector)
     interval = detector.temporal.interval(config.model.keyframe_interval)
     memory, _ = compiled(bound.start, variables, frame)(variables, frame)

@@ -27,7 +27,13 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import PyTree
 
 from lsts_jax.ahead import Ahead, repeat_last, until_failure
-from lsts_jax.compiling import frames_at_once, jit_inference, on_gpu, videos_at_once
+from lsts_jax.compiling import (
+    frames_at_once,
+    jit_inference,
+    on_gpu,
+    release_memory,
+    videos_at_once,
+)
 from lsts_jax.models.detector import Detector
 from lsts_jax.models.inference import prepare
 from lsts_jax.structs import Detections, Frame
@@ -78,6 +84,7 @@ class VideoDetector:
         schedule: `online` or `offline`.
         frames_per_batch: see `detect_video`; 0: the platform's default."""
         self.detector, self.variables = detector, prepare(detector, variables, for_gpu=on_gpu())
+        release_memory()
         self.interval, self.schedule = detector.temporal.interval(interval), schedule
         self._frames_per_batch = frames_at_once(frames_per_batch)
         self._places: NamedSharding | None = None
@@ -263,6 +270,7 @@ class LiveDetector:
         prepared: True if `inference.prepare` made the variables."""
         self._events = _jitted_events(detector)
         self._variables = variables if prepared else prepare(detector, variables, for_gpu=on_gpu())
+        release_memory()
         self._interval = detector.temporal.interval(interval)
         self.delay = detector.temporal.delay
         self._adaptive = detector.temporal.adaptive

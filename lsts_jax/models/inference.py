@@ -9,48 +9,34 @@ from flax import traverse_util
 from jaxtyping import Array
 
 from lsts_jax.models.detector import Detector
+from lsts_jax.models.folding import Path, flat, fold
 from lsts_jax.models.layers import KERNEL_OHWI, SHIFT
 from lsts_jax.structs import Frame
 
 Variables = dict[str, Any]
-Path = tuple[str, ...]
 
 
 def prepare(detector: Detector, variables: Variables, *, for_gpu: bool) -> Variables:
     """Variables that give the same results at less cost, for `detector.apply` and `detector.bind`. They are
     neither for training nor for checkpoints.
 
-    - The scale of a frozen batch normalisation is multiplied into the kernel before it; a shift remains
-      (`layers.Norm`). Equal up to float32's rounding.
+    - Frozen batch normalisations are part of the convolutions before them (`folding.fold`).
     - The weights of a convolution are cast to its compute dtype once, not in every call.
     - `for_gpu`: kernels are stored as [out, height, width, in], as cuDNN reads them (`layers.Conv`);
       otherwise every call transposes them.
     """
-    params = traverse_util.flatten_dict(variables["params"])
-    statistics = traverse_util.flatten_dict(variables.get("batch_stats", {}))
     types = {} if detector.rpn.dtype == jnp.float32 else _types_of_convolutions(detector, variables)
 
     @jax.jit
-    def compute(params: dict[Path, Array], statistics: dict[Path, Array]) -> dict[Path, Array]:
-        folded = _fold(params, statistics, detector.backbone.config.norm_epsilon)
+    def compute(variables: Variables) -> dict[Path, Array]:
+        folded = flat(fold(variables, detector.backbone.config.norm_epsilon)["params"])
         cast = {
             path: x.astype(detector.rpn.dtype if path[-1] == SHIFT else types.get(path[:-1], x.dtype))
             for path, x in folded.items()
         }
         return _turn(cast) if for_gpu else cast
 
-    return {"params": traverse_util.unflatten_dict(compute(params, statistics))}
-
-
-def _fold(params: dict[Path, Array], statistics: dict[Path, Array], epsilon: float) -> dict[Path, Array]:
-    """Parameters whose kernels hold the scales of the normalisations after them: `conv1` has `norm1`."""
-    folded = dict(params)
-    for *above, name, inner in {path[:-1] for path in statistics}:
-        norm, kernel = (*above, name, inner), (*above, name.replace("norm", "conv"), "conv", "kernel")
-        scale = folded.pop((*norm, "scale")) * jax.lax.rsqrt(statistics[*norm, "var"] + epsilon)
-        folded[kernel] = params[kernel] * scale[None, None, None]
-        folded[*above, name, SHIFT] = folded.pop((*norm, "bias")) - statistics[*norm, "mean"] * scale
-    return folded
+    return {"params": traverse_util.unflatten_dict(compute(variables))}
 
 
 def _turn(params: dict[Path, Array]) -> dict[Path, Array]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
@@ -22,8 +23,8 @@ LayerInit = Literal["normal", "he"]
 # aggregated feature is a random shuffle of the memory, without a gradient that could improve it.
 NEW_LAYER = nn.initializers.normal(0.01)
 
-# Parameters that only `models/inference.py` writes: a kernel as [out, height, width, in], and what remains of
-# a frozen normalisation whose scale is in the kernel before it.
+# Parameters that only `models/folding.py` and `models/inference.py` write: what remains of a frozen
+# normalisation whose scale is in the kernel before it, and a kernel as [out, height, width, in].
 KERNEL_OHWI, SHIFT = "kernel_ohwi", "shift"
 
 
@@ -160,7 +161,9 @@ class Norm(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "h w C"], size: Int32[Array, "2"]) -> Float[Array, "h w C"]:
         if self.has_variable("params", SHIFT):
-            return x + self.get_variable("params", SHIFT).astype(self.dtype)[None, None]
+            shift = self.get_variable("params", SHIFT)[None, None]
+            # in training the shift is float32, and so is the sum that is its gradient
+            return (x.astype(shift.dtype) + shift).astype(self.dtype)
         scale_init = nn.initializers.constant(self.initial_scale)
         if self.kind == "frozen_batch":
             return nn.BatchNorm(
@@ -180,3 +183,12 @@ class Norm(nn.Module):
             name="norm",
         )
         return groups(x.astype(jnp.float32), mask=mask).astype(self.dtype)
+
+
+@jax.custom_vjp
+def relu(x: Float[Array, "*n"]) -> Float[Array, "*n"]:
+    """max(x, 0). For the gradient it stores the output alone, which the next convolution stores anyway."""
+    return jnp.maximum(x, 0)
+
+
+relu.defvjp(lambda x: 2 * (relu(x),), lambda y, grad: (jnp.where(y > 0, grad, 0),))

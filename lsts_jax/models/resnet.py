@@ -8,13 +8,12 @@ from functools import partial
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int32
 
 from lsts_jax.config import RESNET_UNITS, BackboneConfig
-from lsts_jax.models.layers import Conv, DeformableConv, LayerInit, Norm, NormKind, deep_layer_init
+from lsts_jax.models.layers import Conv, DeformableConv, LayerInit, Norm, NormKind, deep_layer_init, relu
 from lsts_jax.ops.canvas import size_at_stride, zero_outside
 from lsts_jax.ops.sampling import Border
 
@@ -46,11 +45,11 @@ class Unit(nn.Module):
         else:
             layers = [(1, 1, self.channels), (3, self.stride, self.channels), (1, 1, out_channels)]
 
-        x = y = nn.relu(x)
+        x = y = relu(x)
         current = size
         for i, (kernel, stride, features) in enumerate(layers, 1):
             dilation = self.dilation if kernel == 3 else 1
-            y = nn.relu(y) if i > 1 else y
+            y = relu(y) if i > 1 else y
             if i == 2 and self.deformable:
                 convolution = DeformableConv(
                     features, dilation, self.deformable, dtype=self.dtype, name="conv2"
@@ -115,7 +114,7 @@ class LowLevel(_Stages):
         x = Conv(config.width, 7, 2, use_bias=False, dtype=self.dtype, name="conv1")(x, size)
         size = size_at_stride(size, 2)
         norm = Norm(config.norm, epsilon=config.norm_epsilon, dtype=self.dtype, name="norm1")
-        x = nn.relu(norm(x, size))
+        x = relu(norm(x, size))
         # After a ReLU the zeros outside the picture cannot win: they act as the -inf of max pooling.
         padding: Any = ((1, 1), (1, 1))  # Flax's annotation allows text only
         x = nn.max_pool(zero_outside(x, size), (3, 3), (2, 2), padding=padding)
@@ -147,5 +146,5 @@ class HighLevel(_Stages):
             kernel_init=deep_layer_init(self.layer_init),
             dtype=self.dtype,
             name="feature_conv",
-        )(nn.relu(x), size)
-        return jax.nn.relu(x)
+        )(relu(x), size)
+        return relu(x)

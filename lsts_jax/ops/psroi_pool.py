@@ -63,6 +63,7 @@ def psroi_pool(
     return sums / jnp.maximum(area, 1)[..., None]
 
 
+@jax.custom_vjp
 def _sum_bins(
     first: Float32[Array, "P R a"], second: Float32[Array, "P R b"], maps: Float32[Array, "P a b P C"]
 ) -> Float32[Array, "P R P C"]:
@@ -71,15 +72,37 @@ def _sum_bins(
     Args: masks of the bins along the first and the second axis; maps, whose leading axis is that of the bins
     along the first.
     """
+    return _sum_bands(1, first, second, maps)
 
+
+def _sum_bands(parts: int, first: Array, second: Array, maps: Array) -> Float32[Array, "P R P C"]:
     def sum_band(mask_and_maps):
         mask, maps = mask_and_maps  # [R a], [a b P C]
         bands = _einsum("ra,abpc->rbpc", mask, maps)
         return jnp.sum(jnp.transpose(second, (1, 2, 0))[..., None] * bands, axis=1)
 
+    def in_parts(masks_and_maps):
+        each = zip(*(jnp.array_split(x, parts) for x in masks_and_maps), strict=True)
+        return jnp.concatenate([jax.vmap(sum_band)(part) for part in each])
+
     # On a CPU one band of bins at a time, with memory for one of every region and not for seven. On a GPU
     # all at once, with fewer launches.
-    return lax.platform_dependent((first, maps), cpu=partial(lax.map, sum_band), default=jax.vmap(sum_band))
+    return lax.platform_dependent((first, maps), cpu=partial(lax.map, sum_band), default=in_parts)
+
+
+def _forward(first, second, maps):
+    # In training in two parts: the bands of a batch would be the peak of a step's memory.
+    return _sum_bands(2, first, second, maps), (first, second)
+
+
+def _backward(inputs, grad):
+    first, second = inputs
+    sides = first.shape[0], first.shape[2], second.shape[2], *grad.shape[2:]
+    maps = jax.ShapeDtypeStruct(sides, grad.dtype)
+    return None, None, *jax.linear_transpose(partial(_sum_bands, 2, first, second), maps)(grad)
+
+
+_sum_bins.defvjp(_forward, _backward)
 
 
 def _bins(

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float32, PRNGKeyArray, PyTree
 
 from lsts_jax.config import Config
 from lsts_jax.models.detector import Detector
+from lsts_jax.models.folding import fold
 from lsts_jax.models.temporal.protocol import FROZEN
 from lsts_jax.ops.losses import ohem_select, rfcn_losses, rpn_losses
 from lsts_jax.ops.matching import anchor_targets, roi_targets
@@ -107,16 +108,20 @@ def train_step(
       mesh: devices that share the batch (`parallel.data_mesh`).
     """
     keys = jax.random.split(jax.random.fold_in(state.key, state.step), len(batch.new_is_old))
-    groups = parameter_groups(state.params, config.optimizer.freeze, detector.temporal)
     each = jax.vmap(partial(triplet_losses, detector, config), in_axes=(None, 0, 0))
     if mesh is not None:  # the transpose of this sums the gradients over the devices
         rows = P(AXIS)
         each = jax.shard_map(each, mesh=mesh, in_specs=(P(), rows, rows), out_specs=rows, check_vma=False)
 
+    def held(params):  # cut here, so that XLA drops the backward pass of the frozen stages
+        groups = parameter_groups(params, config.optimizer.freeze, detector.temporal)
+        return jax.tree.map(lambda p, group: lax.stop_gradient(p) if group == FROZEN else p, params, groups)
+
     def batch_loss(params):
-        # Cut here, so that XLA drops the backward pass of the frozen stages.
-        params = jax.tree.map(lambda p, group: lax.stop_gradient(p) if group == FROZEN else p, params, groups)
-        variables = {"params": params, "batch_stats": state.batch_stats}
+        variables = {"params": held(params), "batch_stats": state.batch_stats}
+        folded = fold(variables, config.model.backbone.norm_epsilon)["params"]
+        # again: scales of frozen and of trained stages are computed together
+        variables = {"params": held(folded)}
         losses, metrics = each(variables, keys, batch)
         return jnp.sum(losses), jax.tree.map(jnp.mean, metrics)
 

@@ -1,4 +1,4 @@
-"""FlowNetS: the authors' numbers from the pixels, also on larger canvases; gradients; pooling of odd sizes."""
+"""FlowNetS: the authors' numbers from the pixels, also on larger canvases, and gradients; pooling."""
 
 import jax
 import jax.numpy as jnp
