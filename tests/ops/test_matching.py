@@ -86,7 +86,7 @@ def test_canvas_padding_and_empty_slots_change_no_label(authors_training):
 
 
 def test_anchors_by_hand():
-    objects = ground_truth([[0, 0, 9, 4], [30, 37, 39, 42]], ignored=[[50, 50, 64, 80]])
+    objects = ground_truth([[0, 0, 9, 4], [30, 37, 39, 42], [0, 60, 9, 69]], ignored=[[50, 50, 64, 80]])
     expected = {
         (0, 0, 9, 3): 1,  # IoU 40 / 50 with the first object
         (0, 0, 9, 9): -1,  # 50 / 100
@@ -97,6 +97,10 @@ def test_anchors_by_hand():
         (70, 0, 79, 9): 0,
         (71, 0, 80, 9): -1,  # one pixel out of the picture
         (-1, 20, 8, 29): -1,
+        (0, 60, 9, 69): 1,  # the third object
+        (0, 60, 9, 66): 1,  # 70 / 100 with it: the threshold itself
+        (0, 60, 9, 62): -1,  # 30 / 100: no longer below the other threshold
+        (0, 60, 9, 61): 0,
     }
     found = label(jnp.asarray(list(expected), jnp.float32), objects, jnp.array([90, 80]))
     assert found.labels.tolist() == list(expected.values())
