@@ -11,6 +11,7 @@ from lsts_jax.ops.affinity import (
     _gradients,
     _sums,
     aggregate,
+    normalize_affinity,
     smallest_window,
     tap_matrix,
 )
@@ -238,6 +239,18 @@ def test_no_temporary_of_the_size_of_the_samples():
     samples = 4 * 160 * 38 * 63 * 32
     assert temporaries[1] < samples / 10
     assert temporaries[1] - temporaries[0] < 4 * 150 * 38 * 63 * 2
+
+
+def test_weights_of_signed_similarities_by_hand():
+    """A sum is divided by with its sign; nearer to zero than 1e-6 it counts as 1e-6, with its sign."""
+    by_sum = jax.jit(partial(normalize_affinity, normalization="sum"))
+    np.testing.assert_allclose(by_sum(jnp.array([3.0, -4.0])), [-3.0, 4.0])
+    np.testing.assert_allclose(by_sum(jnp.array([1.0, 3.0])), [0.25, 0.75])
+    tiny = np.float32(2.0**-23)  # 1.2e-7
+    np.testing.assert_allclose(by_sum(jnp.array([1.0, -1.0 - tiny])), [-1e6, 1e6], rtol=1e-5)
+    np.testing.assert_allclose(by_sum(jnp.array([1.0, -1.0])), [1e6, -1e6], rtol=1e-5)
+    magnitudes = normalize_affinity(jnp.array([3.0, -1.0]), normalization="abs_sum")
+    np.testing.assert_allclose(magnitudes, [0.75, -0.25])
 
 
 def test_vanishing_sum_of_similarities_stays_finite():
