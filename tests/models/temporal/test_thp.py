@@ -59,6 +59,10 @@ def with_consistency(variables, value):
     return {**variables, "params": {**variables["params"], "flownet": flownet}}
 
 
+def test_a_consistency_at_the_threshold_is_inconsistent():
+    np.testing.assert_array_equal(inconsistent(jnp.array([[-0.1, 0.0, 0.1]]), 0.0), [[1, 1, 0]])
+
+
 def test_frames_are_updated_where_they_are_inconsistent(tiny):
     """Everywhere: a frame is aggregated as a keyframe is. Nowhere: its own feature is not used."""
     detector, variables = tiny
