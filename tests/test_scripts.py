@@ -19,7 +19,7 @@ TINY = "--config=configs/tiny.py"
 def run(*arguments: str | Path) -> subprocess.CompletedProcess:
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "COLUMNS": "80"}
     command = [sys.executable, *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
 
 
 @pytest.fixture(scope="module")
