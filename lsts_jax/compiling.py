@@ -2,10 +2,13 @@
 
 import ctypes
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Hashable
+from functools import lru_cache, wraps
+from typing import Any, TypeVar
 
 import jax
+
+T = TypeVar("T")
 
 # Operations that XLA records as CUDA graphs. By default loops are excluded: the rounds of NMS then wait
 # for the host, which launches little else meanwhile.
@@ -48,3 +51,19 @@ def release_memory() -> None:
     200 MB, and does not use it for the large arrays that come next."""
     if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
         trim(0)
+
+
+def cache_by_detector(build: Callable[..., T]) -> Callable[..., T]:
+    """Caches `build(detector, ...)` for equal detectors: repeated evaluations in a process compile
+    once. A detector without a hash is not cached."""
+    shared: Any = lru_cache(maxsize=16)(build)
+
+    @wraps(build)
+    def choose(detector: Hashable, *arguments: int) -> T:
+        try:
+            hash(detector)
+        except TypeError:  # for example a user's temporal method with a list in a field
+            return build(detector, *arguments)
+        return shared(detector, *arguments)
+
+    return choose

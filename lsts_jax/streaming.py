@@ -13,10 +13,10 @@ the n-th frame.
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from functools import lru_cache, partial, wraps
+from functools import partial
 from itertools import chain, islice
 from math import gcd
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,7 @@ from jaxtyping import PyTree
 
 from lsts_jax.ahead import Ahead, repeat_last, until_failure
 from lsts_jax.compiling import (
+    cache_by_detector,
     frames_at_once,
     jit_inference,
     on_gpu,
@@ -38,8 +39,6 @@ from lsts_jax.models.detector import Detector
 from lsts_jax.models.inference import prepare
 from lsts_jax.structs import Detections, Frame
 from lsts_jax.video import detect_video, empty_memory, events, keyframe_of, on_any_frame
-
-T = TypeVar("T")
 
 # Threads that decode and resize; OpenCV releases the interpreter's lock.
 READERS = 4
@@ -195,23 +194,7 @@ class VideoDetector:
         return program
 
 
-def _once(build: Callable[..., T]) -> Callable[..., T]:
-    """Caches `build(detector, ...)` for equal detectors: repeated evaluations in a process compile
-    once. A detector without a hash is not cached."""
-    shared: Any = lru_cache(maxsize=16)(build)
-
-    @wraps(build)
-    def choose(detector: Detector, *arguments: int) -> T:
-        try:
-            hash(detector)
-        except TypeError:  # for example a user's temporal method with a list in a field
-            return build(detector, *arguments)
-        return shared(detector, *arguments)
-
-    return choose
-
-
-@_once
+@cache_by_detector
 def _spread(detector: Detector, frames_per_batch: int, videos: int) -> tuple[Callable, NamedSharding]:
     """The program for a number of videos, and the sharding of its variables."""
     count = gcd(videos, jax.local_device_count())
@@ -232,7 +215,7 @@ def _spread(detector: Detector, frames_per_batch: int, videos: int) -> tuple[Cal
     return jit_inference(spread, donate_argnums=1, **places), whole
 
 
-@_once
+@cache_by_detector
 def _jitted_events(detector: Detector) -> list[Callable]:
     """Jitted start, on_keyframe, on_frame and on_any_frame. on_keyframe and on_any_frame overwrite
     the memory."""
