@@ -53,6 +53,9 @@ TILES_AT_ONCE = 4
 SUM_FLOOR = 1e-6
 
 
+Product = Callable[[str, Array, Array], Array]
+
+
 def _matmul(equation: str, a: Float[Array, "*a"], b: Float[Array, "*b"]) -> Float32[Array, "*c"]:
     """`einsum` that accumulates in float32 and does not round float32 operands.
 
@@ -61,6 +64,13 @@ def _matmul(equation: str, a: Float[Array, "*a"], b: Float[Array, "*b"]) -> Floa
     is_rounded = a.dtype == b.dtype == jnp.bfloat16
     precision = lax.Precision.DEFAULT if is_rounded else lax.Precision.HIGHEST
     return jnp.einsum(equation, a, b, precision=precision, preferred_element_type=jnp.float32)
+
+
+def _three_tf32(equation: str, a: Float[Array, "*a"], b: Float[Array, "*b"]) -> Float32[Array, "*c"]:
+    """`_matmul` for NVIDIA's tensor cores: float32 operands in two parts each, three products of these."""
+    if a.dtype != jnp.float32 or b.dtype != jnp.float32:
+        return _matmul(equation, a, b)
+    return jnp.einsum(equation, a, b, precision=lax.DotAlgorithmPreset.TF32_TF32_F32_X3)
 
 
 class Aggregation(NamedTuple):
@@ -156,13 +166,17 @@ def _by_tiles(
 
 
 def _for_platform(call: Callable, window: int, *arrays: Array) -> Any:
-    """`call(tiles, *arrays)` with tiles for the target platform. `arrays[2]`: the values."""
+    """`call(tiles, product, *arrays)`, both for the target platform. `arrays[2]`: the values."""
     h, w, _ = arrays[2].shape
-    on = lambda dense: partial(call, cut_tiles((h, w), window, dense=dense))
-    return lax.platform_dependent(*arrays, cpu=on(False), default=on(True))
+    on = lambda dense, product: partial(call, cut_tiles((h, w), window, dense=dense), product)
+    return lax.platform_dependent(
+        *arrays, cpu=on(False, _matmul), cuda=on(True, _three_tf32), default=on(True, _matmul)
+    )
 
 
-def _sums(normalization: Normalization, tiles: Tiles, query, keys, values, taps) -> tuple[Array, Array]:
+def _sums(
+    normalization: Normalization, tiles: Tiles, product: Product, query, keys, values, taps
+) -> tuple[Array, Array]:
     """`_by_tiles`, tile by tile."""
 
     def visit(index, state):
@@ -170,9 +184,11 @@ def _sums(normalization: Normalization, tiles: Tiles, query, keys, values, taps)
         place = place_of(tiles, index)
         q = take(query, place.tile, tiles.tile)  # [T E]
         k, v = (take(x, place.patch, tiles.patch) for x in (keys, values))  # [S E], [S C]
-        band, weights = _weigh(read_band(_matmul("te,se->ts", q, k), place, tiles), taps, normalization)
+        band, weights = _weigh(
+            read_band(product("te,se->ts", q, k), place, tiles), taps, normalization, product
+        )
         matrix = write_band(band, place, tiles).astype(v.dtype)
-        feature = put(feature, _matmul("ts,sc->tc", matrix, v), place.tile, tiles.tile)
+        feature = put(feature, product("ts,sc->tc", matrix, v), place.tile, tiles.tile)
         weights = weights.reshape(-1, *tiles.tile)
         return feature, lax.dynamic_update_slice(affinity, weights, (ORIGIN, *place.tile))
 
@@ -190,7 +206,15 @@ def _by_tiles_bwd(window, normalization, inputs, grads):
 
 
 def _gradients(
-    normalization: Normalization, tiles: Tiles, query, keys, values, taps, d_feature, d_affinity
+    normalization: Normalization,
+    tiles: Tiles,
+    product: Product,
+    query,
+    keys,
+    values,
+    taps,
+    d_feature,
+    d_affinity,
 ) -> tuple[Array, ...]:
     """Recomputes the weights of each tile; names as in `_by_tiles`, d for gradient."""
     inputs = query, keys, values, taps
@@ -210,16 +234,16 @@ def _gradients(
         d_weights = lax.dynamic_slice(d_affinity, (ORIGIN, *place.tile), (len(taps), *tiles.tile))
         d_weights = jnp.where(own[None, :], d_weights.reshape(len(taps), -1), 0)
 
-        correlation = read_band(_matmul("te,se->ts", q, k), place, tiles)
-        weigh = partial(_weigh, normalization=normalization)
+        correlation = read_band(product("te,se->ts", q, k), place, tiles)
+        weigh = partial(_weigh, normalization=normalization, product=product)
         (band, _), weigh_vjp = jax.vjp(weigh, correlation, taps)
         matrix = write_band(band, place, tiles).astype(v.dtype)
-        d_values = add(d_values, _matmul("ts,tc->sc", matrix, d_out), place.patch, tiles.patch)
-        d_band = read_band(_matmul("tc,sc->ts", d_out, v), place, tiles)
+        d_values = add(d_values, product("ts,tc->sc", matrix, d_out), place.patch, tiles.patch)
+        d_band = read_band(product("tc,sc->ts", d_out, v), place, tiles)
         d_correlation, d_taps_here = weigh_vjp((d_band, d_weights))
         d_matrix = write_band(d_correlation, place, tiles).astype(k.dtype)
-        d_keys = add(d_keys, _matmul("ts,te->se", d_matrix, q), place.patch, tiles.patch)
-        d_query = add(d_query, _matmul("ts,se->te", d_matrix, k), place.tile, tiles.tile)
+        d_keys = add(d_keys, product("ts,te->se", d_matrix, q), place.patch, tiles.patch)
+        d_query = add(d_query, product("ts,se->te", d_matrix, k), place.tile, tiles.tile)
         return d_query, d_keys, d_values, d_taps + d_taps_here
 
     zeros = tuple(jnp.zeros(x.shape, jnp.float32) for x in inputs)
@@ -231,9 +255,12 @@ _by_tiles.defvjp(_by_tiles_fwd, _by_tiles_bwd)
 
 
 def _weigh(
-    correlation: Float32[Array, "T QQ"], taps: Float32[Array, "K QQ"], normalization: Normalization
+    correlation: Float32[Array, "T QQ"],
+    taps: Float32[Array, "K QQ"],
+    normalization: Normalization,
+    product: Product,
 ) -> tuple[Float32[Array, "T QQ"], Float32[Array, "K T"]]:
     """blend(p, q), and the affinity, of the positions of a tile."""
-    affinity = normalize_affinity(_matmul("kq,tq->kt", taps, correlation), normalization=normalization)
+    affinity = normalize_affinity(product("kq,tq->kt", taps, correlation), normalization=normalization)
     # transposed here, since jax2onnx drops a product's contraction over two first axes inside a loop
-    return _matmul("tk,kq->tq", affinity.T, taps), affinity
+    return product("tk,kq->tq", affinity.T, taps), affinity

@@ -9,6 +9,7 @@ import pytest
 
 from lsts_jax.ops.affinity import (
     _gradients,
+    _matmul,
     _sums,
     aggregate,
     normalize_affinity,
@@ -187,8 +188,8 @@ def test_dense_form_of_accelerators_equals_tiles(shape):
     @partial(jax.jit, static_argnums=0)
     def both(dense, *args):
         tiles = cut_tiles(shape, 4, dense=dense)
-        results = _sums("softmax", tiles, *args)
-        return *results, *_gradients("softmax", tiles, *args, gradient, 2 * results[1])
+        results = _sums("softmax", tiles, _matmul, *args)
+        return *results, *_gradients("softmax", tiles, _matmul, *args, gradient, 2 * results[1])
 
     results = [both(dense, query, keys, values, taps) for dense in (False, True)]
     for one, other in zip(*results, strict=True):
