@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 from tqdm import tqdm
@@ -21,10 +20,11 @@ from experiments.record import read_json, write_json
 from lsts_jax import cli
 from lsts_jax.config import BackboneConfig
 from lsts_jax.data.synthvid.dataset import TRUTH, scene_of
-from lsts_jax.data.synthvid.flow import flow_between
-from lsts_jax.data.synthvid.layout import Clip, clips
+from lsts_jax.data.synthvid.flow import TrueFlow, flow_between
+from lsts_jax.data.synthvid.layout import clips
 from lsts_jax.data.synthvid.scene import find_assets
 from lsts_jax.data.synthvid.settings import SynthVIDConfig
+from lsts_jax.data.video.pictures import read_picture
 from lsts_jax.errors import UserError
 from lsts_jax.structs import STRIDE
 
@@ -70,7 +70,8 @@ class Pairs(NamedTuple):
 
 
 def read_pairs(data: Path, split: str, count: int, seed: int) -> Pairs:
-    """Random pairs of every video of a split, at most `REACH` frames apart, in both directions.
+    """Random pairs of every video of a split, at most `REACH` frames apart, in both directions; half of them
+    are mirrored.
 
     Raises `UserError` where `data` holds no SynthVID or lacks a picture.
     """
@@ -87,8 +88,12 @@ def read_pairs(data: Path, split: str, count: int, seed: int) -> Pairs:
             near = np.arange(max(frame - REACH, 0), min(frame + REACH, clip.frames - 1) + 1)
             other = int(rng.choice(near[near != frame]))
             truth = flow_between(scene, frame, other)
-            pictures = (_read(data, clip, each) for each in (frame, other))
-            found.append((*pictures, *to_cells(truth.flow, truth.visible)))
+            current, key = (
+                read_picture(data / "Data" / clip.kind / f"{clip.file(each)}.JPEG") for each in (frame, other)
+            )
+            if rng.random() < 0.5:
+                current, key, truth = mirrored(current, key, truth)
+            found.append((current, key, *to_cells(truth.flow, truth.visible)))
     return Pairs(*map(np.stack, zip(*found, strict=True)))
 
 
@@ -109,30 +114,20 @@ def to_cells(flow: np.ndarray, visible: np.ndarray) -> tuple[np.ndarray, np.ndar
     return (blocks[..., :2] / np.maximum(seen, 1e-6)).astype(np.float32), seen.astype(np.float32)
 
 
-def _read(data: Path, clip: Clip, frame: int) -> UInt8[np.ndarray, "H W 3"]:
-    file = data / "Data" / clip.kind / f"{clip.file(frame)}.JPEG"
-    picture = cv2.imread(str(file), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise UserError(f"{file}: cannot be read as a picture; render the data set again")
-    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
-
-
 def batches(pairs: Pairs, size: int, steps: int, seed: int) -> Iterator[Pairs]:
-    """Random pairs, half of them mirrored."""
+    """Random pairs."""
     rng = np.random.default_rng(seed)
     for _ in range(steps):
         some = rng.integers(len(pairs.flow), size=size)
-        batch = Pairs(*(array[some] for array in pairs))
-        if rng.random() < 0.5:
-            batch = mirrored(batch)
-        yield batch
+        yield Pairs(*(array[some] for array in pairs))
 
 
-def mirrored(pairs: Pairs) -> Pairs:
-    """Positions are at multiples of the stride from the left: the mirror image is one pixel short of the
-    width from the right, and its last cells hold what lies within half a cell of the true ones."""
-    current, key, flow, seen = (array[:, :, ::-1] for array in pairs)
-    return Pairs(current, key, flow * np.float32([-1, 1]), seen)
+def mirrored(
+    current: UInt8[np.ndarray, "H W 3"], key: UInt8[np.ndarray, "H W 3"], truth: TrueFlow
+) -> tuple[UInt8[np.ndarray, "H W 3"], UInt8[np.ndarray, "H W 3"], TrueFlow]:
+    """The mirror images, pixel by pixel: cells start at the left, and mirrored cells would lie elsewhere."""
+    flow, visible = truth.flow[:, ::-1] * (-1, 1), truth.visible[:, ::-1]
+    return current[:, ::-1], key[:, ::-1], TrueFlow(flow, visible)
 
 
 def run(arguments: Sequence[str]) -> None:

@@ -163,6 +163,14 @@ def test_links_stay_in_a_video_and_span_one_frame():
     np.testing.assert_allclose(scores([4, 0], [1, 2]), [0.5, 0.5, 0.5, 0.5], rtol=1e-6)
 
 
+def test_an_iou_of_exactly_the_threshold_links():
+    boxes = np.array([[0, 0, 9, 9], [0, 0, 9, 4]], np.float32)  # 50 / 100
+    found = seq_nms(
+        by_hand((0, 1, 0.2, 0), (1, 1, 0.4, 0))._replace(boxes=boxes), [np.arange(2, dtype=np.int32)]
+    )
+    np.testing.assert_allclose(found.scores, [0.3, 0.3], rtol=1e-6)
+
+
 def test_low_scores_are_not_linked():
     rows = (0, 1, 0.004, 0), (1, 1, 0.005, 0), (1, 1, 0.003, 2)
     found = seq_nms(by_hand(*rows), [np.arange(2, dtype=np.int32)])
