@@ -66,11 +66,14 @@ def _matmul(equation: str, a: Float[Array, "*a"], b: Float[Array, "*b"]) -> Floa
     return jnp.einsum(equation, a, b, precision=precision, preferred_element_type=jnp.float32)
 
 
-def _three_tf32(equation: str, a: Float[Array, "*a"], b: Float[Array, "*b"]) -> Float32[Array, "*c"]:
-    """`_matmul` for NVIDIA's tensor cores: float32 operands in two parts each, three products of these."""
+def _six_bfloat16(equation: str, a: Float[Array, "*a"], b: Float[Array, "*b"]) -> Float32[Array, "*c"]:
+    """`_matmul` for NVIDIA's tensor cores: float32 operands in three bfloat16 parts each, six products.
+
+    These take as long as three TF32 products, which no program for CPU and CUDA at once can contain.
+    """
     if a.dtype != jnp.float32 or b.dtype != jnp.float32:
         return _matmul(equation, a, b)
-    return jnp.einsum(equation, a, b, precision=lax.DotAlgorithmPreset.TF32_TF32_F32_X3)
+    return jnp.einsum(equation, a, b, precision=lax.DotAlgorithmPreset.BF16_BF16_F32_X6)
 
 
 class Aggregation(NamedTuple):
@@ -170,7 +173,7 @@ def _for_platform(call: Callable, window: int, *arrays: Array) -> Any:
     h, w, _ = arrays[2].shape
     on = lambda dense, product: partial(call, cut_tiles((h, w), window, dense=dense), product)
     return lax.platform_dependent(
-        *arrays, cpu=on(False, _matmul), cuda=on(True, _three_tf32), default=on(True, _matmul)
+        *arrays, cpu=on(False, _matmul), cuda=on(True, _six_bfloat16), default=on(True, _matmul)
     )
 
 
