@@ -34,7 +34,7 @@ from lsts_jax.errors import UserError
 
 RESULTS = ROOT / "experiments" / "results"
 OWN = "own"
-KEPT = ("mAP", "average_delay", "flicker")
+KEPT = ("mAP", "average_delay", "flicker", "memory weight")
 """Scores that a run's JSON file holds, beside those by group."""
 
 

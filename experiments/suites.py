@@ -235,7 +235,6 @@ _REAL_TABLES = {
 }
 
 _PRETRAINING = {"model.temporal": "none", "train.epochs": 1.5, "optimizer.drop_epochs": (1.2,)}
-_BRIEF_PRETRAINING = {"model.temporal": "none", "train.epochs": 1.0, "optimizer.drop_epochs": (0.8,)}
 
 SUITES = {
     "paper": Suite(
@@ -318,11 +317,8 @@ SUITES = {
         config="configs/synthvid_s.py",
         data="python -m lsts_jax.data.synthvid --out runs/synthvid_s --benchmark s",
         seeds=(0, 1, 2),
-        # about 1,880 and 750 steps of 8 samples
-        pretraining={
-            PRETRAINED: _BRIEF_PRETRAINING,
-            PRETRAINED_DCN: {**_BRIEF_PRETRAINING, **_DEFORMABLE},
-        },
+        # about 2,820 and 750 steps of 8 samples
+        pretraining={PRETRAINED: _PRETRAINING, PRETRAINED_DCN: {**_PRETRAINING, **_DEFORMABLE}},
         flow={"width": 16, "steps": 5000},
         training={
             "optimizer.learning_rate": 1e-3,

@@ -153,9 +153,11 @@ class LSTSConfig:
     offset_rate: float = 2.5
     """Learning rate of the offsets, as a multiple of the optimizer's (authors)."""
     alignment_rate: float = 1.0
-    """Learning rate of the embeddings and the quality networks, as a multiple of the optimizer's. They start
-    near 0, and AdamW moves them by the rate whatever their gradient: at 1 they saturate before they have
-    learned anything, and the memory is hardly used."""
+    """Learning rate of the embeddings, as a multiple of the optimizer's. They start near 0, and AdamW moves
+    them by the rate whatever their gradient: at 1 they saturate before they have learned anything, and the
+    memory is hardly used."""
+    quality_rate: float = 1.0
+    """Learning rate of the quality networks, as a multiple of the optimizer's."""
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,7 @@ RANGES = {
     "warmup_steps": FROM_0,
     "offset_rate": FROM_0,
     "alignment_rate": FROM_0,
+    "quality_rate": FROM_0,
     "batch_size": FROM_1,
     "epochs": POSITIVE,
     "log_every": FROM_0,

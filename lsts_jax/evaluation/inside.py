@@ -1,5 +1,6 @@
 """Learned sampling locations of LSTS, and their weights at a point of a frame."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -8,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, PyTree
 from numpy import ndarray
 
+from lsts_jax.compiling import cache_by_detector
 from lsts_jax.config import Config
 from lsts_jax.data.dataset import VideoDataset
 from lsts_jax.data.loader import read_frame
@@ -63,7 +65,7 @@ def look_inside(
     if offsets is None:
         return None
     interval, schedule = config.model.keyframe_interval, config.model.schedule
-    start, renew, lend = (jax.jit(partial(event, detector)) for event in (_start, _renew, _lend))
+    start, renew, lend = events_inside(detector)
     long = [frames for frames in truth.frames_by_video() if len(frames) > interval]
     places = np.unique(np.linspace(0, max(0, len(long) - 1), EXAMPLES).round().astype(int))
     examples, trouble = [], f"no video has more than {interval} frames"
@@ -91,6 +93,14 @@ def look_inside(
         box = boxes[last][np.prod(boxes[last][:, 2:] - boxes[last][:, :2], axis=1).argmax()]
         examples.append(_example(video, last, keyframes[-1], box, frame, renewed, lent))
     return Learned(np.asarray(initial_offsets), np.asarray(offsets), examples, trouble)
+
+
+@cache_by_detector
+def events_inside(detector: Detector) -> tuple[Callable, Callable, Callable]:
+    """The events without detection, compiled: start(variables, frame) gives the memory; on_keyframe and
+    on_frame(variables, memory, frame) give what they compute, all intermediate steps included."""
+    start, renew, lend = (jax.jit(partial(event, detector)) for event in (_start, _renew, _lend))
+    return start, renew, lend
 
 
 def _start(detector: Detector, variables: dict, frame: Frame) -> PyTree:

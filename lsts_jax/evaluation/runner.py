@@ -19,6 +19,7 @@ from lsts_jax.errors import UserError
 from lsts_jax.evaluation.detections import FrameDetections, join, write_text
 from lsts_jax.evaluation.linking import link
 from lsts_jax.evaluation.matching import DetectionArrays
+from lsts_jax.evaluation.memory_weight import memory_weights
 from lsts_jax.evaluation.results import DETECTIONS, METRICS, remove_results, write_json
 from lsts_jax.evaluation.scoring import Truth, read_truth, score_all
 from lsts_jax.evaluation.seq_nms import seq_nms
@@ -88,6 +89,8 @@ def evaluate(
     }
     wait_for_all("the store was read")
     if is_first():
+        if weights := memory_weights(detector, variables, config, dataset, truth):
+            metrics["memory weight"] = weights
         remove_results(folder)
         with write_whole(folder / DETECTIONS) as part:
             write_text(part, found)

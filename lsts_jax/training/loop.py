@@ -70,7 +70,7 @@ def train(config: Config, workdir: Path, loader: Loader, evaluate: Evaluate) -> 
                 step=compiled_step(detector, optimizer, config, mesh, state),
                 evaluate=lambda state: evaluate(
                     detector, whole_copy(variables_of(state), mesh), int(state.step)
-                )["mAP"],
+                ),
                 rate=learning_rate(config.optimizer, loader.steps_per_epoch),
                 checkpoints=checkpoints,
                 log=log,

@@ -85,8 +85,8 @@ class Run:
     num_steps: int
     loader: Loader
     step: Callable[[TrainState, Triplet], tuple[TrainState, Metrics]]
-    evaluate: Callable[[TrainState], float]
-    """mAP of a state."""
+    evaluate: Callable[[TrainState], dict]
+    """Metrics of a state, mAP among them."""
     rate: optax.Schedule
     checkpoints: Checkpoints
     log: MetricsLog
@@ -157,9 +157,9 @@ class Run:
         }
 
     def _score(self, state: TrainState) -> None:
-        """Evaluates a saved state, and keeps it if it is the best.
+        """Evaluates a saved state, keeps it if it is the best, and logs its mAP and memory weights.
 
-        The mAP is logged last: a run killed before that evaluates again.
+        They are logged last: a run killed before that evaluates again.
         """
         step = int(state.step)
         self.checkpoints.save(state)
@@ -167,9 +167,10 @@ class Run:
         # if one of several processes left, the others would wait for its share of the videos
         stops = self.interruption.at_once(lambda number: self._stopped(step, number))
         with stops if jax.process_count() == 1 else nullcontext():
-            score = self.evaluate(state)
-        self.checkpoints.save_best(state, score)
-        self.log.write({"step": step, "mAP": score})
+            metrics = self.evaluate(state)
+        self.checkpoints.save_best(state, metrics["mAP"])
+        weights = {f"memory weight, {name}": x for name, x in metrics.get("memory weight", {}).items()}
+        self.log.write({"step": step, "mAP": metrics["mAP"]} | weights)
 
     def _stopped(self, step: int, number: int) -> Stopped:
         name = signal.Signals(number).name

@@ -25,6 +25,7 @@ MAY_CHANGE = (
     "model.lsts.learn_offsets",
     "model.lsts.offset_rate",
     "model.lsts.alignment_rate",
+    "model.lsts.quality_rate",
     "optimizer.learning_rate",
     "optimizer.momentum",
     "optimizer.weight_decay",

@@ -14,9 +14,11 @@ import pytest
 from lsts_jax.data.dataset import Objects, Sample, Video
 from lsts_jax.data.loader import read_frame
 from lsts_jax.errors import UserError
+from lsts_jax.evaluation import memory_weight
 from lsts_jax.evaluation.compare import compare
 from lsts_jax.evaluation.inside import Example, Learned, look_inside
 from lsts_jax.evaluation.matching import match
+from lsts_jax.evaluation.memory_weight import memory_weights
 from lsts_jax.evaluation.report import Run, clips, numbers, pictures, write_report
 from lsts_jax.evaluation.report.learned import panels
 from lsts_jax.evaluation.scoring import read_truth, score_all
@@ -240,6 +242,35 @@ def test_what_is_seen_inside_is_what_the_detector_does(setting):
     np.testing.assert_allclose(example.keyframe_memory, renewed.quality[1], atol=1e-5)
     share = np.asarray(lent.affinity)
     np.testing.assert_allclose(example.effective, np.exp(-(share * np.log(share)).sum(0)).mean(), rtol=1e-4)
+
+
+def test_memory_weights_of_degraded_and_clean_objects(setting, monkeypatch):
+    detector, variables, config = setting
+    decided = lambda path, x: 30 * x if "quality" in jax.tree_util.keystr(path) else x
+    variables = jax.tree_util.tree_map_with_path(decided, variables)
+    dataset = Memory()
+    truth = read_truth(dataset)
+    arguments = detector, variables, config, dataset
+    assert memory_weights(*arguments, truth) == {}  # the annotations do not mark objects
+
+    def marked(video, t, plain=dataset.objects):
+        objects = plain(video, t)
+        twice = Objects(*(np.concatenate([values, values]) for values in objects[:4]), objects.size)
+        return twice._replace(degraded=np.array([t == 5] * 2), ignored=np.array([False, True]))
+
+    dataset.objects = marked
+    monkeypatch.setattr(memory_weight, "EVERY", 1)
+    found = memory_weights(*arguments, read_truth(dataset))
+    # Frame 5, the example's, is degraded; keyframes 3 and 6 are not. The box touches rows and columns 0 to 3.
+    examples = look_inside(*arguments, truth, np.ones((9, 2), np.float32)).examples
+    degraded = np.mean([one.frame_memory[:4, :4].mean() for one in examples])
+    assert found["degraded, other frame"] == pytest.approx(degraded, abs=1e-6)
+    assert abs(found["clean, other frame"] - degraded) > 1e-3
+    assert list(found) == ["clean, keyframe", "clean, other frame", "degraded, other frame"]
+    monkeypatch.setattr(memory_weight, "SEGMENTS", 2)  # without keyframe 6
+    found = memory_weights(*arguments, read_truth(dataset))
+    clean = np.mean([one.keyframe_memory[:4, :4].mean() for one in examples])
+    assert found["clean, keyframe"] == pytest.approx(clean, abs=1e-6)
 
 
 def test_few_videos_give_later_segments(setting):

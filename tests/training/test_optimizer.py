@@ -75,10 +75,8 @@ def test_groups_and_decay():
         "low_level/res2_1/conv1/conv/kernel",
     }
     assert paths(groups, "offsets") == {"offsets"}
-    assert paths(groups, "alignment") == {
-        "dfa/lsts/embed_source/conv/kernel",
-        "dfa/quality/conv1/conv/kernel",
-    }
+    assert paths(groups, "alignment") == {"dfa/lsts/embed_source/conv/kernel"}
+    assert paths(groups, "quality") == {"dfa/quality/conv1/conv/kernel"}
     assert paths(decayed(tree(1.0)), False) == {
         "low_level/norm1/norm/bias",
         "low_level/res3_1/norm1/norm/bias",

@@ -130,12 +130,13 @@ class LSTS(Temporal):
         settings = self.settings
         return {
             "alignment": settings.alignment_rate,
+            "quality": settings.quality_rate,
             "offsets": settings.offset_rate if settings.learn_offsets else 0.0,
         }
 
     def parameter_group(self, path: tuple[str, ...]) -> str:
         if path[0] in ("srfu", "dfa") and path[1] in ("lsts", "quality"):
-            return "alignment"
+            return "alignment" if path[1] == "lsts" else "quality"
         return "offsets" if path == ("offsets",) else TRAINED
 
     def after_update(
