@@ -82,8 +82,8 @@ def step(state: TrainState, batch) -> tuple[TrainState, dict]:
     return state._replace(step=jnp.int32(number)), metrics | {"rfcn_foreground_accuracy": jnp.float32(0.5)}
 
 
-def evaluate(state: TrainState) -> float:
-    return SCORES[int(state.step)]
+def evaluate(state: TrainState) -> dict:
+    return {"mAP": SCORES[int(state.step)]}
 
 
 def build(workdir, checkpoints, first, interruption, **parts) -> Run:
@@ -197,6 +197,13 @@ def test_a_failing_evaluation_loses_no_step(tmp_path):
     assert len(done) == 4  # none again
 
 
+def test_an_evaluation_is_logged_with_the_weight_of_the_memory(tmp_path):
+    scored = {"mAP": 0.1, "memory weight": {"clean, keyframe": 0.3}, "fps": 5.0}
+    go_on(tmp_path, evaluate=lambda state: scored)
+    expected = {"step": 4, "mAP": 0.1, "memory weight, clean, keyframe": 0.3}
+    assert json.dumps(expected) in (tmp_path / "metrics.jsonl").read_text().splitlines()
+
+
 def test_a_signal_during_an_evaluation_ends_the_run_at_once(tmp_path):
     def waits(state):
         signal.raise_signal(signal.SIGTERM)
@@ -216,7 +223,8 @@ def test_one_of_several_processes_ends_its_evaluation_before_a_signal_ends_it(tm
 
     def interrupted(state):
         signal.raise_signal(signal.SIGTERM)
-        return scored.append(int(state.step)) or 0.1
+        scored.append(int(state.step))
+        return {"mAP": 0.1}
 
     with pytest.raises(Stopped, match="SIGTERM: saved step 3 of 6"):
         go_on(tmp_path, evaluate=interrupted)
@@ -242,7 +250,8 @@ def test_the_log_of_skipped_updates(tmp_path):
 def test_bad_samples_are_counted_over_all_of_a_run(tmp_path):
     """A process that goes on counts what it meets again once, and forgets what came after its checkpoint."""
     fails = {0: [3], 2: [7], 3: [3, 9], 5: [1]}
-    given = lambda: {"loader": Batches(lambda step: fails.get(step, ())), "evaluate": lambda state: 0.1}
+    evaluate = lambda state: {"mAP": 0.1}
+    given = lambda: {"loader": Batches(lambda step: fails.get(step, ())), "evaluate": evaluate}
     with pytest.raises(Killed):
         go_on(tmp_path, **given() | {"evaluate": killed_after(2)})
     noted = (tmp_path / "bad_samples.jsonl").read_text().splitlines()
@@ -269,7 +278,7 @@ def killed_after(evaluations):
         evaluations -= 1
         if not evaluations:
             raise Killed
-        return 0.1
+        return {"mAP": 0.1}
 
     return evaluate
 

@@ -34,7 +34,7 @@ EXPLAINED = {
     "mAP by size": "Pixels of the original picture: small below 32², large above 96².",
     "mAP by track length": "Annotated frames of an object: short below 90, long above 300.",
     "mAP by degraded": "Blurred, out of focus or half covered in this frame; clean: none of these.",
-    "memory weight": "Mean weight of LSTS's memory in objects, of sampled frames; the rest is the frame's own.",
+    "memory weight": "LSTS: mean weight of the memory in objects of sampled frames; the rest is the frame's.",
     "COCO": "Mean over IoU 0.50 to 0.95; AP50 and AP75 at one IoU. Sizes as above.",
 }
 
