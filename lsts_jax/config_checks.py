@@ -122,9 +122,21 @@ def validate(config: Config) -> Config:
         )
     if config.evaluation.seq_nms and config.evaluation.linking:
         raise UserError("config.evaluation has both seq_nms and linking; leave one of them")
+    if data.class_names:
+        check_thresholds(config, len(data.class_names))
     check_backbone(config.model.backbone)
     check_frozen(config)
     return config
+
+
+def check_thresholds(config: Config, num_classes: int) -> None:
+    """Raises `UserError` if `evaluation.score_thresholds` has neither one value nor one per class."""
+    given = len(config.evaluation.score_thresholds)
+    if given not in (0, 1, num_classes):
+        raise UserError(
+            f"config.evaluation.score_thresholds: {given} values for {num_classes} classes; give one, or one "
+            "per class"
+        )
 
 
 def check_backbone(backbone: BackboneConfig) -> None:

@@ -62,6 +62,7 @@ def test_no_range_is_of_a_field_that_is_gone():
         ("data.canvases", (), "canvases is empty"),
         ("data.short_side", 2000, "above long_side 1000"),
         ("data.class_names", ("cat", "dog", "cat"), "'cat' twice"),
+        ("evaluation.score_thresholds", (0.5, 0.7), "2 values for 30 classes; give one, or"),
         ("train.loss.anchor_negative_iou", 0.8, "above anchor_positive_iou 0.7"),
         ("optimizer.freeze", ("conv1", "layer3"), r"freeze names 'layer3', .*res2 to res5"),
         ("optimizer.freeze", ("",), "freeze names ''"),

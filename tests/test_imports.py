@@ -59,6 +59,7 @@ ALLOWED = {
         "streaming",
         "parallel",
         "viz",
+        "config_checks",
         "config_io",
     }
     | GROUND,

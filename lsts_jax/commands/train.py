@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lsts_jax import cli
 from lsts_jax.config import Config
+from lsts_jax.config_checks import check_thresholds
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ def train_in(workdir: Path, config: Config) -> None:
     temporal = build_temporal(config.model)
     training = open_dataset(config.data, config.data.train_lists)
     config = replace(config, data=replace(config.data, class_names=training.class_names))
+    check_thresholds(config, len(config.data.class_names))
     validation = open_dataset(config.data, config.data.val_lists)
     require_objects(validation, config.data.val_lists)
     loader = TripletLoader(
@@ -70,9 +72,8 @@ def train_in(workdir: Path, config: Config) -> None:
 
     def score(detector, variables, step):
         folder = workdir / "eval"
-        with (
-            only_process(folder, wait=True) if is_first() else nullcontext()
-        ):  # evaluate.py may be writing there
+        # evaluate.py may be writing there
+        with only_process(folder, wait=True) if is_first() else nullcontext():
             return evaluate(detector, variables, config, validation, folder, step=step).metrics
 
     train(config, workdir, loader, score)

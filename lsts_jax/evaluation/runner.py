@@ -11,11 +11,11 @@ from tqdm import tqdm
 
 from lsts_jax.ahead import read_ahead
 from lsts_jax.config import Config
+from lsts_jax.config_checks import check_thresholds
 from lsts_jax.data.dataset import VideoDataset
 from lsts_jax.data.loader import read_frame
 from lsts_jax.data.threads import prepare_threads
 from lsts_jax.data.transforms import Size, canvas_of
-from lsts_jax.errors import UserError
 from lsts_jax.evaluation.detections import FrameDetections, join, write_text
 from lsts_jax.evaluation.linking import link
 from lsts_jax.evaluation.matching import DetectionArrays
@@ -65,6 +65,7 @@ def evaluate(
       with its frames and seconds. fps is end to end (decoding, inference and NMS, overlapped), without
       compilation and without videos that an earlier run finished.
     """
+    check_thresholds(config, len(dataset.class_names))  # now, and not after hours of detection
     folder.mkdir(parents=True, exist_ok=True)
     truth = read_truth(dataset, motion_file)
     if config.evaluation.seq_nms:  # Seq-NMS includes NMS
@@ -135,12 +136,8 @@ def _detect_missing(
 
 def refine(found: DetectionArrays, truth: Truth, config: Config, num_classes: int) -> DetectionArrays:
     """Detections after the config's steps before scoring: thresholds by class, Seq-NMS, linking."""
+    check_thresholds(config, num_classes)
     if thresholds := config.evaluation.score_thresholds:
-        if len(thresholds) not in (1, num_classes):
-            raise UserError(
-                f"config.evaluation.score_thresholds: {len(thresholds)} values for {num_classes} classes; "
-                "give one, or one per class"
-            )
         kept = found.scores >= np.broadcast_to(thresholds, num_classes)[found.classes - 1]
         found = DetectionArrays(*(column[kept] for column in found))
     if config.evaluation.seq_nms:
