@@ -25,7 +25,7 @@ from lsts_jax.data.doctor.looking import Look, look_at_all
 from lsts_jax.data.doctor.report import Report, summarise, to_text
 from lsts_jax.data.formats.imagenet_lists import default_lists
 from lsts_jax.data.open import read_dataset
-from lsts_jax.data.triplets import key_ranges
+from lsts_jax.data.triplets import Reach, key_ranges
 from lsts_jax.errors import UserError, writing
 from lsts_jax.files import write_whole
 
@@ -127,8 +127,7 @@ def check(config: DataConfig, sheet: Path | None = None, *, model: ModelConfig =
             report.fatal = str(error)
             continue
         config = replace(config, class_names=dataset.class_names)
-        ranges = key_ranges(model.schedule, model.keyframe_interval) if split == "train" else ()
-        looks = look_at_all(dataset, config, ranges)
+        looks = look_at_all(dataset, config, keyframes_of(model) if split == "train" else (), name=split)
         summarise(report, dataset, config, looks)
         pictures += annotated(dataset, looks)
     if sheet and pictures:
@@ -137,6 +136,15 @@ def check(config: DataConfig, sheet: Path | None = None, *, model: ModelConfig =
         with write_whole(sheet) as part:
             part.write_bytes(cv2.imencode(".png", image[..., ::-1])[1].tobytes())
     return reports
+
+
+def keyframes_of(model: ModelConfig) -> tuple[Reach, ...]:
+    """Frames that a model's training draws keyframes from, relative to a sample."""
+    from lsts_jax.models.temporal import build_temporal  # here, since it imports JAX
+
+    temporal = build_temporal(model)
+    settings = temporal.trained_keyframes, temporal.trained_reach
+    return key_ranges(model.schedule, model.keyframe_interval, *settings)
 
 
 def annotated(dataset: VideoDataset, looks: dict[Sample, Look]) -> list:

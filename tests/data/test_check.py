@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from lsts_jax.config import DataConfig
+from lsts_jax.config import DataConfig, ModelConfig
 from lsts_jax.data.check import check, remove_earlier, run
 from lsts_jax.data.doctor.report import to_text
 from lsts_jax.errors import UserError
@@ -78,6 +78,20 @@ def test_the_table_of_a_sequence(tmp_path, capsys):
     content = json.loads((tmp_path / "out/check.json").read_text())["train"]
     assert content["ignored regions"] == {"conf 0": 1, "class 7, not pedestrian": 1}
     assert content["annotations lost"] == {"of no picture": 1}
+
+
+@pytest.mark.parametrize(("temporal", "frames"), [("none", 1), ("dff", 10), ("lsts", 15), ("fgfa", 19)])
+def test_every_frame_that_training_can_draw_is_read(tmp_path, temporal, frames):
+    """Around the only sample, frame 12 of 30: for LSTS 10 before to 4 after, for FGFA 9 before and after."""
+    items = [{"id": t, "file_name": f"a/{t}.png", "video_id": 1, "frame_id": t} for t in range(30)]
+    for item in items:
+        write_picture(tmp_path / item["file_name"], picture(5 * item["id"]))
+    items[12]["is_vid_train_frame"] = True
+    boxes = [{"image_id": 12, "category_id": 3, "bbox": [5, 5, 20, 20], "instance_id": 1}]
+    write_coco(tmp_path, "x", items, boxes, videos=[{"id": 1, "name": "a"}])
+    config = DataConfig(str(tmp_path), "coco_vid", class_names=(), train_lists=("x",), val_lists=())
+    (report,) = check(config, model=ModelConfig(temporal=temporal))
+    assert report.facts["samples"] == 1 and report.facts["frames read"] == frames
 
 
 @pytest.mark.parametrize("name, content", [("check.json", '{"mine": 1}'), ("contact_sheet.png", "mine")])

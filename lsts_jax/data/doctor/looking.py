@@ -27,9 +27,11 @@ class Look(NamedTuple):
     unknown: Counter[str]  # names in its annotation that are not classes
 
 
-def look_at_all(dataset: VideoDataset, config: DataConfig, ranges: tuple[Reach, ...]) -> dict[Sample, Look]:
-    """Checks every frame once: samples with their annotations and, for a train list, the keyframes
-    that triplets draw from `ranges`."""
+def look_at_all(
+    dataset: VideoDataset, config: DataConfig, ranges: tuple[Reach, ...], *, name: str
+) -> dict[Sample, Look]:
+    """Checks every frame once: samples with their annotations, and the keyframes that triplets draw
+    from `ranges`. `name`: of the split, for the progress bar."""
     samples = dict.fromkeys(dataset.samples)
     frames = dict(samples)
     if ranges:
@@ -45,7 +47,7 @@ def look_at_all(dataset: VideoDataset, config: DataConfig, ranges: tuple[Reach, 
     ordered = sorted(frames)
     with (
         ThreadPoolExecutor(THREADS) as pool,
-        tqdm(desc="train" if ranges else "val", total=len(ordered), unit="frame", dynamic_ncols=True) as bar,
+        tqdm(desc=name, total=len(ordered), unit="frame", dynamic_ncols=True) as bar,
     ):
         looks = {}
         for start in range(0, len(ordered), AHEAD):
