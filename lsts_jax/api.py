@@ -21,6 +21,7 @@ from lsts_jax.data.threads import prepare_threads
 from lsts_jax.data.transforms import Size, resized, to_frame
 from lsts_jax.data.video.source import DEFAULT_FPS, SourceFrame, VideoSource
 from lsts_jax.data.video.video_io import open_source
+from lsts_jax.errors import UserError
 from lsts_jax.evaluation.runner import frame_detections
 from lsts_jax.models.detector import Detector
 from lsts_jax.streaming import READERS, LiveDetector, VideoDetector
@@ -220,7 +221,11 @@ class Live:
         return results
 
     def __call__(self, image: UInt8[ndarray, "H W 3"]) -> Result | None:
-        """Detections in the next picture (see the class for delays). `time` assumes 25 frames per second."""
+        """Detections in the next picture (see the class for delays). `time` assumes 25 frames per second.
+
+        Raises `UserError` if the picture is not RGB pixels of 8 bits.
+        """
+        require_rgb(image)
         begin, size = time.perf_counter(), image.shape[:2]
         if size != self._size:
             self.restart()
@@ -256,6 +261,13 @@ def load(
     if schedule:
         config = replace(config, model=replace(config.model, schedule=schedule))
     return LoadedDetector(config, detector, variables, step)
+
+
+def require_rgb(image: ndarray) -> None:
+    """Raises `UserError` if an array is not the pixels of an RGB picture. OpenCV would not resize it into the
+    canvas, and nothing would be detected in the black picture that is left."""
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise UserError(f"a picture is {image.dtype} {image.shape}; give RGB pixels, uint8 [H, W, 3]")
 
 
 def tight_canvas(size: Size, config: Config) -> Size:

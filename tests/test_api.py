@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import lsts_jax
-from lsts_jax.api import _Clock, tight_canvas
+from lsts_jax.api import _Clock, require_rgb, tight_canvas
 from lsts_jax.config_io import save_config
 from lsts_jax.data.transforms import to_frame
 from lsts_jax.errors import UserError
@@ -117,6 +117,13 @@ def test_a_damaged_picture_keeps_the_numbers_of_the_others(loaded, pictures, tmp
 def test_a_folder_that_is_no_run(tmp_path):
     with pytest.raises(UserError, match=r"config\.json: no such file"):
         lsts_jax.load(tmp_path)
+
+
+@pytest.mark.parametrize("kind, shape", [(np.float32, (4, 5, 3)), (np.uint8, (4, 5)), (np.uint8, (4, 5, 4))])
+def test_what_is_no_rgb_picture_is_refused(kind, shape):
+    with pytest.raises(UserError, match="give RGB pixels, uint8"):
+        require_rgb(np.zeros(shape, kind))
+    require_rgb(np.zeros((4, 5, 3), np.uint8))
 
 
 def test_a_picture_alone_is_the_first_of_a_video(loaded, pictures):

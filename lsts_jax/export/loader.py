@@ -72,6 +72,8 @@ class Detector:
         """The arguments pixels, size and scale of the programs."""
         import cv2
 
+        if picture.dtype != np.uint8 or picture.shape[2:] != (3,):
+            raise ValueError(f"a picture of {picture.dtype} {picture.shape}; give RGB pixels, uint8")
         scale, (height, width) = self._resized(picture.shape[:2])
         if height > canvas[0] or width > canvas[1]:
             raise ValueError(
