@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from numpy import ndarray
 
 from lsts_jax.data.video.address import name_of
-from lsts_jax.data.video.opencv import FASTEST, TIMEOUT, frame_rate, open_capture
+from lsts_jax.data.video.opencv import FASTEST, TIMEOUT, frame_rate, open_capture, read_next
 from lsts_jax.data.video.source import SourceFrame
 from lsts_jax.errors import UserError
 
@@ -43,8 +43,8 @@ class LiveFrames:
         self._frames: deque[SourceFrame] = deque()  # BGR
         self._news, self._stop = threading.Condition(), threading.Event()
         self._received, self.name = 0, name_of(self.target)
-        found, image = capture.read()
-        if not found:
+        image = read_next(capture)
+        if image is None:
             capture.release()
             raise UserError(f"{self.name}: no frame can be read; is the camera or stream available?")
         self.size, fps = image.shape[:2], frame_rate(capture)
@@ -93,8 +93,8 @@ class LiveFrames:
     def _read(self, capture: cv2.VideoCapture) -> None:
         wait = FIRST_WAIT
         while not self._stop.is_set():
-            found, image = capture.read()
-            if found:
+            image = read_next(capture)
+            if image is not None:
                 self._put(image)
                 wait = FIRST_WAIT
                 continue

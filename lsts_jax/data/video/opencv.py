@@ -11,6 +11,8 @@ from typing import Any
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 import cv2
+from jaxtyping import UInt8
+from numpy import ndarray
 
 if "OPENCV_LOG_LEVEL" not in os.environ:
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -49,6 +51,14 @@ def frame_count(capture: cv2.VideoCapture) -> int:
     """Number of frames in the header; 0 if it has none."""
     count = capture.get(cv2.CAP_PROP_FRAME_COUNT)
     return int(count) if math.isfinite(count) and count > 0 else 0
+
+
+def read_next(capture: cv2.VideoCapture) -> UInt8[ndarray, "H W 3"] | None:
+    """The next picture (BGR); None if it cannot be decoded, or at the end."""
+    try:
+        return capture.read()[1]
+    except cv2.error:  # more pixels than there is memory for
+        return None
 
 
 def packet_times(target: str | Path) -> Iterator[float]:

@@ -11,8 +11,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
-from numpy import ndarray
 
 from lsts_jax.data.video.address import name_of
 from lsts_jax.data.video.clock import Tick, next_tick
@@ -24,6 +22,7 @@ from lsts_jax.data.video.opencv import (
     frame_rate,
     open_capture,
     packet_times,
+    read_next,
 )
 from lsts_jax.data.video.source import DEFAULT_FPS, SourceFrame, VideoSource
 from lsts_jax.errors import UserError
@@ -106,21 +105,13 @@ def _frames(target: Path | str, video: cv2.VideoCapture) -> Iterator[SourceFrame
         failed, begin = 0, time.monotonic()
         number = last.number + 1 if last else 0
         patience = FEWEST_FAILURES + min(max(0, promised - number), MOST_FAILURES)
-        while (picture := _read_one(video)) is None:
+        while (picture := read_next(video)) is None:
             failed += 1
             is_late = isinstance(target, str) and time.monotonic() - begin > PATIENCE
             if failed > patience or is_late:
                 return
         last = next_tick(last, video.get(cv2.CAP_PROP_POS_MSEC) / 1000, failed, period)
         yield SourceFrame(last.number, last.time, cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
-
-
-def _read_one(video: cv2.VideoCapture) -> UInt8[ndarray, "H W 3"] | None:
-    """The next picture (BGR); None if it cannot be decoded, or at the end."""
-    try:
-        return video.read()[1]
-    except cv2.error:  # more pixels than there is memory for
-        return None
 
 
 def _advice(target: Path | str) -> str:
