@@ -34,6 +34,7 @@ class Comparison(NamedTuple):
     AP: dict[str, Difference]  # by class
     videos: dict[str, tuple[float, float]]  # mAP of A and of B in each video that has objects
     unit: str  # what was resampled
+    draws: int  # how often
 
     def as_dict(self, names: tuple[str, str]) -> dict:
         """Dictionary for JSON; `names` of A and B."""
@@ -41,7 +42,7 @@ class Comparison(NamedTuple):
             "A": names[0],
             "B": names[1],
             "resampled": self.unit,
-            "draws": RESAMPLES,
+            "draws": self.draws,
             "level": LEVEL,
             "mAP": self.mAP._asdict(),
             "AP": {name: difference._asdict() for name, difference in self.AP.items()},
@@ -84,9 +85,10 @@ def compare(
     videos = [_by_video(side, video_names) for side in ranked_by(video_of_frame, len(video_names))]
     ranked = ranked_by(unit_of_frame, units)
     present = [number for number, of_class in enumerate(ranked[0]) if of_class.objects.any()]
-    aps = lambda weights: np.array(
-        [[average_precision(sides[c], weights) for c in present] for sides in ranked]
-    )  # [2 classes]
+
+    def aps(weights: Float[ndarray, "u"]) -> Float[ndarray, "2 c"]:
+        return np.array([[average_precision(sides[c], weights) for c in present] for sides in ranked])
+
     whole = aps(np.ones(units))
     rng = np.random.default_rng(seed)
     drawn = np.empty((resamples, len(present)))
@@ -102,6 +104,7 @@ def compare(
         {name: _difference(whole[0, i], whole[1, i], drawn[:, i]) for i, name in enumerate(names)},
         {name: (videos[0][name], videos[1][name]) for name in videos[0]},
         unit,
+        resamples,
     )
 
 
@@ -177,9 +180,8 @@ def table(comparison: Comparison, names: tuple[str, str], *, videos: int = 5) ->
     for name, d in rows.items():
         difference = f"{100 * (d.b - d.a):+7.1f}   {100 * d.low:+.1f} to {100 * d.high:+.1f}"
         lines.append(f"{name:<{width}}  {100 * d.a:5.1f}  {100 * d.b:5.1f} {difference}")
-    lines.append(
-        f"B is better in {100 * comparison.mAP.b_wins:.1f} % of {RESAMPLES} draws of {comparison.unit}"
-    )
+    wins, draws = 100 * comparison.mAP.b_wins, f"{comparison.draws} draws of {comparison.unit}"
+    lines.append(f"B is better in {wins:.1f} % of {draws}")
     ordered = sorted(comparison.videos.items(), key=lambda item: item[1][1] - item[1][0])
     if len(ordered) > 1:
         chosen = ordered if len(ordered) <= 2 * videos else [*ordered[:videos], *ordered[-videos:]]

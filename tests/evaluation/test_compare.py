@@ -66,7 +66,7 @@ def test_figures_are_those_of_the_metric():
     assert found.unit == "videos"
     assert found.mAP.low > 0 and found.mAP.b_wins == 1.0  # b finds far more
     assert found.mAP.low < found.mAP.b - found.mAP.a < found.mAP.high
-    assert "B is better in 100.0 % of 1000 draws of videos" in table(found, ("a.txt", "b.txt"))
+    assert "B is better in 100.0 % of 200 draws of videos" in table(found, ("a.txt", "b.txt"))
 
 
 def test_the_interval_holds_nothing_where_there_is_no_difference():
