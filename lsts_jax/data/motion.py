@@ -82,10 +82,11 @@ def read_motion_iou(path: str | Path, objects_per_frame: Int[ndarray, "f"]) -> F
 
 
 def _motion_cells(path: Path) -> ndarray:
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
     try:
         cells = read_cells(path, "motion_iou")
+    except OSError as error:
+        reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
+        raise UserError(f"{path}: {reason}; name FGFA's file") from error
     except NotImplementedError:
         raise UserError(f"{path}: is in MATLAB's format 7.3; save it in MATLAB with -v7") from None
     except ValueError as error:

@@ -204,7 +204,7 @@ def test_what_is_not_fgfas_file(tmp_path):
         with pytest.raises(UserError, match=f"{name}: ") as raised:
             read_motion_iou(tmp_path / name, np.ones(40, int))
         assert "\n" not in str(raised.value) and ("7.3" in str(raised.value)) == (name == "hdf5")
-    with pytest.raises(UserError, match=r"none.mat: no such file"):
+    with pytest.raises(UserError, match=r"none.mat: no such file; name FGFA's"):
         read_motion_iou(tmp_path / "none.mat", np.ones(40, int))
     savemat(tmp_path / "other.mat", {"iou": 1.0})
     with pytest.raises(UserError, match=r"other.mat: has no cell array motion_iou"):
