@@ -3,7 +3,6 @@
 import ast
 import json
 import shlex
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import yaml
 
 from lsts_jax.cli.experiment import load_config, shipped
 from lsts_jax.config import Config
+from lsts_jax.config_checks import leaves
 from lsts_jax.config_io import METHOD_FILE
 from lsts_jax.errors import UserError
 
@@ -98,10 +98,10 @@ def commands(config: Config, name: str) -> list[str]:
     """Command lines that train a config: the package's most similar experiment, with overrides for
     the fields that differ. If no field differs, the commands in the experiment's docstring,
     which also make its data."""
-    wanted, candidates = _flat(asdict(config)), []
+    wanted, candidates = _fields(config), []
     for file in sorted(shipped().rglob("[!_]*.py")):
         try:
-            fields = _flat(asdict(load_config(file)))
+            fields = _fields(load_config(file))
         except UserError:
             continue
         differing = {field: value for field, value in wanted.items() if fields.get(field, ...) != value}
@@ -128,20 +128,15 @@ def _parsed(text: str) -> dict:
     return value if isinstance(value, dict) else {}
 
 
-def _flat(values: dict, start: str = "") -> dict[str, Any]:
-    """Fields by dotted name, tuples as lists."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{start}{key}.")
-        else:
-            flat[start + key] = json.loads(json.dumps(value))
-    if file := flat.get("model.temporal", "").rpartition(":")[0]:
-        flat["model.temporal"] = METHOD_FILE + flat["model.temporal"].removeprefix(file)
-    return flat
+def _fields(config: Config) -> dict[str, Any]:
+    """Values by dotted name; a temporal method of the user's own has the name of its copy in a run."""
+    found = dict(leaves(config))
+    if file := found["model.temporal"].rpartition(":")[0]:
+        found["model.temporal"] = METHOD_FILE + found["model.temporal"].removeprefix(file)
+    return found
 
 
 def _words(value: Any) -> list[str]:
-    if isinstance(value, list):
+    if isinstance(value, tuple):
         return [word for item in value for word in _words(item)]
     return [str(value)]

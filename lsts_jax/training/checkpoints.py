@@ -70,9 +70,8 @@ def find_checkpoint(workdir: Path, which: str) -> Path:
 
     Raises `UserError` if there is none.
     """
+    require_checkpoints(workdir)
     steps = {kind: steps_in(workdir / kind) for kind in (LATEST, BEST)}
-    if not any(steps.values()):
-        raise UserError(f"{workdir}: no checkpoints there; train first, or name another --workdir")
     if which == "best" and steps[BEST]:
         return workdir / BEST / str(best_step(workdir))
     for kind in (LATEST, BEST):

@@ -7,7 +7,7 @@ unchanged: remove it after changes of the classes or the tree.
 
 import logging
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from lsts_jax.data.dataset import leads_out
@@ -28,6 +28,11 @@ class ListedFrame(NamedTuple):
     t: int
     num_frames: int  # of the video, as far as the line tells: at least t + 1
     global_id: int | None = None
+
+
+def is_stills(name: str) -> bool:
+    """True if a list is one of stills."""
+    return PurePosixPath(name).name.startswith("DET_")
 
 
 def open_list(root: Path, name: str, class_names: tuple[str, ...]) -> list[ListedFrame]:
@@ -52,7 +57,7 @@ def open_list(root: Path, name: str, class_names: tuple[str, ...]) -> list[Liste
 
 def _reason(root: Path, name: str) -> str:
     """The reason why a list cannot be made."""
-    if name.startswith("DET_"):
+    if is_stills(name):
         return (
             f"no still in {root / 'Data/DET/train'} has an annotation in {root / 'Annotations/DET/train'} "
             "with an object of config.data.class_names"
@@ -108,7 +113,7 @@ def parse_list(text: Sequence[str], file: Path) -> list[ListedFrame]:
     lines = [line.split() for line in text]
     if not any(lines):
         raise UserError(f"{file}: names no frame; add lines, or leave the list out of the config")
-    is_still = file.name.startswith("DET_")
+    is_still = is_stills(file.name)
     whole = _names_whole_videos(lines)
     frames = []
     for number, row in enumerate(lines, start=1):

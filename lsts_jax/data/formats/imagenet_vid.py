@@ -16,14 +16,14 @@ whole videos if its third column is always 0 and its second column never repeats
 """
 
 from collections import Counter
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from jaxtyping import UInt8
 from numpy import ndarray
 
 from lsts_jax.config import DataConfig
 from lsts_jax.data.dataset import Objects, Sample, Video, number_samples
-from lsts_jax.data.formats.imagenet_lists import open_list
+from lsts_jax.data.formats.imagenet_lists import is_stills, open_list
 from lsts_jax.data.formats.imagenet_tree import find_class_names
 from lsts_jax.data.formats.imagenet_xml import number_classes, read_annotation, read_names
 from lsts_jax.data.video.pictures import read_picture
@@ -45,7 +45,7 @@ class ImageNetVID:
         positions: dict[tuple[str, bool], int] = {}
         listed_ids: dict[Sample, int | None] = {}
         for name in lists:
-            is_still = PurePosixPath(name).name.startswith("DET_")
+            is_still = is_stills(name)
             for path, t, num_frames, global_id in open_list(self.root, name, config.class_names):
                 video = positions.setdefault((path, is_still), len(self.videos))
                 if video == len(self.videos):

@@ -17,7 +17,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,16 +26,15 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from tqdm import tqdm
 
 from lsts_jax.data.dataset import Video
-from lsts_jax.data.formats.imagenet_lists import ListedFrame, open_list
+from lsts_jax.data.formats.imagenet_lists import ListedFrame, is_stills, open_list
 from lsts_jax.data.formats.imagenet_vid import frame_file
 from lsts_jax.data.formats.imagenet_xml import parse_annotation, parse_names
 from lsts_jax.data.formats.tfds_source import NAME, VERSION
 from lsts_jax.errors import UserError
 from lsts_jax.files import write_whole
 
-# ImageNet VID and DET become about 170 shards of 0.7 GB. A reader keeps the shards open that it
-# has read, and a
-# process may often open no more than 1024 files.
+# ImageNet VID and DET become about 170 shards of 0.7 GB. A reader keeps the shards open that it has read,
+# and a process may often open no more than 1024 files.
 FRAMES_PER_SHARD = 8192
 # Threads that read files; mostly they wait for the disk.
 THREADS = 8
@@ -261,11 +260,6 @@ def format_list(name: str, frames: Sequence[ListedFrame]) -> str:
             for path, t, num_frames, global_id in frames
         )
     return "".join(f"{line}\n" for line in lines)
-
-
-def is_stills(name: str) -> bool:
-    """True if a list is one of stills."""
-    return PurePosixPath(name).name.startswith("DET_")
 
 
 def list_file(folder: Path, name: str) -> Path:
