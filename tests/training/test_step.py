@@ -97,6 +97,14 @@ def test_a_frozen_offset_does_not_move():
     assert float(jnp.abs(jax.jit(jax.grad(loss))(variables)["params"]["offsets"]).max()) == 0
 
 
+def test_a_step_keeps_the_offsets_in_the_window(tiny):
+    detector, _, state, step = tiny
+    far = jnp.full_like(state.params["offsets"], 10.0)
+    after, metrics = step(state._replace(params={**state.params, "offsets": far}), triplets(2))
+    assert int(metrics["offsets_projected"]) == far.size
+    assert float(jnp.abs(after.params["offsets"]).max()) < detector.temporal.settings.window
+
+
 def test_projection_moves_and_counts():
     params = {"offsets": jnp.array([[-5.0, 1.5], [3.0, 8.0], [0.0, -3.0]])}
     projected, count = project_offsets(params, 3)
