@@ -181,8 +181,7 @@ class FGFAConfig:
     """Number of frames before and after the current one that are aggregated with it (authors' code;
     10 in the paper). Detections come that many frames late."""
     causal: bool = False
-    """Leave out the frames after the current one: no delay, but differs from the authors' method.
-    """
+    """Leave out the frames after the current one: no delay, but differs from the authors' method."""
 
 
 @dataclass(frozen=True)
@@ -356,8 +355,8 @@ class EvaluationConfig:
     linking: bool = False
     """Causal linking: a detection gets the mean score of its object so far (Seq-Bbox Matching, online)."""
     score_thresholds: tuple[float, ...] = ()
-    """Minimum score before Seq-NMS or linking: one value for all classes, or one value per class,
-    in order."""
+    """Minimum score of a detection, before Seq-NMS or linking if there is one of them: one value for all
+    classes, or one value per class, in order."""
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,8 @@ def weight_map(
 
     Args:
       label: name of the numbers, with their unit.
-      limits: smallest and largest number of the colour scale; by default those of `values`.
+      limits: smallest and largest number of the colour scale. Default: from 0, or a negative minimum, to the
+        maximum; symmetric about 0 if there are numbers of both signs.
     """
     weights = np.asarray(weights)
     height, width = weights.shape

@@ -49,9 +49,9 @@ class Triplet(NamedTuple):
     """A training example: three frames of a video and the annotation of the last (paper, section 3.4)."""
 
     old_key: Frame | None
-    """The earlier keyframe; None if the method is trained without keyframes."""
+    """The earlier keyframe; None if the method is trained with fewer than two."""
     new_key: Frame | None
-    """The later keyframe; None like `old_key`."""
+    """The later keyframe; None if the method is trained without keyframes."""
     current: Frame
     """The frame whose objects are detected."""
     ground_truth: GroundTruth

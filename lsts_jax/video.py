@@ -182,10 +182,10 @@ def _renew(
     *,
     keep: bool,
 ) -> tuple[PyTree, tuple[PyTree, Array]]:
-    """One step of the scan over keyframes.
+    """One step of the scan over keyframes: the memory after the keyframe, and what the scan collects of every
+    segment, that memory (only if `keep`) and the keyframe's feature.
 
-    Returns the memory after the keyframe (unchanged if `keep`), and the keyframe's feature. Videos
-    in lockstep start at different times, so a mask selects between the first keyframe of a video
+    Videos in lockstep start at different times, so a mask selects between the first keyframe of a video
     and a later one. Both are computed; they cost little compared with the backbone.
     """
     key, first = inputs

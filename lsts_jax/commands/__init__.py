@@ -11,10 +11,7 @@ from lsts_jax.errors import UserError
 
 COMMANDS = {
     "train": ("lsts_jax.commands.train", "train a detector, or continue a training that was interrupted"),
-    "evaluate": (
-        "lsts_jax.commands.evaluate",
-        "score a detector, or files of detections; compare two",
-    ),
+    "evaluate": ("lsts_jax.commands.evaluate", "score a detector, or files of detections; compare two"),
     "predict": ("lsts_jax.commands.predict", "detect objects in videos, pictures, cameras and streams"),
     "export": ("lsts_jax.export.__main__", "write a detector as files that run without this package"),
     "check": ("lsts_jax.data.check", "read a data set once and report its faults"),

@@ -39,7 +39,7 @@ class Options:
     speed: bool = True
     """Also measure the time of each step of detection, into eval/speed.json."""
     report: bool = True
-    """Also write report.html, if jinja2 and matplotlib are installed."""
+    """Also write report.html, if jinja2 is installed."""
     hosts: cli.Hosts = field(default_factory=cli.Hosts)
 
     def folder(self, name: str) -> Path:
@@ -161,11 +161,8 @@ def compare_files(options: Options, files: tuple[Path, Path], dataset, truth, a,
     from lsts_jax.evaluation.scoring import score_all
 
     names, sides = dataset.class_names, short_names(*files)
-    videos, folder = (
-        tuple(video.name for video in dataset.videos),
-        _make_folder(options.folder("compared")),
-    )
-    found = compare(truth.annotations, a, b, names, truth.video_of_frame, videos)
+    videos, folder = [video.name for video in dataset.videos], _make_folder(options.folder("compared"))
+    found = compare(truth.annotations, a, b, names, truth.video_of_frame, tuple(videos))
     remove_results(folder, files)
     write_json(folder / COMPARISON, found.as_dict(sides))
     print(table(found, sides))
@@ -195,7 +192,7 @@ def short_names(a: Path, b: Path) -> tuple[str, str]:
 
 def wants_report(options: Options) -> bool:
     if options.report and not find_spec("jinja2"):
-        print('no report.html: jinja2 is not installed; pip install -e ".[report]"', file=sys.stderr)
+        print('no report.html: jinja2 is not installed; pip install "lsts_jax[report]"', file=sys.stderr)
         return False
     return options.report
 

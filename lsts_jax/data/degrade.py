@@ -80,9 +80,8 @@ def bursts_of(config: DegradeConfig, video: str, num_frames: int) -> tuple[Burst
     rng = np.random.default_rng([config.seed, zlib.crc32(video.encode())])
     mean_gap = sum(LENGTHS) / 2 * (1 - config.share) / config.share
     frames: list[Burst | None] = []
-    skipped = int(
-        rng.integers(4 * (LENGTHS[1] + int(mean_gap)) + 1)
-    )  # so that bursts are as likely in the first frame as in others
+    # so that bursts are as likely in the first frame as in others
+    skipped = int(rng.integers(4 * (LENGTHS[1] + int(mean_gap)) + 1))
     while len(frames) < skipped + num_frames:
         kind = config.kinds[int(rng.integers(len(config.kinds)))]
         burst = Burst(kind, float(rng.random()), float(rng.random() * np.pi))

@@ -20,11 +20,7 @@ from lsts_jax.data.dataset import VideoDataset
 from lsts_jax.data.examples import Damage, Examples
 from lsts_jax.data.shapes import Shape, named, read_shapes, report_crowds
 from lsts_jax.data.threads import prepare_threads
-from lsts_jax.data.transforms import (
-    Size,
-    canvas_of,
-    to_frame,
-)
+from lsts_jax.data.transforms import Size, canvas_of, to_frame
 from lsts_jax.data.triplets import Reach
 from lsts_jax.errors import UserError
 from lsts_jax.structs import Frame, Triplet

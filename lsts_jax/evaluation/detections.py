@@ -199,7 +199,7 @@ def _parse_json(line: str, class_ids: dict[str, int]) -> FrameDetections:
     classes = np.array([class_ids[row["class"]] for row in found], np.int32)
     tracks = [row.get("track", -1) for row in found]
     if not all(type(track) is int and -1 <= track < 1 << 31 for track in tracks):
-        raise ValueError("a track is a number from 1 on, or -1")
+        raise ValueError("a track is a whole number from 0 on, or -1")
     track_ids = np.array(tracks, np.int32) if any("track" in row for row in found) else None
     return FrameDetections(int(frame["frame"]), classes, scores, boxes, float(frame["time"]), track_ids)
 

@@ -13,10 +13,8 @@ from lsts_jax.evaluation.matching import Annotations, DetectionArrays, Matches
 from lsts_jax.evaluation.vid_map import blame, score
 
 SMALL, LARGE = 32**2, 96**2  # pixels of the original picture, COCO's
-SHORT, LONG = (
-    90,
-    300,
-)  # frames; TAO's 3 and 10 seconds at 30 frames per second, the rate of most of ImageNet VID
+# Frames: TAO's 3 and 10 seconds at 30 frames per second, the rate of most of ImageNet VID.
+SHORT, LONG = 90, 300
 
 Groups = dict[str, dict[str, Bool[ndarray, "n"]]]
 """`groups["size"]["small"]`: mask of the objects in the group."""

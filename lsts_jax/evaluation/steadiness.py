@@ -1,5 +1,4 @@
-"""Delay and steadiness of detection, which average precision over frames does not measure (numpy
-only)."""
+"""Delay and steadiness of detection, which average precision over frames does not measure (numpy only)."""
 
 from typing import Any
 
@@ -10,14 +9,8 @@ from numpy import ndarray
 from lsts_jax.evaluation.matching import Annotations, DetectionArrays, Matches
 from lsts_jax.evaluation.vid_map import operating_point
 
-FALSE_RATIOS = (
-    0.1,
-    0.2,
-    0.4,
-    0.8,
-    1.6,
-    3.2,
-)  # false detections per annotated object (the authors of the delay)
+# False detections per annotated object (the authors of the delay).
+FALSE_RATIOS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 LONGEST_DELAY = 30  # frames
 
 
@@ -33,8 +26,8 @@ def steadiness(
     The average delay (Mao et al., "A Delay Metric for Video Object Detection", ICCV 2019, and their
     code) uses six score thresholds: those with FALSE_RATIOS false detections per annotated object.
     At a threshold, the delay of a track is the number of frames from its first frame to the first
-    one with a detection of it, at most LONGEST_DELAY; for a track that is never detected, its
-    length. The mean over the tracks is d; the result is the harmonic mean over the thresholds, 1 /
+    one with a detection of it, or to its last frame if there is none, and at most LONGEST_DELAY.
+    The mean over the tracks is d; the result is the harmonic mean over the thresholds, 1 /
     mean(1 / (d + 1)) - 1. Unlike in their code, an object counts as detected if the metric matches
     a detection to it: with a lower IoU for small objects, and every detection to one object.
 

@@ -37,8 +37,7 @@ class Board:
 
     def write(self, values: dict) -> None:
         """Args:
-        values: numbers by name.
-        step: their step."""
+        values: numbers by name, one of them `step`."""
         if self._file:
             from tensorboardX.summary import scalar
 

@@ -36,7 +36,7 @@ def setting(found, *, false=(), tracks=True):
 def test_without_false_detections_the_delay_is_that_of_the_first_frame_found():
     """One track is found after 4 frames, the other after 35, which counts as 30."""
     found = [{t: 0.9 for t in range(4, FRAMES)}, {}]
-    assert setting(found)["average_delay"] == pytest.approx((4 + 29) / 2)  # never found: its length
+    assert setting(found)["average_delay"] == pytest.approx((4 + 29) / 2)  # never found: up to its last frame
     found = [{t: 0.9 for t in range(35, FRAMES)}, {t: 0.9 for t in range(12, FRAMES)}]
     assert setting(found)["average_delay"] == pytest.approx((30 + 2) / 2)
 

@@ -46,9 +46,8 @@ def _box_of_runs(encoded: dict[str, Any]) -> Sides | None:
         return None
     first, last = first[inside], last[inside]
     left, right = int(first[0] // height), int(last[-1] // height)
-    if (
-        first // height < last // height
-    ).any():  # the run crosses the end of a column: it has the last and the first pixel
+    # a run that crosses the end of a column has the last and the first pixel
+    if (first // height < last // height).any():
         top, bottom = 0, height - 1
     else:
         top, bottom = int((first % height).min()), int((last % height).max())

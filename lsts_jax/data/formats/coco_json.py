@@ -76,12 +76,8 @@ def read_json(file: Path, root: Path, ids: Ids) -> Content:
             for key, item in zip(categories, content["categories"], strict=True)
         }
         return Content(categories, wider, images, *_rows(file, table, categories, images.ids))
-    except (
-        OSError,
-        ValueError,
-        OverflowError,
-        RecursionError,
-    ) as error:  # not json, or a fault in its contents
+    # not json, or a fault in its contents
+    except (OSError, ValueError, OverflowError, RecursionError) as error:
         raise UserError(f"{file}: {error}; repair it") from error
 
 

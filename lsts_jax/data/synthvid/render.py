@@ -20,9 +20,8 @@ OCCLUDED = 0.2  # covered share from which an object counts as occluded
 SUBFRAME_STEP = 1.25  # pixels between sub-frames; no more than MOST_SUBFRAMES
 MOST_SUBFRAMES = 48
 
-# Limits from which an object counts as degraded: lengths in short sides of the frame. Bursts are
-# well above, the
-# other frames well below.
+# Limits from which an object counts as degraded: lengths in short sides of the frame. Bursts are well above,
+# the other frames well below.
 DEGRADED_BLUR = 0.04
 DEGRADED_DEFOCUS = 0.02
 DEGRADED_COVERED = 0.5

@@ -20,9 +20,8 @@ MOST_LEVELS = 3
 class Sprite(NamedTuple):
     """A thing of radius 1, centred in its pictures, which are drawn at several radii."""
 
-    levels: tuple[
-        UInt8[np.ndarray, "_ _ 4"], ...
-    ]  # premultiplied RGBA; every level has half the size of the previous one
+    # premultiplied RGBA; every level has half the size of the previous one
+    levels: tuple[UInt8[np.ndarray, "_ _ 4"], ...]
     radius: float  # pixels, of the first level
     reach: float  # distance of the farthest point from the centre; 1 for drawn classes
     area: float  # of the coverage, in squared radii

@@ -44,9 +44,8 @@ FLOWNET = {
     **{f"upsample_flow{level + 1}to{level}": f"upsample{level}" for level in (5, 4, 3, 2)},
 }
 TRANSPOSED = ("deconv", "upsample_flow")
-# (in, out, height, width) in the file, which spreads a cell over the kernel; (height, width, in,
-# out) here, which
-# gathers cells under it: turned by half a circle
+# (in, out, height, width) in the file, which spreads a cell over the kernel; (height, width, in, out) here,
+# which gathers cells under it: turned by half a circle
 TRANSPOSED_CONVOLUTION = Layout(
     shape=lambda ours: (ours[2], ours[3], ours[0], ours[1]),
     ours=lambda array: array[:, :, ::-1, ::-1].transpose(2, 3, 0, 1),

@@ -34,7 +34,7 @@ CAFFE_SETTINGS = SETTINGS | {"stride_on": "1x1", "pixel_std": (1.0, 1.0, 1.0)}
 
 def torchvision_naming(channel_order: Literal["rgb", "bgr"] = "rgb") -> Naming:
     """Args:
-    bgr: weights from Caffe; the input channels of conv1 are reversed."""
+    channel_order: bgr for weights from Caffe, whose conv1 reads the channels in reverse."""
     return Naming(
         title="torchvision's",
         path=_path,
