@@ -83,9 +83,9 @@ def test_background_and_both():
     )  # fmt: skip
     cost = {"both": 0.25, "background": 0.25}
     assert found(annotations, detections) == (["both", "background", None, None], [-1] * 4, [], cost)
-    # An overlap of 9 % is none; in a frame without objects all is background.
-    nearly = detect((0, ANT, 0.9, (0, 0, 99, 8)), (7, ANT, 0.9, BIG))
-    assert found(annotations, nearly)[0] == ["background", "background"]
+    # An overlap of 9 % is none, one of 10 % is; in a frame without objects all is background.
+    nearly = detect((0, ANT, 0.9, (0, 0, 99, 8)), (0, ANT, 0.9, (0, 0, 99, 9)), (7, ANT, 0.9, BIG))
+    assert found(annotations, nearly)[0] == ["background", "location", "background"]
 
 
 def test_missed():

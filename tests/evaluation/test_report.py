@@ -154,6 +154,8 @@ def test_a_comparison_with_pictures(tmp_path):
 def test_detections_alone_open_no_picture(tmp_path):
     dataset = Memory(videos=9, broken={(video, t) for video in range(9) for t in range(LENGTH)})
     truth = read_truth(dataset)
+    first = truth.annotations._replace(ignored=np.arange(63) == 0)
+    truth = truth._replace(annotations=first)
     run = run_of("one", found_by(dataset, 0)._replace(scores=np.full(63, 0.25, np.float32)), truth)
     run.metrics["mAP by weather"] = {"fog": 0.125}
     run.metrics["fps"] = None  # an evaluation whose videos an earlier one had finished
@@ -162,7 +164,7 @@ def test_detections_alone_open_no_picture(tmp_path):
     assert not page.images() and "without opening any" in page.text
     assert "F1 by video" in page.text and "val/8 : 100.0" in page.text
     assert "mAP by weather fog 12.5" in page.text
-    assert re.search(r"mAP by size medium 100\.0 of 63 Pixels", page.text)
+    assert re.search(r"mAP by size medium 100\.0 of 62 Pixels", page.text)
     assert "What LSTS has learned" not in page.text
 
 
@@ -206,12 +208,24 @@ def test_a_curve_keeps_its_ends():
 def test_pairs_of_classes_and_shares():
     big = (0, 0, 99, 99)
     annotations = annotate(*((frame, 1 + (frame == 4), big) for frame in range(5)))
-    detections = detect(*((frame, number, 0.9, big) for frame, number in enumerate((1, 2, 2, 3, 2))))
+    # In frame 5 there is nothing: half of the detections of the last class.
+    detections = detect(*((frame, number, 0.9, big) for frame, number in enumerate((1, 2, 2, 3, 2, 3))))
     side = numbers.examine(annotations, Run("", detections, {}), NAMES)
     shown = numbers.confusions_shown(annotations, side, NAMES)
     assert shown["pairs"] == [("disc", "square", 2, 0.5), ("disc", NAMES[2], 1, 0.25)]
     assert shown["matrix"][0] == [(1, 0.25), (2, 0.5), (1, 0.25), (0, 0)]
     assert [row[-1] for row in shown["matrix"]] == [(0, 0)] * 4
+    assert shown["matrix"][-1] == [(0, 0), (0, 0), (1, 0.5), (0, 0)]
+
+
+def test_errors_are_counted_from_the_threshold_on_and_missed_objects_all():
+    big, far, farther = ((left, 0, left + 99, 99) for left in (0, 500, 900))
+    annotations = annotate(*((frame, 1, big) for frame in range(3)))
+    detections = detect((0, 1, 0.95, far), (0, 1, 0.9, big), (0, 1, 0.1, farther))
+    side = numbers.examine(annotations, Run("", detections, {}), NAMES)
+    assert side.threshold == pytest.approx(0.9)  # F1: 0, 2/5, 2/6
+    counts = {name: values[0][1] for name, _, values in numbers.kinds_shown([side]) if values[0][1]}
+    assert counts == {"background": 1, "missed": 2}
 
 
 def test_what_is_seen_inside_is_what_the_detector_does(setting):

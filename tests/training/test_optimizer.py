@@ -144,6 +144,16 @@ def test_frozen_stay_and_some_have_rates_of_their_own(name):
     np.testing.assert_allclose(updates["dfa"]["low2high"]["conv1"]["conv"]["kernel"], kernel, rtol=1e-5)
 
 
+def test_adamw_decays_by_the_rate_whatever_the_gradient():
+    config = OptimizerConfig(name="adamw", learning_rate=0.1, weight_decay=0.01)
+    optimizer, params = build_optimizer(config, 100, method()), tree(2.0)
+    with jax.numpy_dtype_promotion("standard"):
+        updates, _ = optimizer.update(tree(0.0), optimizer.init(params), params)
+    head = updates["rpn"]["boxes"]["conv"]
+    np.testing.assert_allclose(head["kernel"], -0.1 * 0.01 * 2, rtol=1e-5)
+    assert float(jnp.abs(head["bias"]).max()) == 0
+
+
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
 def test_offsets_that_are_no_longer_learned_stand_still(name):
     """What is left of their momentum, with which the run goes on, moves nothing."""

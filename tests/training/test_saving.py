@@ -79,7 +79,7 @@ def test_what_killed_saves_left_is_removed(tmp_path):
         (folder / "variables").mkdir(parents=True)
         (folder / "variables" / "half").write_bytes(b"written")
     with Checkpoints(tmp_path) as checkpoints:
-        assert not any(folder.exists() for folder in left)
+        assert not [path for kind in (LATEST, BEST) for path in (tmp_path / kind).iterdir()]
         left[0].mkdir(parents=True)  # as one of another process
         checkpoints.save(small_state(4))
         checkpoints.wait()

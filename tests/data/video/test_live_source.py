@@ -5,7 +5,8 @@ import socket
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import pairwise
+from itertools import chain, islice, pairwise, repeat
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -84,6 +85,22 @@ def test_a_stream_that_comes_back_in_another_size_goes_on(address, server, monke
             break
     assert set(sizes) == {(48, 64), (96, 32)}
     assert times[0] < 1 and all(a < b for a, b in pairwise(times))
+
+
+def camera(reads):
+    """A capture whose reads return these values or raise them, and then fail."""
+    capture = Mock(spec=cv2.VideoCapture)
+    capture.read.side_effect = chain(reads, repeat((False, None)))
+    capture.get.return_value, capture.isOpened.return_value = 0.0, True
+    return capture
+
+
+def test_a_frame_that_opencv_refuses_is_an_interruption(monkeypatch):
+    monkeypatch.setattr(live_source, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(live_source, "open_capture", lambda target: camera([(True, picture(2))] * 3))
+    frames = LiveFrames(0, camera([(True, picture(1)), cv2.error("no memory for so many pixels")]))
+    assert [frame.number for frame in islice(frames, 2)] == [0, 1]
+    frames.close()
 
 
 def test_frames_that_come_too_fast_are_dropped_and_counted(address, server):
