@@ -1,11 +1,11 @@
-"""LSTS from nothing on SynthVID in minutes, on two CPU cores: what `make demo` runs.
+"""A small LSTS on SynthVID, trained from scratch in minutes on two CPU cores, as in `make demo`.
 
     python -m lsts_jax.data.synthvid --out runs/demo/synthvid --videos 120 --val-videos 12 --frames 40
     python train.py --config configs/demo.py --workdir runs/demo
     python evaluate.py --config configs/demo.py --workdir runs/demo
 
-Eight classes of drawn objects on 128 x 192 frames. A ResNet-18 of a quarter of the usual width with GroupNorm
-stands in for the pretrained ResNet-101, AdamW for SGD; all else is the method.
+Frames of 128 x 192 pixels show drawn objects of eight classes. The backbone is a ResNet-18 with a quarter of the usual
+width and GroupNorm, without pretrained weights, and the optimizer is AdamW. The method is the paper's.
 """
 
 from lsts_jax.config import (

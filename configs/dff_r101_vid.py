@@ -1,10 +1,11 @@
-"""DFF, ResNet-101 R-FCN on ImageNet VID and DET, as its authors trained it.
+"""DFF with a ResNet-101 R-FCN on ImageNet VID and DET, by its authors' recipe.
 
     python train.py --config configs/dff_r101_vid.py --workdir runs/dff_r101 --config.data.root ILSVRC2015 --config.train.pretrained resnet_v1_101-0000.params
     python evaluate.py --workdir runs/dff_r101
 
-The paper's code reports 73.0 mAP, 74.1 for the single frame. Its flow network starts from weights that were trained on
-Flying Chairs; without them it starts at random. This configuration has not been trained to its end here.
+The page of the authors' code reports 73.0 mAP for DFF and 74.1 for the single-frame detector. Their flow network starts
+from weights trained on Flying Chairs; here it starts from random weights if the file of weights has none for it. This
+configuration has not been trained here.
 """
 
 from dataclasses import replace

@@ -1,11 +1,12 @@
-"""FGFA, ResNet-101 R-FCN on ImageNet VID and DET, as its authors trained it.
+"""FGFA with a ResNet-101 R-FCN on ImageNet VID and DET, by its authors' recipe.
 
     python train.py --config configs/fgfa_r101_vid.py --workdir runs/fgfa_r101 --config.data.root ILSVRC2015 --config.train.pretrained resnet_v1_101-0000.params
     python evaluate.py --workdir runs/fgfa_r101 --config.evaluation.seq_nms True
 
-The paper's code reports 77.1 mAP, 78.9 with Seq-NMS, 74.1 for the single frame. Its flow network starts from weights
-that were trained on Flying Chairs; without them it starts at random. This configuration has not been trained to its end
-here. All normalisations of the backbone are frozen and have an epsilon of their own, unlike DFF's and LSTS's.
+The page of the authors' code reports 77.1 mAP for FGFA, 78.9 with Seq-NMS, and 74.1 for the single-frame detector.
+Their flow network starts from weights trained on Flying Chairs; here it starts from random weights if the file of
+weights has none for it. Unlike in DFF and LSTS, all normalisations of the backbone are frozen, and their epsilon is
+2e-5. This configuration has not been trained here.
 """
 
 from dataclasses import replace

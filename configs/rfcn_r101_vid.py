@@ -1,9 +1,9 @@
-"""The single-frame detector, R-FCN with ResNet-101 on ImageNet VID and DET, as DFF's authors trained it.
+"""R-FCN, the single-frame detector, with ResNet-101 on ImageNet VID and DET, by the recipe of DFF's authors.
 
     python train.py --config configs/rfcn_r101_vid.py --workdir runs/rfcn_r101 --config.data.root ILSVRC2015 --config.train.pretrained resnet_v1_101-0000.params
     python evaluate.py --workdir runs/rfcn_r101
 
-Their code reports 74.1 mAP. This configuration has not been trained to its end here.
+The page of their code reports 74.1 mAP. This configuration has not been trained here.
 """
 
 from dataclasses import replace

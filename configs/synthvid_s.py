@@ -1,12 +1,13 @@
-"""A small LSTS on SynthVID-s, the benchmark of experiments/: minutes on two cores.
+"""A small LSTS on SynthVID-s, the benchmark of experiments/, trained in minutes on two CPU cores.
 
     python -m lsts_jax.data.synthvid --out runs/synthvid_s --benchmark s
     python train.py --config configs/synthvid_s.py --workdir runs/lsts_s
     python evaluate.py --config configs/synthvid_s.py --workdir runs/lsts_s
 
-Twelve classes: four textures in each of three colours, and bursts of blur, defocus and occlusion hide the
-textures. The detector is that of configs/demo.py. From nothing it learns to use the memory late; it gets further
-if it starts from a single-frame detector, as `python -m experiments.run --suite paper` trains it.
+The twelve classes are four textures in each of three colours; bursts of blur, defocus and occlusion hide the textures.
+The detector is that of configs/demo.py with a wider window. Trained from scratch, it learns to use the memory late and
+scores less than a detector that starts from a trained single-frame detector, as in
+`python -m experiments.run --suite paper`.
 """
 
 from dataclasses import replace
@@ -18,7 +19,7 @@ from lsts_jax.config import Config
 
 def get_config() -> Config:
     demo = load_config(Path(__file__).with_name("demo.py"))
-    # room for the 9 x 9 grid and what it learns: experiments differ in their offsets alone
+    # also holds a learned 9 x 9 grid, so that experiments differ only in their offsets
     lsts = replace(demo.model.lsts, window=6)
     return replace(
         demo,

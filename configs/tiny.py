@@ -1,11 +1,11 @@
-"""The smallest detector that still has every part, for tests and first looks: seconds a run.
+"""The smallest detector with every part, for tests; a training takes seconds.
 
     python -m lsts_jax.data.synthvid --out runs/synthvid-tiny --videos 4 --val-videos 2 --frames 12
     python train.py --config configs/tiny.py --workdir runs/tiny
     python evaluate.py --config configs/tiny.py --workdir runs/tiny
 
-Expect a falling loss and nothing else: it is not trained for long enough to detect. What is not named below is
-as in configs/demo.py.
+The loss falls, but the training is too short for a detector that finds objects. Fields that are not set below are those
+of configs/demo.py.
 """
 
 from dataclasses import replace

@@ -1,11 +1,11 @@
-"""The method as the authors' code has it, on SynthVID; beside it paper.py and reproduction.py.
+"""The method of the authors' code, on SynthVID.
 
     python -m lsts_jax.data.synthvid --out runs/demo/synthvid --videos 120 --val-videos 12 --frames 40
     python train.py --config configs/variants/authors.py --workdir runs/variants/authors
     python evaluate.py --config configs/variants/authors.py --workdir runs/variants/authors
 
-The three differ in the fields below and in nothing else; all the rest is configs/demo.py. REPRODUCTION.md has
-what came of them.
+This config, paper.py and reproduction.py differ only in the fields set below; all other fields are those of
+configs/demo.py. REPRODUCTION.md compares the results of the three.
 """
 
 from dataclasses import replace

@@ -1,7 +1,9 @@
-"""The method as the paper's text has it, on SynthVID; see authors.py for the data and REPRODUCTION.md.
+"""The method of the paper's text, on SynthVID; authors.py has the command that makes the data.
 
-python train.py --config configs/variants/paper.py --workdir runs/variants/paper
-python evaluate.py --config configs/variants/paper.py --workdir runs/variants/paper
+    python train.py --config configs/variants/paper.py --workdir runs/variants/paper
+    python evaluate.py --config configs/variants/paper.py --workdir runs/variants/paper
+
+REPRODUCTION.md compares the results of the three variants.
 """
 
 from dataclasses import replace

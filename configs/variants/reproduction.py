@@ -1,10 +1,10 @@
-"""The method as the PyTorch attempt of 2021 has it, on SynthVID; see authors.py for the data.
+"""The method of the PyTorch attempt of 2021, on SynthVID; authors.py has the command that makes the data.
 
     python train.py --config configs/variants/reproduction.py --workdir runs/variants/reproduction
     python evaluate.py --config configs/variants/reproduction.py --workdir runs/variants/reproduction
 
-Left out, because they are no choices: its low-level feature from stage 3 and stride 32 of the high-level one,
-whose channels do not chain, offsets of their own for every position, and a new random embedding at every call.
+Four properties of the attempt are left out: a low-level feature from stage 3 and a high-level feature of stride 32,
+whose channels do not fit together; separate offsets for every position; and a new random embedding at every call.
 """
 
 from dataclasses import replace
