@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lsts_jax.api import LoadedDetector, Result, load
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["LoadedDetector", "Result", "load"]
 
 
