@@ -1,5 +1,5 @@
 #!/bin/bash
-# One training in two processes of this machine, as on two hosts.
+# Runs one training in two processes of this machine, as on two hosts.
 #
 #     bash docs/two_processes.sh --config configs/tiny.py --workdir runs/tiny
 #
