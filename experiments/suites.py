@@ -80,7 +80,14 @@ class Suite:
 SINGLE, FROZEN, LSTS = "single", "frozen", "lsts"
 """Experiments that others are compared with."""
 INITIAL, CENTRE = "lsts_initial", "lsts_centre"
-"""LSTS with other offsets than it has learned (experiments.other_offsets)."""
+"""LSTS with other offsets than it has learned (experiments.exchange)."""
+FIXED_WEIGHTS = {
+    f"{part}_weight{weight}": (part, weight / 100)
+    for part in ("srfu", "dfa")
+    for weight in (5, 25, 50, 75, 95)
+}
+"""LSTS with a fixed weight of the memory instead of its quality network's: the part (SRFU, DFA) and the
+weight (experiments.exchange)."""
 
 
 def _lsts(**fields: Value) -> Overrides:

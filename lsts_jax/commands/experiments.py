@@ -11,7 +11,7 @@ from lsts_jax.errors import UserError
 ROOT = Path(lsts_jax.__file__).parents[1]
 PROGRAMS = {
     "run": "train and evaluate the experiments of a suite",
-    "other_offsets": "evaluate trained detectors with other sampling offsets",
+    "exchange": "evaluate trained detectors with other sampling offsets or memory weights",
     "results": "write the tables and figures of RESULTS.md and docs/results",
 }
 

@@ -47,7 +47,7 @@ def test_a_command_is_run_under_its_name(monkeypatch, capsys):
         (["--workdir", "x"], f"lsts --workdir: no such command; choose from {', '.join(COMMANDS)}"),
         (
             ["experiments", "x"],
-            "lsts experiments x: no such program; choose from run, other_offsets, results",
+            "lsts experiments x: no such program; choose from run, exchange, results",
         ),
     ],
 )
