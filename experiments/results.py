@@ -39,7 +39,7 @@ from experiments.numbers import (
 from experiments.plan import find_suite
 from experiments.process import ROOT
 from experiments.run import RESULTS
-from experiments.suites import FLOW, LSTS, PRETRAINED, SUITES, Suite
+from experiments.suites import DECIDES, FLOW, LSTS, PRETRAINED, SUITES, Suite
 from lsts_jax import cli
 from lsts_jax.errors import UserError
 
@@ -149,8 +149,11 @@ def all_tables(suite: Suite, runs: Runs, motion: Motion | None) -> dict[str, str
                 tables["flow"] = flow_table(runs[FLOW])
         else:
             other = suite.baselines.get(table, LSTS)
-            against = difference_columns(suite, runs, (other,), ("mAP", "degraded", "fast"))
-            tables[table] = markdown(rows, scores | against)
+            columns = scores | difference_columns(suite, runs, (other,), ("mAP", "degraded", "fast"))
+            if table == DECIDES:
+                columns = {name: scores[name] for name in ("runs", "mAP", "degraded", "clean")}
+                columns |= weight_columns(runs)
+            tables[table] = markdown(rows, columns)
     if motion is not None:
         rows = {name: suite.title(name) for name in with_offsets(suite, runs)}
         tables["motion"] = markdown(rows, motion_columns(runs, motion))
@@ -216,6 +219,17 @@ def steadiness_columns(runs: Runs) -> dict[str, Callable[[str], str]]:
     """Average delay in frames and flicker in percent, where runs have them."""
     columns = {"average delay": score_column(runs, "delay"), "flicker": score_column(runs, "flicker")}
     return with_values(columns, runs)
+
+
+def weight_columns(runs: Runs) -> dict[str, Callable[[str], str]]:
+    """Mean weights of the memory in objects."""
+
+    def column(kind):
+        weight = lambda result: result.get("memory weight", {}).get(kind)
+        return lambda name: spread(values_of(name, runs, weight).values(), 2)
+
+    kinds = [f"{state}, {of}" for of in ("keyframe", "other frame") for state in ("degraded", "clean")]
+    return {f"weight: {kind}": column(kind) for kind in kinds}
 
 
 def with_values(columns: Mapping[str, Callable[[str], str]], runs: Runs) -> dict[str, Callable[[str], str]]:

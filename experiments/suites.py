@@ -79,6 +79,8 @@ class Suite:
 
 SINGLE, FROZEN, LSTS = "single", "frozen", "lsts"
 """Experiments that others are compared with."""
+DECIDES = "decides"
+"""Table of the memory's weights in degraded and clean objects."""
 INITIAL, CENTRE = "lsts_initial", "lsts_centre"
 """LSTS with other offsets than it has learned (experiments.exchange)."""
 FIXED_WEIGHTS = {
@@ -190,6 +192,13 @@ _METHODS_DCN = tuple(
     )
     for each in _METHODS
     if each.name not in ("copy", "gaussian")
+)
+# the quality networks' rate, a multiple of the optimizer's: do they learn where the memory is better?
+_QUALITY = tuple(
+    Experiment(
+        f"quality_rate{rate}", f"{rate} %", _lsts(num_offsets=25) | {"model.lsts.quality_rate": rate / 100}
+    )
+    for rate in (30, 100)
 )
 _METHODS_AT_TEST = (
     Evaluation("fgfa3", "FGFA, window 3", "fgfa", {"model.fgfa.radius": 1}),
@@ -338,7 +347,7 @@ SUITES = {
             "model.thp.flow_width": 16,
             "model.thp.embedding_channels": 128,
         },
-        experiments=(*_METHODS, *_METHODS_DCN),
+        experiments=(*_METHODS, *_QUALITY, *_METHODS_DCN),
         evaluations=(*_METHODS_AT_TEST, *_METHODS_INTERVALS, *_METHODS_LINKED),
         tables={
             "core": _METHODS_TITLES,
@@ -359,6 +368,9 @@ SUITES = {
                     (each.name, each.title),
                 )
             },
+            DECIDES: {LSTS: "5 %", **{each.name: each.title for each in _QUALITY}},
+            "weights": {LSTS: "as learned"}
+            | {name: f"{part.upper()}: {weight:.2f}" for name, (part, weight) in FIXED_WEIGHTS.items()},
             "linking": {
                 **{name: _METHODS_TITLES[name] for name in (SINGLE, DFF, LSTS)},
                 **{each.name: each.title for each in _METHODS_LINKED},

@@ -7,7 +7,7 @@ import pytest
 from experiments import flow
 from experiments.plan import plan
 from experiments.run import as_arguments, flow_arguments
-from experiments.suites import CENTRE, FLOW, INITIAL, SUITES, Experiment
+from experiments.suites import CENTRE, FIXED_WEIGHTS, FLOW, INITIAL, SUITES, Experiment
 from lsts_jax import cli
 from lsts_jax.commands.train import Options as TrainOptions
 from lsts_jax.config import Config
@@ -68,7 +68,7 @@ def test_the_config_takes_every_override_and_tables_name_experiments(name):
         validate(check_fields(Config, values, "config"))
     assert len({each.name for each in planned}) == len(planned)
     for rows in suite.tables.values():
-        assert rows.keys() <= {each.experiment for each in planned} | {INITIAL, CENTRE}
+        assert rows.keys() <= {each.experiment for each in planned} | {INITIAL, CENTRE, *FIXED_WEIGHTS}
 
 
 def test_overrides_reach_the_scripts():
