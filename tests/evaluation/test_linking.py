@@ -32,8 +32,14 @@ def test_the_most_similar_boxes_are_paired_first():
     np.testing.assert_allclose(link(found, ONE_VIDEO).scores, [0.2, 0.8, 0.35, 0.85], rtol=1e-6)
 
 
+def test_the_similarity_is_that_to_the_mean_so_far():
+    """The last box is as near to both of frame 1; the one of lower score is the object of score 0.9."""
+    found = detections((0, 1, 0.9, 0), (1, 1, 0.1, 0), (1, 1, 0.3, 4), (2, 1, 0.8, 2))
+    np.testing.assert_allclose(link(found, ONE_VIDEO).scores, [0.9, 0.5, 0.3, 0.6], rtol=1e-6)
+
+
 def test_classes_videos_and_distant_boxes_are_apart():
-    found = detections((0, 1, 0.9, 0), (1, 2, 0.3, 0), (1, 1, 0.4, 4), (2, 1, 0.2, 4))
+    found = detections((0, 1, 0.9, 0), (0, 2, 0.7, 4), (1, 2, 0.3, 0), (1, 1, 0.4, 4), (2, 1, 0.2, 4))
     videos = [np.array([0, 1], np.int32), np.array([2], np.int32)]
     np.testing.assert_allclose(link(found, videos).scores, found.scores)
 
