@@ -142,6 +142,13 @@ def test_a_checkpoint_that_goes_while_its_score_is_read(tmp_path, monkeypatch):
     assert read_variables(tmp_path, variables_of(small_state(0)), "best")[1] == 2
 
 
+def test_what_is_written_is_a_copy():
+    """The next step overwrites the state's memory while it is written."""
+    state = small_state(4)
+    saved = saving._items(state)["variables"]["params"]["w"]
+    assert saved.unsafe_buffer_pointer() != state.params["w"].unsafe_buffer_pointer()
+
+
 def test_one_more_is_kept_while_the_next_is_written(tmp_path):
     with Checkpoints(tmp_path) as checkpoints:
         for step in range(1, 5):
