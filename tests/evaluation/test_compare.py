@@ -87,7 +87,7 @@ def test_the_interval_is_as_wide_as_the_spread_of_videos():
     found = compare(annotations, a, b, ("ant",), frame, tuple(map(str, frame)))
     assert (found.mAP.a, found.mAP.b) == (0.0, 0.5)
     width = 2 * 1.96 * (0.25 / count) ** 0.5
-    assert found.mAP.high - found.mAP.low == pytest.approx(width, rel=0.15)
+    assert found.mAP.high - found.mAP.low == pytest.approx(width, rel=0.1)
 
 
 def test_few_videos_are_cut_into_blocks():

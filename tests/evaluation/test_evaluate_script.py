@@ -79,7 +79,7 @@ def test_files_of_videos_are_scored_together(arguments, tmp_path):
 def test_thresholds_by_class(arguments, tmp_path):
     write_text(tmp_path / "theirs.txt", join(all_frames(score=0.6)))
     command = [*arguments, "--detections", str(tmp_path / "theirs.txt")]
-    run([*command, "--config.evaluation.score_thresholds", "0.5", "0.7"])
+    run([*command, "--config.evaluation.score_thresholds", "0.6", "0.7"])
     assert read(tmp_path / "work/scored/metrics.json")["AP"] == {"disc": 1.0, "star": 0.0}
     with pytest.raises(UserError, match="3 values for 2 classes"):
         run([*command, "--config.evaluation.score_thresholds", "0.5", "0.7", "0.1"])

@@ -29,6 +29,7 @@ def ticks(reads, period=0.1):
         ([0, None, 0.5, 0.6], [0, 5, 6], [0, 0.5, 0.6]),
         # a variable rate, and one whose frames are all there: neighbours in the file are neighbours in number
         ([0, 0.07, 0.2, 0.9, None, 1.1], [0, 1, 2, 3, 5], [0, 0.07, 0.2, 0.9, 1.1]),
+        ([0, 0.14, 0.28, None, 0.9], [0, 1, 2, 4], [0, 0.14, 0.28, 0.9]),
         ([0, 0.1, 0.2, 2.5, 2.6], [0, 1, 2, 3, 4], [0, 0.1, 0.2, 2.5, 2.6]),
         # the file begins later, timestamps are missing at its end, or everywhere
         ([0.2, 0.3, 0.4, 0, 0], [0, 1, 2, 3, 4], [0, 0.1, 0.2, 0.3, 0.4]),
