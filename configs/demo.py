@@ -37,9 +37,7 @@ def get_config() -> Config:
         ),
         model=ModelConfig(
             backbone=BackboneConfig(depth=18, width=16, split=1, norm="group"),
-            lsts=LSTSConfig(
-                num_offsets=25, embedding_channels=32, window=4, alignment_rate=0.05, quality_rate=0.05
-            ),
+            lsts=LSTSConfig(num_offsets=25, embedding_channels=32, window=4, alignment_rate=0.05),
             anchors=AnchorConfig(scales=(1.5, 3.0, 5.0)),
             proposals=ProposalConfig(pre_nms=400, post_nms=64),
             feature_channels=128,

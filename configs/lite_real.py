@@ -49,9 +49,7 @@ def get_config() -> Config:
                 pixel_mean=(127.5, 127.5, 127.5),
                 pixel_std=(127.5, 127.5, 127.5),
             ),
-            lsts=LSTSConfig(
-                num_offsets=25, embedding_channels=64, window=4, alignment_rate=0.05, quality_rate=0.05
-            ),
+            lsts=LSTSConfig(num_offsets=25, embedding_channels=64, window=4, alignment_rate=0.05),
             anchors=AnchorConfig(scales=(2.0, 4.0, 8.0, 14.0)),
             proposals=ProposalConfig(pre_nms=600, post_nms=64),
             feature_channels=256,

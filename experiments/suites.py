@@ -193,12 +193,12 @@ _METHODS_DCN = tuple(
     for each in _METHODS
     if each.name not in ("copy", "gaussian")
 )
-# the quality networks' rate, a multiple of the optimizer's: do they learn where the memory is better?
+# The quality networks' rate: do they learn where the memory is better?
 _QUALITY = tuple(
     Experiment(
-        f"quality_rate{rate}", f"{rate} %", _lsts(num_offsets=25) | {"model.lsts.quality_rate": rate / 100}
+        f"quality_rate{n}", f"{n} times", _lsts(num_offsets=25) | {"model.lsts.quality_rate": float(n)}
     )
-    for rate in (30, 100)
+    for n in (6, 20)
 )
 _METHODS_AT_TEST = (
     Evaluation("fgfa3", "FGFA, window 3", "fgfa", {"model.fgfa.radius": 1}),
@@ -368,7 +368,7 @@ SUITES = {
                     (each.name, each.title),
                 )
             },
-            DECIDES: {LSTS: "5 %", **{each.name: each.title for each in _QUALITY}},
+            DECIDES: {LSTS: "as the embeddings", **{each.name: each.title for each in _QUALITY}},
             "weights": {LSTS: "as learned"}
             | {name: f"{part.upper()}: {weight:.2f}" for name, (part, weight) in FIXED_WEIGHTS.items()},
             "linking": {

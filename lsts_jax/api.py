@@ -9,14 +9,14 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 from jaxtyping import Float, Int32, UInt8
 from numpy import ndarray
 
 from lsts_jax.ahead import read_ahead
-from lsts_jax.config import Config
+from lsts_jax.config import Config, Schedule
 from lsts_jax.data.threads import prepare_threads
 from lsts_jax.data.transforms import Size, resized, to_frame
 from lsts_jax.data.video.source import DEFAULT_FPS, SourceFrame, VideoSource
@@ -242,9 +242,7 @@ class Live:
         return self._loaded._result(item, found, time.perf_counter() - begin)
 
 
-def load(
-    name: str | Path, checkpoint: str = "latest", *, schedule: Literal["online", "offline"] | None = None
-) -> LoadedDetector:
+def load(name: str | Path, checkpoint: str = "latest", *, schedule: Schedule | None = None) -> LoadedDetector:
     """Loads a trained detector.
 
     Args:
@@ -255,8 +253,10 @@ def load(
       schedule: replaces the config's `model.schedule`.
 
     Raises:
-      UserError: there is no detector of that name, or no such checkpoint.
+      UserError: there is no detector of that name, no such checkpoint, or no such schedule.
     """
+    if schedule not in (None, *get_args(Schedule)):
+        raise UserError(f"schedule={schedule!r}: choose from {', '.join(get_args(Schedule))}")
     config, detector, variables, step = load_trained(name, checkpoint)
     if schedule:
         config = replace(config, model=replace(config.model, schedule=schedule))

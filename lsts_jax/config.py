@@ -27,6 +27,8 @@ LITE_BLOCKS = {
 }
 """Blocks of stages 1 to 7 by network; stages 4 to 7 are at stride 16."""
 
+Schedule = Literal["offline", "online"]
+
 
 @dataclass(frozen=True)
 class DegradeConfig:
@@ -153,11 +155,11 @@ class LSTSConfig:
     offset_rate: float = 2.5
     """Learning rate of the offsets, as a multiple of the optimizer's (authors)."""
     alignment_rate: float = 1.0
-    """Learning rate of the embeddings, as a multiple of the optimizer's. They start near 0, and AdamW moves
-    them by the rate whatever their gradient: at 1 they saturate before they have learned anything, and the
-    memory is hardly used."""
+    """Learning rate of the embeddings and the quality networks, as a multiple of the optimizer's. They start
+    near 0, and AdamW moves them by the rate whatever their gradient: at 1 they saturate before they have
+    learned anything, and the memory is hardly used."""
     quality_rate: float = 1.0
-    """Learning rate of the quality networks, as a multiple of the optimizer's."""
+    """Learning rate of the quality networks, as a multiple of that."""
 
 
 @dataclass(frozen=True)
@@ -270,7 +272,7 @@ class ModelConfig:
     keyframe_interval: int = 10
     """Frames in a segment (paper, section 4.1). With the schedule it also determines the distances
     between the frames of a training sample (`data/triplets.py`)."""
-    schedule: Literal["offline", "online"] = "offline"
+    schedule: Schedule = "offline"
     """Position of a segment's keyframe: the middle (offline, authors) or the start (online, causal)."""
     deep_layer_init: Literal["normal", "he"] = "normal"
     """Initial weights of the layers between backbone and heads: N(0, 0.01) (authors), or He's for

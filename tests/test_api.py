@@ -80,6 +80,11 @@ def test_stream_gives_every_frame_in_order_as_the_detector_does(loaded, pictures
     assert_same(results, expected(loaded.config, images, "offline"))
 
 
+def test_a_schedule_that_there_is_not():
+    with pytest.raises(UserError, match="schedule='later': choose from offline, online"):
+        lsts_jax.load.__wrapped__("synthvid-s", schedule="later")  # without the tests' own check of types
+
+
 def test_live_is_the_online_schedule_and_another_size_another_video(loaded, pictures):
     folder, images = pictures
     wanted = expected(loaded.config, images, "online")

@@ -75,8 +75,11 @@ def test_groups_and_decay():
         "low_level/res2_1/conv1/conv/kernel",
     }
     assert paths(groups, "offsets") == {"offsets"}
-    assert paths(groups, "alignment") == {"dfa/lsts/embed_source/conv/kernel"}
-    assert paths(groups, "quality") == {"dfa/quality/conv1/conv/kernel"}
+    alignment, quality = "dfa/lsts/embed_source/conv/kernel", "dfa/quality/conv1/conv/kernel"
+    assert paths(groups, "alignment") == {alignment, quality}
+    apart = parameter_groups(tree(1.0), OptimizerConfig().freeze, method(quality_rate=3.0))
+    assert paths(apart, "alignment") == {alignment} and paths(apart, "quality") == {quality}
+    assert method(alignment_rate=0.5, quality_rate=3.0).learning_rates()["quality"] == 1.5
     assert paths(decayed(tree(1.0)), False) == {
         "low_level/norm1/norm/bias",
         "low_level/res3_1/norm1/norm/bias",

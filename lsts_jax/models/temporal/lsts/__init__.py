@@ -126,17 +126,22 @@ class LSTS(Temporal):
         """The learned offsets (x, y), in cells; one set for keyframes and frames."""
         return self.offsets if self.settings.learn_offsets else jax.lax.stop_gradient(self.offsets)
 
+    @property
+    def _own_rate(self) -> bool:
+        return self.settings.quality_rate != 1
+
     def learning_rates(self) -> Mapping[str, float]:
         settings = self.settings
         return {
             "alignment": settings.alignment_rate,
-            "quality": settings.quality_rate,
+            # Only where it differs: the optimizer's state then has the groups of runs before this field.
+            **({"quality": settings.alignment_rate * settings.quality_rate} if self._own_rate else {}),
             "offsets": settings.offset_rate if settings.learn_offsets else 0.0,
         }
 
     def parameter_group(self, path: tuple[str, ...]) -> str:
         if path[0] in ("srfu", "dfa") and path[1] in ("lsts", "quality"):
-            return "alignment" if path[1] == "lsts" else "quality"
+            return "quality" if path[1] == "quality" and self._own_rate else "alignment"
         return "offsets" if path == ("offsets",) else TRAINED
 
     def after_update(
