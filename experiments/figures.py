@@ -7,6 +7,7 @@ from statistics import fmean, stdev
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from experiments.numbers import (
     Motion,
@@ -121,6 +122,9 @@ def draw_tradeoff(figure: Figure, titles: dict[str, str], runs: Runs) -> None:
         axes.set(
             xlabel="multiply-adds a frame (millions)", ylabel=f"mAP of {label} objects (%)", xscale="log"
         )
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:.0f}")
+        axes.minorticks_off()
         tidy(axes)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
 

@@ -134,13 +134,14 @@ def rounded(value: float | None) -> float | None:
 
 
 def all_tables(suite: Suite, runs: Runs, motion: Motion | None) -> dict[str, str]:
-    """Markdown by the name of the table."""
+    """Markdown by the name of the table. Experiments that have not been run have no row."""
     scores = {score: score_column(runs, score) for score in SCORES}
     scores = {"runs": lambda name: str(len(runs.get(name, ()))), **scores}
     tables = {}
     for table, rows in suite.tables.items():
+        start = {PRETRAINED: suite.title(PRETRAINED)} if table == "core" else {}
+        rows = {name: title for name, title in {**start, **rows}.items() if name in runs}
         if table == "core":
-            rows = {PRETRAINED: suite.title(PRETRAINED), **rows}
             tables[table] = markdown(rows, scores | steadiness_columns(runs) | cost_columns(runs))
             differences = difference_columns(suite, runs, suite.against, ("mAP", "degraded", "clean"))
             tables["differences"] = markdown(rows, differences)

@@ -19,7 +19,7 @@ SUITE = Suite(
         "offsets": {"lsts": "learned"},
         "interval": {"lsts": "3", "interval20": "20"},
         "normalization": {"lsts": "s / Σ |s|"},
-        "beyond": {"single": "none", "lsts": "learned"},
+        "beyond": {"single": "none", "lsts": "learned", "frozen": "frozen"},
     },
     baselines={"beyond": "single"},
 )
