@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
 
-from experiments.plan import FINISHED, find_suite
+from experiments.plan import FINISHED, find_suite, require_known
 from experiments.record import machine, write_json
 from experiments.run import OWN, RESULTS, summary
 from experiments.suites import CENTRE, FIXED_WEIGHTS, INITIAL, LSTS
 from lsts_jax import cli
 from lsts_jax.config import Config
+from lsts_jax.errors import UserError
 from lsts_jax.models.detector import Detector
 
 
@@ -45,11 +46,16 @@ def run(arguments: Sequence[str]) -> None:
     from lsts_jax.training.checkpoints import load_detector
 
     suite, device = find_suite(options.suite), machine()
+    require_known(options.only, (INITIAL, CENTRE, *FIXED_WEIGHTS))
+    folders = {seed: options.workdir / f"{LSTS}-seed{seed}" for seed in suite.seeds}
+    finished = {seed: folder for seed, folder in folders.items() if (folder / FINISHED).exists()}
+    if not finished:
+        raise UserError(
+            f"{options.workdir}: no finished training of {LSTS}; "
+            f"train it: python -m experiments.run --suite {options.suite} --workdir {options.workdir}"
+        )
     results = cli.make_folder(options.results or RESULTS / options.suite / OWN)
-    for seed in suite.seeds:
-        folder = options.workdir / f"{LSTS}-seed{seed}"
-        if not (folder / FINISHED).exists():
-            continue
+    for seed, folder in finished.items():
         config = load_saved_config(folder / "config.json")
         if options.data:
             config = replace(config, data=replace(config.data, root=str(options.data)))

@@ -50,9 +50,7 @@ def plan(suite: Suite, seeds: Sequence[int], only: Sequence[str] = ()) -> list[R
     Raises `UserError` for a name of `only` that no experiment has.
     """
     names = [each.name for each in (*suite.experiments, *suite.evaluations)]
-    for pattern in only:
-        if not any(fnmatch(name, pattern) for name in names):
-            raise UserError(f"--only {pattern}: the experiments are {', '.join(names)}")
+    require_known(only, names)
     runs: dict[str, Run] = {}
 
     def add(each: Run) -> None:
@@ -83,6 +81,13 @@ def plan(suite: Suite, seeds: Sequence[int], only: Sequence[str] = ()) -> list[R
                     if not only or any(fnmatch(each.experiment, pattern) for pattern in only):
                         add(each)
     return list(runs.values())
+
+
+def require_known(only: Sequence[str], names: Sequence[str]) -> None:
+    """Raises `UserError` for a pattern that matches no name."""
+    for pattern in only:
+        if not any(fnmatch(name, pattern) for name in names):
+            raise UserError(f"--only {pattern}: choose from {', '.join(names)}")
 
 
 def unfinished(planned: Sequence[Run], workdir: Path, results: Path) -> list[Run]:

@@ -33,12 +33,12 @@ def memory_weights(
 
     Returns:
       Means by "KIND, keyframe" (SRFU) and "KIND, other frame" (DFA), KIND being degraded or clean. Empty if
-      the annotations do not say which objects are degraded, or if the method does not weigh a memory.
+      the annotations do not say which objects are degraded, or if the method learns no offsets.
 
     Raises:
       UserError: a frame cannot be read.
     """
-    if truth.degraded is None or detector.temporal.adaptive:
+    if truth.degraded is None or detector.temporal.learned_offsets(variables["params"]) is None:
         return {}
     interval = config.model.keyframe_interval
     start, renew, lend = (partial(event, variables) for event in events_inside(detector))

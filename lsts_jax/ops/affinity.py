@@ -69,7 +69,8 @@ def _matmul(equation: str, a: Float[Array, "*a"], b: Float[Array, "*b"]) -> Floa
 def _six_bfloat16(equation: str, a: Float[Array, "*a"], b: Float[Array, "*b"]) -> Float32[Array, "*c"]:
     """`_matmul` for NVIDIA's tensor cores: float32 operands in three bfloat16 parts each, six products.
 
-    These take as long as three TF32 products, which no program for CPU and CUDA at once can contain.
+    By the data sheets these cost as much as three TF32 products, which a program for CPU and CUDA at once
+    cannot contain.
     """
     if a.dtype != jnp.float32 or b.dtype != jnp.float32:
         return _matmul(equation, a, b)

@@ -6,9 +6,10 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.exchange import exchanges
+from experiments.exchange import exchanges, run
 from experiments.fixed_weights import with_fixed_weight
 from experiments.suites import CENTRE, FIXED_WEIGHTS, INITIAL
+from lsts_jax.errors import UserError
 from tests.tiny import random_frames, tiny_config, tiny_detector
 
 CONFIG = tiny_config()
@@ -48,3 +49,11 @@ def test_exchanges_have_the_names_of_the_suite(trained):
     assert not np.any(named[CENTRE][1]["params"]["offsets"])
     assert named["srfu_weight25"][0].temporal.part == "srfu"
     assert named["srfu_weight25"][0].temporal.memory == 0.25
+
+
+def test_what_a_user_can_mend(tmp_path):
+    arguments = ["--suite", "methods", "--workdir", str(tmp_path)]
+    with pytest.raises(UserError, match="no finished training of lsts; train it"):
+        run([*arguments, "--only", "dfa_*"])
+    with pytest.raises(UserError, match="--only fda: choose from lsts_initial, lsts_centre, srfu_weight5"):
+        run([*arguments, "--only", "fda"])

@@ -34,7 +34,7 @@ def test_a_suite_is_planned_seed_by_seed_and_what_a_run_needs_comes_before_it():
         *("pretrain-seed3", "lsts-seed3", "interval20-seed3"),
         *("pretrain-seed4", "lsts-seed4", "interval20-seed4"),
     ]
-    with pytest.raises(UserError, match=r"--only srfu: the experiments are single, lsts, frozen, interval20"):
+    with pytest.raises(UserError, match=r"--only srfu: choose from single, lsts, frozen, interval20"):
         plan(SUITE, (0,), ("srfu",))
 
 
