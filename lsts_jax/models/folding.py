@@ -1,9 +1,11 @@
 """Frozen batch normalisation as part of the convolution before it."""
 
+from collections.abc import Callable
 from functools import partial
 from itertools import accumulate
 from typing import cast
 
+import jax
 import jax.numpy as jnp
 from flax import traverse_util
 from jax import lax
@@ -13,6 +15,8 @@ from lsts_jax.models.layers import SHIFT
 
 Path = tuple[str, ...]
 Flat = dict[Path, Array]
+Layers = list[Array]
+"""A vector for every layer."""
 
 
 def fold(variables: dict, epsilon: float) -> dict:
@@ -26,15 +30,10 @@ def fold(variables: dict, epsilon: float) -> dict:
     norms = sorted({path[:-1] for path in statistics})
     if not norms:
         return {"params": variables["params"]}
-    arrays = tuple(
-        [tree[*norm, leaf] for norm in norms]
-        for tree, leaf in ((params, "scale"), (params, "bias"), (statistics, "mean"), (statistics, "var"))
-    )
-    # A GPU computes the scales and shifts of all layers at once: each by itself is a launch or two. XLA
-    # compiles this five times as slowly for a CPU as one layer after the other.
-    at_once, one_by_one = (partial(call, epsilon=epsilon) for call in (_at_once, _one_by_one))
-    each = lax.platform_dependent(arrays, cuda=at_once, rocm=at_once, default=one_by_one)
-    for (*above, name, inner), (scale, shift) in zip(norms, each, strict=True):  # `conv1` has `norm1`
+    scales, biases = ([params[*norm, leaf] for norm in norms] for leaf in ("scale", "bias"))
+    means, variances = ([statistics[*norm, leaf] for norm in norms] for leaf in ("mean", "var"))
+    scales, shifts = _scales_and_shifts(scales, biases, means, variances, epsilon)
+    for (*above, name, inner), scale, shift in zip(norms, scales, shifts, strict=True):  # `conv1` has `norm1`
         kernel = (*above, name.replace("norm", "conv"), "conv", "kernel")
         params[kernel] = params[kernel] * scale[None, None, None]
         params[*above, name, SHIFT] = shift
@@ -42,21 +41,50 @@ def fold(variables: dict, epsilon: float) -> dict:
     return {"params": traverse_util.unflatten_dict(params)}
 
 
-def _scale_and_shift(
-    scale: Array, bias: Array, mean: Array, var: Array, epsilon: float
-) -> tuple[Array, Array]:
-    scale = scale * lax.rsqrt(var + epsilon)
-    return scale, bias - mean * scale
+@partial(jax.custom_vjp, nondiff_argnums=(4,))
+def _scales_and_shifts(
+    scales: Layers, biases: Layers, means: Layers, variances: Layers, epsilon: float
+) -> tuple[Layers, Layers]:
+    """What remains of normalisations: y = scale x + shift. Without gradients of means and variances."""
+
+    def of(scale, bias, mean, var):
+        scale = scale * lax.rsqrt(var + epsilon)
+        return scale, bias - mean * scale
+
+    return _for_layers(of, scales, biases, means, variances)
 
 
-def _one_by_one(arrays: tuple[list[Array], ...], epsilon: float) -> list[tuple[Array, Array]]:
-    return [_scale_and_shift(*layer, epsilon) for layer in zip(*arrays, strict=True)]
+def _forward(scales, biases, means, variances, epsilon):
+    return _scales_and_shifts(scales, biases, means, variances, epsilon), (means, variances)
 
 
-def _at_once(arrays: tuple[list[Array], ...], epsilon: float) -> list[tuple[Array, Array]]:
-    ends = list(accumulate(map(len, arrays[0])))[:-1]
-    joined = _scale_and_shift(*map(jnp.concatenate, arrays), epsilon)
-    return list(zip(*(jnp.split(x, ends) for x in joined), strict=True))
+def _backward(epsilon, statistics, grads):
+    def of(mean, var, d_scale, d_shift):
+        return (d_scale - d_shift * mean) * lax.rsqrt(var + epsilon), d_shift
+
+    return *_for_layers(of, *statistics, *grads), None, None
+
+
+_scales_and_shifts.defvjp(_forward, _backward)
+
+
+def _for_layers(function: Callable, *operands: Layers) -> tuple[Layers, ...]:
+    """The results of an elementwise function for every layer.
+
+    A GPU computes them for all layers at once: each by itself is a launch or two. XLA compiles that five
+    times as slowly for a CPU as one layer after the other.
+    """
+    at_once, one_by_one = partial(_at_once, function), partial(_one_by_one, function)
+    return lax.platform_dependent(*operands, cuda=at_once, rocm=at_once, default=one_by_one)
+
+
+def _at_once(function: Callable, *operands: Layers) -> tuple[Layers, ...]:
+    ends = list(accumulate(map(len, operands[0])))[:-1]
+    return tuple(jnp.split(x, ends) for x in function(*map(jnp.concatenate, operands)))
+
+
+def _one_by_one(function: Callable, *operands: Layers) -> tuple[Layers, ...]:
+    return tuple(map(list, zip(*map(function, *operands), strict=True)))
 
 
 def flat(tree: dict) -> Flat:

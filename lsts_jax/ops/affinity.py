@@ -188,9 +188,7 @@ def _sums(
         place = place_of(tiles, index)
         q = take(query, place.tile, tiles.tile)  # [T E]
         k, v = (take(x, place.patch, tiles.patch) for x in (keys, values))  # [S E], [S C]
-        band, weights = _weigh(
-            read_band(product("te,se->ts", q, k), place, tiles), taps, normalization, product
-        )
+        band, weights = _weigh(read_band(product("te,se->ts", q, k), place, tiles), taps, normalization)
         matrix = write_band(band, place, tiles).astype(v.dtype)
         feature = put(feature, product("ts,sc->tc", matrix, v), place.tile, tiles.tile)
         weights = weights.reshape(-1, *tiles.tile)
@@ -239,7 +237,7 @@ def _gradients(
         d_weights = jnp.where(own[None, :], d_weights.reshape(len(taps), -1), 0)
 
         correlation = read_band(product("te,se->ts", q, k), place, tiles)
-        weigh = partial(_weigh, normalization=normalization, product=product)
+        weigh = partial(_weigh, normalization=normalization)
         (band, _), weigh_vjp = jax.vjp(weigh, correlation, taps)
         matrix = write_band(band, place, tiles).astype(v.dtype)
         d_values = add(d_values, product("ts,tc->sc", matrix, d_out), place.patch, tiles.patch)
@@ -259,12 +257,12 @@ _by_tiles.defvjp(_by_tiles_fwd, _by_tiles_bwd)
 
 
 def _weigh(
-    correlation: Float32[Array, "T QQ"],
-    taps: Float32[Array, "K QQ"],
-    normalization: Normalization,
-    product: Product,
+    correlation: Float32[Array, "T QQ"], taps: Float32[Array, "K QQ"], normalization: Normalization
 ) -> tuple[Float32[Array, "T QQ"], Float32[Array, "K T"]]:
-    """blend(p, q), and the affinity, of the positions of a tile."""
-    affinity = normalize_affinity(product("kq,tq->kt", taps, correlation), normalization=normalization)
+    """blend(p, q), and the affinity, of the positions of a tile.
+
+    Its products are small: on a GPU six bfloat16 products for each would only be more launches.
+    """
+    affinity = normalize_affinity(_matmul("kq,tq->kt", taps, correlation), normalization=normalization)
     # transposed here, since jax2onnx drops a product's contraction over two first axes inside a loop
-    return product("tk,kq->tq", affinity.T, taps), affinity
+    return _matmul("tk,kq->tq", affinity.T, taps), affinity

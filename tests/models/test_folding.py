@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lsts_jax.models.folding import fold
+from lsts_jax.models.folding import _at_once, _one_by_one, fold
 from lsts_jax.models.layers import relu
 from lsts_jax.training.optimizer import build_optimizer
 from lsts_jax.training.state import init_state
@@ -39,6 +39,14 @@ def test_features_and_gradients_stay():
 
     near(other, feature)
     jax.tree.map(near, of_folded, grads)
+
+
+def test_layers_at_once_are_layers_one_by_one():
+    """A GPU computes the former, a CPU the latter."""
+    rng = np.random.default_rng(0)
+    one, other = ([jnp.asarray(rng.normal(size=n), jnp.float32) for n in (3, 5, 2)] for _ in range(2))
+    at_once, one_by_one = (call(lambda a, b: (a * b, a - b), one, other) for call in (_at_once, _one_by_one))
+    jax.tree.map(np.testing.assert_array_equal, at_once, one_by_one)
 
 
 def test_frozen_stages_have_no_gradient_and_no_backward_pass():
