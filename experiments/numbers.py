@@ -17,6 +17,9 @@ LEVEL = 0.95
 KEYFRAME_INTERVAL = ModelConfig().keyframe_interval
 SCORES = ("mAP", "degraded", "clean", "slow", "medium", "fast")
 
+DIVERGED = 0.05
+"""A detector with a lower mAP has diverged in training: those that learned have ten times as much."""
+
 FILES = "*/*-seed*.json"
 """Below a suite's folder."""
 
@@ -53,6 +56,19 @@ def read_runs(folder: Path) -> dict[str, dict[str, dict]]:
             f"{folder}: no results; make them: python -m experiments.run --suite NAME --workdir DIR"
         )
     return runs
+
+
+def without_diverged(runs: Runs) -> tuple[Runs, list[dict]]:
+    """The runs that learned, and the results of those that did not."""
+    learned: dict[str, dict[str, dict]] = {}
+    diverged = []
+    for name, of_experiment in runs.items():
+        for replicate, result in of_experiment.items():
+            if result.get("mAP", 1.0) < DIVERGED:
+                diverged.append(result)
+            else:
+                learned.setdefault(name, {})[replicate] = result
+    return learned, diverged
 
 
 def read_motion(folder: Path) -> Motion | None:

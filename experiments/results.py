@@ -35,6 +35,7 @@ from experiments.numbers import (
     score_of,
     values_of,
     with_offsets,
+    without_diverged,
 )
 from experiments.plan import find_suite
 from experiments.process import ROOT
@@ -69,11 +70,13 @@ def run(arguments: Sequence[str]) -> None:
     names = [name for name in SUITES if has_runs(options.results / name)]
     for name in [options.suite] if options.suite else names:
         suite, folder = find_suite(name), options.results / name
-        runs, motion = read_runs(folder), read_motion(folder)
-        write_csv(folder / "results.csv", runs)
+        every, motion = read_runs(folder), read_motion(folder)
+        write_csv(folder / "results.csv", every)
+        runs, diverged = without_diverged(every)
         summary = {each: summarise(suite, each, runs, motion) for each in names_of(suite) if each in runs}
         (folder / "results.json").write_text(json.dumps(summary, indent=1) + "\n")
         tables |= {f"{name}/{table}": text for table, text in all_tables(suite, runs, motion).items()}
+        tables[f"{name}/diverged"] = diverged_table(suite, diverged)
         drawn = draw_all(suite, runs, motion, folder)
         print(f"{folder}: results.csv, results.json, {', '.join(file.name for file in drawn)}")
     for page in options.pages:
@@ -262,6 +265,14 @@ def flow_table(trained: Mapping[str, dict]) -> str:
     names = [name for name in next(iter(trained.values())) if name.startswith("end-point error")]
     rows = [[replicate, *(f"{result[name]:.3f}" for name in names)] for replicate, result in trained.items()]
     return lines_of(["flow network", *names], rows)
+
+
+def diverged_table(suite: Suite, diverged: Sequence[dict]) -> str:
+    """Table of the runs that no other table counts."""
+    rows = [
+        [suite.title(each["experiment"]), str(each["seed"]), f"{100 * each['mAP']:.1f}"] for each in diverged
+    ]
+    return lines_of(["diverged", "seed", "mAP"], rows)
 
 
 def machine_table(runs: Runs) -> str:
