@@ -39,7 +39,7 @@ def add_model_options(made: argparse.ArgumentParser) -> None:
     """The options of the benchmarks that run a whole detector."""
     made.add_argument("--height", type=int, default=600)
     made.add_argument("--width", type=int, default=1000)
-    made.add_argument("--depth", type=int, default=101, choices=(18, 34, 50, 101))
+    made.add_argument("--depth", type=int, default=101, choices=(10, 18, 34, 50, 101))
     made.add_argument("--offsets", type=int, default=81, help="K, the square of an odd number")
     made.add_argument("--window", type=int, default=5, help="R, beyond the largest offset")
     made.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))

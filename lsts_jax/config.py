@@ -16,7 +16,7 @@ IMAGENET_VID_CLASSES = (
     "whale", "zebra",
 )  # fmt: skip
 
-RESNET_UNITS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+RESNET_UNITS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 """Residual units of stages 2 to 5 by depth."""
 LITE_BLOCKS = {
     "efficientnet-lite0": (1, 2, 2, 3, 3, 4, 1),
@@ -99,7 +99,8 @@ class BackboneConfig:
     ] = "resnet"
     """resnet: ResNet v1 (authors). efficientnet-lite0 to 4: mobile networks without
     squeeze-and-excitation; depth, width, stride_on and deformable do not apply to them."""
-    depth: Literal[18, 34, 50, 101] = 101
+    depth: Literal[10, 18, 34, 50, 101] = 101
+    """Number of layers. 10 is the smallest, for trying things out: no weights of it are known."""
     width: int = 64
     """Channels of conv1; stage s has width * 2**(s-2) (x 4 with bottlenecks)."""
     split: int = 4

@@ -96,7 +96,7 @@ def test_overrides_reach_every_level_and_type():
         ("--config.train.epochs x", ["--config.train.epochs:", "'x'", "expected", "FLOAT"]),
         ("--config.seed 2.5", ["--config.seed:", "'2.5'", "INT"]),
         ("--config.seed", ["--config.seed", "Missing value"]),
-        ("--config.model.backbone.depth 19", ["'19'", ".backbone.depth", "'18', '34', '50', '101'"]),
+        ("--config.model.backbone.depth 19", ["'19'", ".backbone.depth", "'10', '18', '34', '50', '101'"]),
         ("--config.data.flip maybe", ["'maybe'", "--config.data.flip", "'True', 'False'"]),
         ("--config.data.canvases 3 4 5", ["--config.data.canvases:", "INT INT"]),
         ("--config.nothing.like.it 3", ["--config.nothing.like.it"]),
@@ -159,7 +159,7 @@ def test_help_shows_docstrings_and_the_experiments_values(capsys, line, rate):
     assert caught.value.code == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "Trains a detector." in shown and "--config PATH" in shown and "Folder of the run." in shown
-    assert "--config.model.backbone.depth {18,34,50,101}" in shown
+    assert "--config.model.backbone.depth {10,18,34,50,101}" in shown
     assert "Learning rate of the offsets, as a multiple of the optimizer's (authors)." in shown
     assert f"(default: {rate})" in shown
 
@@ -246,7 +246,7 @@ def test_fields_of_an_experiment_are_checked(folder):
     )
     assert done.returncode == 2
     assert done.stderr == (
-        "error: configs/broken.py: config.model.backbone.depth is 102, expected Literal[18, 34, 50, 101]\n"
+        "error: configs/broken.py: config.model.backbone.depth is 102, expected Literal[10, 18, 34, 50, 101]\n"
     )
 
 

@@ -38,7 +38,7 @@ def tiny_config(**model) -> Config:
         ),
         model=replace(
             ModelConfig(
-                backbone=BackboneConfig(depth=18, width=8, split=1, norm="group"),
+                backbone=BackboneConfig(depth=10, width=8, split=1, norm="group"),
                 lsts=LSTSConfig(num_offsets=9, embedding_channels=8, window=3),
                 anchors=AnchorConfig(scales=(1.0, 2.0)),
                 proposals=ProposalConfig(pre_nms=60, post_nms=16),

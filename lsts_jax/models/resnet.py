@@ -19,7 +19,7 @@ from lsts_jax.ops.sampling import Border
 
 
 class Unit(nn.Module):
-    """A residual unit, basic (depth 18, 34) or bottleneck. Input and output are sums *before* the ReLU."""
+    """A residual unit, basic (depth 10 to 34) or bottleneck. Input and output are sums *before* the ReLU."""
 
     depth: int
     channels: int

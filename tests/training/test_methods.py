@@ -18,7 +18,7 @@ from lsts_jax.video import events
 from tests.tiny import at, random_frames, tiny_config, tiny_detector, triplets
 
 STEPS = 12
-DEFORMABLE = BackboneConfig(depth=18, width=8, split=1, norm="group", deformable=3)
+DEFORMABLE = BackboneConfig(depth=10, width=8, split=1, norm="group", deformable=3)
 # method, and the places of parameters that it alone has
 METHODS = {
     "dff": (dict(temporal="dff", dff=DFFConfig(flow_width=4)), ["flownet/conv1", "flownet/scale"]),
