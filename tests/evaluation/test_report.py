@@ -193,6 +193,8 @@ def test_operating_point_by_hand():
     # The last one does not count. F1: 2/4, 4/5, 4/6, and both of score 0.5 together 6/8.
     matches = match(annotations, detections, 1)
     assert numbers.operating_point(annotations, detections, matches) == pytest.approx((0.8, 1, 2 / 3))
+    tied, one = detect((0, 1, 0.5, big), (0, 1, 0.5, far)), annotate((0, 1, big))
+    assert numbers.operating_point(one, tied, match(one, tied, 1)) == pytest.approx((0.5, 1 / 2, 1))
     none = detect((0, 1, 0.9, far))
     assert numbers.operating_point(annotations, none, match(annotations, none, 1))[1:] == (0, 0)
 
