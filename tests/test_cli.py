@@ -246,7 +246,8 @@ def test_fields_of_an_experiment_are_checked(folder):
     )
     assert done.returncode == 2
     assert done.stderr == (
-        "error: configs/broken.py: config.model.backbone.depth is 102, expected Literal[10, 18, 34, 50, 101]\n"
+        "error: configs/broken.py: config.model.backbone.depth is 102, "
+        "expected Literal[10, 18, 34, 50, 101]\n"
     )
 
 

@@ -32,7 +32,8 @@ def fold(variables: dict, epsilon: float) -> dict:
         return {"params": variables["params"]}
     scales, biases = ([params[*norm, leaf] for norm in norms] for leaf in ("scale", "bias"))
     means, variances = ([statistics[*norm, leaf] for norm in norms] for leaf in ("mean", "var"))
-    scales, shifts = _scales_and_shifts(scales, biases, means, variances, epsilon)
+    # `custom_vjp` hides the type of the result
+    scales, shifts = _scales_and_shifts(scales, biases, means, variances, epsilon)  # pyright: ignore[reportGeneralTypeIssues]
     for (*above, name, inner), scale, shift in zip(norms, scales, shifts, strict=True):  # `conv1` has `norm1`
         kernel = (*above, name.replace("norm", "conv"), "conv", "kernel")
         params[kernel] = params[kernel] * scale[None, None, None]
@@ -51,7 +52,8 @@ def _scales_and_shifts(
         scale = scale * lax.rsqrt(var + epsilon)
         return scale, bias - mean * scale
 
-    return _for_layers(of, scales, biases, means, variances)
+    found, shifts = _for_layers(of, scales, biases, means, variances)
+    return found, shifts
 
 
 def _forward(scales, biases, means, variances, epsilon):
