@@ -299,12 +299,12 @@ def lines_of(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def spread(values: Sequence[float], digits: int = 1) -> str:
-    """Mean ± standard deviation."""
+    """Mean ± standard deviation, or the value that all have."""
     values = list(values)
     if not values:
         return MISSING
     mean = f"{fmean(values):.{digits}f}"
-    return mean if len(values) < 2 else f"{mean} ± {stdev(values):.{digits}f}"
+    return mean if len(set(values)) < 2 else f"{mean} ± {stdev(values):.{digits}f}"
 
 
 def signed(found: Difference | None) -> str:

@@ -376,7 +376,7 @@ SUITES = {
                 **{each.name: each.title for each in _METHODS_LINKED},
             },
         },
-        against=(SINGLE, DFF),
+        against=(SINGLE, DFF, "fgfa"),
         baselines={"linking": SINGLE, "deformable": SINGLE},
     ),
     # real video with moving cameras, natural and with bursts
