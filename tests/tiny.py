@@ -27,8 +27,6 @@ from lsts_jax.training.state import init_arguments, init_state
 from lsts_jax.training.step import train_step
 
 CANVAS = (64, 96)
-SHARPENED = 50
-"""Factor of the classifier's random weights."""
 CLASS_NAMES = ("disc", "square", "star")
 
 
@@ -71,10 +69,14 @@ def _initialised(config: Config):
     needed, _ = dce_jaxpr(init.jaxpr, [True] * len(init.out_avals), instantiate=True)
     leaves = jax.core.eval_jaxpr(needed, init.consts, *jax.tree.leaves(arguments))
     variables = jax.device_get(jax.tree.unflatten(jax.tree.structure(shapes), leaves))
-    # Drawn from N(0, 0.01) alone, scores would hardly differ from one feature to another.
-    heads = variables["params"]["rfcn"]
-    heads["classes"]["conv"]["kernel"] = SHARPENED * heads["classes"]["conv"]["kernel"]
-    return detector, variables
+    return detector, sharpened(variables)
+
+
+def sharpened(variables):
+    """Drawn from N(0, 0.01), the classifier's scores would hardly differ from one feature to another."""
+    drawn = variables["params"]["rfcn"]["classes"]["conv"]
+    drawn["kernel"] = 50 * drawn["kernel"]
+    return variables
 
 
 def tiny_training(config: Config):

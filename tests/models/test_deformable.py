@@ -81,7 +81,7 @@ def test_every_offset_has_a_place_and_a_file_of_them_says_that_it_is_deformable(
 def test_a_plain_backbone_starts_a_deformable_one():
     """Its offsets are new, and so at zero."""
     config = tiny_config(temporal="none")
-    backbone = replace(config.model.backbone, deformable=3, norm="frozen_batch")
+    backbone = replace(config.model.backbone, depth=18, deformable=3, norm="frozen_batch")
     config = replace(config, model=replace(config.model, backbone=backbone))
     variables = jax.eval_shape(lambda: init_variables(build_detector(config.model, 3), config))
     weights = Weights({name: in_memory(array) for name, array in torchvision_arrays().items()})
