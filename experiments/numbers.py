@@ -18,7 +18,7 @@ KEYFRAME_INTERVAL = ModelConfig().keyframe_interval
 SCORES = ("mAP", "degraded", "clean", "slow", "medium", "fast")
 
 DIVERGED = 0.05
-"""A detector with a lower mAP has diverged in training: those that learned have ten times as much."""
+"""A run with a lower mAP has diverged in training, if others of its experiment have not."""
 
 FILES = "*/*-seed*.json"
 """Below a suite's folder."""
@@ -59,16 +59,21 @@ def read_runs(folder: Path) -> dict[str, dict[str, dict]]:
 
 
 def without_diverged(runs: Runs) -> tuple[Runs, list[dict]]:
-    """The runs that learned, and the results of those that did not."""
-    learned: dict[str, dict[str, dict]] = {}
+    """All runs but those that diverged, and the results of these.
+
+    An experiment that never learns keeps its runs: that is its result.
+    """
+    kept: dict[str, Mapping[str, dict]] = {}
     diverged = []
     for name, of_experiment in runs.items():
-        for replicate, result in of_experiment.items():
-            if result.get("mAP", 1.0) < DIVERGED:
-                diverged.append(result)
-            else:
-                learned.setdefault(name, {})[replicate] = result
-    return learned, diverged
+        learned = {
+            replicate: result
+            for replicate, result in of_experiment.items()
+            if result.get("mAP", 1.0) >= DIVERGED
+        }
+        kept[name] = learned or of_experiment
+        diverged += [result for replicate, result in of_experiment.items() if replicate not in kept[name]]
+    return kept, diverged
 
 
 def read_motion(folder: Path) -> Motion | None:

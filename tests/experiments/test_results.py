@@ -183,11 +183,13 @@ def test_diverged_runs_are_counted_in_no_mean_and_listed(page):
     _, folder = page
     stored(folder, "lsts", 3, 4.9)
     stored(folder, "single", 3, 5.0)  # the limit itself: poor, but learned
+    stored(folder, "frozen", 0, 1.0)  # no run of it learned: that is its result
     page[0].write_text(page[0].read_text() + "<!-- table: test/diverged -->\n<!-- end -->\n")
     tables = tables_of(page)
     assert tables["diverged"] == ["| diverged | seed | mAP |", "| LSTS | 3 | 4.9 |"]
     rows = {row.split(" | ")[0].strip("| "): row.split(" | ")[1:3] for row in tables["core"][1:]}
     assert rows["LSTS"] == ["3", "92.0 ± 2.0"]
     assert rows["single frame"][0] == "4"
+    assert tables["beyond"][3].startswith("| frozen | 1 | 1.0 |")
     with (folder.parent / "results.csv").open(newline="") as file:
         assert ("lsts", "first/3") in {(row["experiment"], row["replicate"]) for row in csv.DictReader(file)}
