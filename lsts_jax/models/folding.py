@@ -5,7 +5,6 @@ from functools import partial
 from itertools import accumulate
 from typing import cast
 
-import jax
 import jax.numpy as jnp
 from flax import traverse_util
 from jax import lax
@@ -32,42 +31,18 @@ def fold(variables: dict, epsilon: float) -> dict:
         return {"params": variables["params"]}
     scales, biases = ([params[*norm, leaf] for norm in norms] for leaf in ("scale", "bias"))
     means, variances = ([statistics[*norm, leaf] for norm in norms] for leaf in ("mean", "var"))
-    # `custom_vjp` hides the type of the result
-    scales, shifts = _scales_and_shifts(scales, biases, means, variances, epsilon)  # pyright: ignore[reportGeneralTypeIssues]
+
+    def what_remains(scale, bias, mean, var):
+        scale = scale * lax.rsqrt(var + epsilon)
+        return scale, bias - mean * scale
+
+    scales, shifts = _for_layers(what_remains, scales, biases, means, variances)
     for (*above, name, inner), scale, shift in zip(norms, scales, shifts, strict=True):  # `conv1` has `norm1`
         kernel = (*above, name.replace("norm", "conv"), "conv", "kernel")
         params[kernel] = params[kernel] * scale[None, None, None]
         params[*above, name, SHIFT] = shift
         del params[*above, name, inner, "scale"], params[*above, name, inner, "bias"]
     return {"params": traverse_util.unflatten_dict(params)}
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(4,))
-def _scales_and_shifts(
-    scales: Layers, biases: Layers, means: Layers, variances: Layers, epsilon: float
-) -> tuple[Layers, Layers]:
-    """What remains of normalisations: y = scale x + shift. Without gradients of means and variances."""
-
-    def of(scale, bias, mean, var):
-        scale = scale * lax.rsqrt(var + epsilon)
-        return scale, bias - mean * scale
-
-    found, shifts = _for_layers(of, scales, biases, means, variances)
-    return found, shifts
-
-
-def _forward(scales, biases, means, variances, epsilon):
-    return _scales_and_shifts(scales, biases, means, variances, epsilon), (means, variances)
-
-
-def _backward(epsilon, statistics, grads):
-    def of(mean, var, d_scale, d_shift):
-        return (d_scale - d_shift * mean) * lax.rsqrt(var + epsilon), d_shift
-
-    return *_for_layers(of, *statistics, *grads), None, None
-
-
-_scales_and_shifts.defvjp(_forward, _backward)
 
 
 def _for_layers(function: Callable, *operands: Layers) -> tuple[Layers, ...]:
