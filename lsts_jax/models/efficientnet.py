@@ -20,6 +20,7 @@ from jaxtyping import Array, Float, Int32
 from lsts_jax.config import LITE_BLOCKS, BackboneConfig
 from lsts_jax.models.layers import Conv, DepthwiseConv, LayerInit, Norm, deep_layer_init
 from lsts_jax.ops.canvas import size_at_stride
+from lsts_jax.ops.pointwise import pointwise_conv
 
 STEM_CHANNELS = 32
 
@@ -51,6 +52,10 @@ def channels_of(stage: int, network: str) -> int:
     return rounded + 8 if rounded < 0.9 * wanted else rounded
 
 
+def _product(x: Array, kernel: Array, *_, **__) -> Array:
+    return pointwise_conv(x[0], kernel[0, 0])[None]
+
+
 class Block(nn.Module):
     """An inverted residual: expansion, depthwise convolution, linear projection."""
 
@@ -65,7 +70,7 @@ class Block(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "h w C"], size: Int32[Array, "2"]) -> Float[Array, "h2 w2 D"]:
         normed = partial(Norm, self.config.norm, epsilon=self.config.norm_epsilon, dtype=self.dtype)
-        pointwise = partial(Conv, use_bias=False, dtype=self.dtype)
+        pointwise = partial(Conv, use_bias=False, dtype=self.dtype, product=_product)
         y = x
         if self.expansion > 1:
             y = pointwise(self.expansion * x.shape[-1], name="expand_conv")(y, size)
