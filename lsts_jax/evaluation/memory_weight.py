@@ -16,8 +16,8 @@ from lsts_jax.models.detector import Detector
 from lsts_jax.structs import STRIDE, Alignment
 from lsts_jax.video import keyframe_of
 
-VIDEOS, SEGMENTS = 40, 4
-"""Most videos that are looked at, and most segments of a video."""
+VIDEOS, SEGMENTS = 40, 160
+"""Most videos that are looked at, and most segments, shared equally by the videos."""
 EVERY = 4
 """Of the frames between keyframes, one in this many is looked at."""
 
@@ -29,7 +29,7 @@ def memory_weights(
 
     SRFU and DFA blend a frame's own feature and the aligned memory by weights that sum to one (paper, section
     3.3). The weight in an object is the mean over the cells of its box. Sampled are keyframes and frames
-    between them, of at most `VIDEOS` videos, from their second segment on.
+    between them, of at most `VIDEOS` videos and `SEGMENTS` segments, from the second of a video on.
 
     Returns:
       Means by "KIND, keyframe" (SRFU) and "KIND, other frame" (DFA), KIND being degraded or clean. Empty if
@@ -48,7 +48,7 @@ def memory_weights(
     for frames in (long[i] for i in chosen):
         video, times = int(truth.video_of_frame[frames[0]]), truth.samples[frames, 1].tolist()
         memory = None
-        for begin in range(0, min(len(times), SEGMENTS * interval), interval):
+        for begin in range(0, min(len(times), SEGMENTS // len(chosen) * interval), interval):
             segment = times[begin : begin + interval]
             key = segment[keyframe_of(config.model.schedule, len(segment), interval)]
             frame = read_frame(dataset, video, key, config.data)

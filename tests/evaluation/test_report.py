@@ -283,7 +283,7 @@ def test_memory_weights_of_degraded_and_clean_objects(setting, monkeypatch):
     assert found["degraded, other frame"] == pytest.approx(degraded, abs=1e-6)
     assert abs(found["clean, other frame"] - degraded) > 1e-3
     assert list(found) == ["clean, keyframe", "clean, other frame", "degraded, other frame"]
-    monkeypatch.setattr(memory_weight, "SEGMENTS", 2)  # without keyframe 6
+    monkeypatch.setattr(memory_weight, "SEGMENTS", 3 * 2)  # two of each video: without keyframe 6
     found = memory_weights(*arguments, read_truth(dataset))
     clean = np.mean([one.keyframe_memory[:4, :4].mean() for one in examples])
     assert found["clean, keyframe"] == pytest.approx(clean, abs=1e-6)
