@@ -31,7 +31,7 @@ from lsts_jax.export import (
 )
 from lsts_jax.export.folder import DESCRIPTION, earlier_export, replace_export
 from lsts_jax.models.inference import prepare
-from lsts_jax.ops import psroi_pool
+from lsts_jax.ops import depthwise, psroi_pool
 
 INSTALL = "pip install onnx onnx-ir equinox dm-pix && pip install --no-deps jax2onnx==0.17.1"
 """jax2onnx requires an older Orbax, which the conversion does not need."""
@@ -91,10 +91,11 @@ def write_onnx(folder: Path, loaded: LoadedDetector, canvases: tuple[Size, ...])
 @contextmanager
 def onnx_forms() -> Iterator[None]:
     """Makes functions that are traced inside the block use only operators that ONNX has: the forms
-    for CPUs; maxima of slices in place of a window over all axes; no bit operations, which only
-    keep XLA from fusing."""
+    for CPUs, but grouped convolutions, which are slow only in XLA; maxima of slices in place of a
+    window over all axes; no bit operations, which only keep XLA from fusing."""
     with (
         mock.patch.object(lax, "platform_dependent", _for_cpu),
+        mock.patch.object(depthwise, "_shifted", depthwise._grouped),
         mock.patch.object(nn, "max_pool", _max_pool),
         mock.patch.object(psroi_pool, "_rounded", lambda x: x),
     ):

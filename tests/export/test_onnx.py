@@ -13,6 +13,7 @@ from lsts_jax.errors import UserError
 from lsts_jax.export import plain_events
 from lsts_jax.export.__main__ import run
 from lsts_jax.export.onnx_files import onnx_forms, write_onnx
+from lsts_jax.ops.depthwise import depthwise_conv
 from tests.tiny import at, random_frames, tiny_config, tiny_detector
 
 CONFIG = replace(tiny_config(keyframe_interval=3, schedule="online"))
@@ -44,6 +45,14 @@ def test_the_forms_for_onnx_give_the_same_detections(loaded):
     found = jax.jit(jax.extend.core.jaxpr_as_fun(plain))(*leaves)
     for one, other in zip(jax.tree.leaves(usual), found, strict=True):
         np.testing.assert_allclose(np.asarray(other, np.float32), np.asarray(one, np.float32), atol=1e-4)
+
+
+def test_depthwise_convolutions_stay_convolutions():
+    """As on other platforms than a CPU: the sum of shifted maps would be dozens of operators each."""
+    x, kernel = np.ones((6, 8, 4), np.float32), np.ones((3, 3, 4), np.float32)
+    with onnx_forms():
+        made = jax.make_jaxpr(lambda *given: depthwise_conv(*given))(x, kernel)
+    assert "conv_general_dilated" in str(made)
 
 
 def test_missing_packages_are_named(tmp_path, monkeypatch):

@@ -1,0 +1,188 @@
+"""The detector as ONNX files in onnxruntime, in float32 and quantised to int8, beside the live detector.
+
+    python -m benchmarks.onnx clip.mp4 --json onnx.json
+    python -m benchmarks.onnx clip.mp4 --workdir synthvid-s --data runs/synthvid_s
+
+Without --workdir the detector of `configs/lite_real.py` at 256 x 448 with random weights. With --data the mAP
+on the val set of the detector's config. `dynamic` quantises the inputs of every product by their own range,
+`static` by the ranges on the first frames of the clip; both quantise convolutions and matrix products.
+
+Needs the packages of `lsts export --format onnx` and onnxruntime.
+"""
+
+import importlib.util
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from onnxruntime import quantization
+from onnxruntime.quantization.shape_inference import quant_pre_process
+from tqdm import tqdm
+
+import lsts_jax
+from benchmarks.common import medians, parser, print_table, write_json
+from benchmarks.realtime import LSTS, loaded
+from lsts_jax.api import LoadedDetector
+from lsts_jax.data.open import open_dataset
+from lsts_jax.data.video.video_io import open_source
+from lsts_jax.evaluation.detections import FrameDetections, join
+from lsts_jax.evaluation.matching import match
+from lsts_jax.evaluation.scoring import read_truth
+from lsts_jax.evaluation.vid_map import score
+from lsts_jax.export.onnx_files import write_onnx
+
+SIZE = (256, 448)
+CALIBRATION = 25
+"""Frames that static quantisation takes its ranges from."""
+QUANTISED = ("Conv", "MatMul", "Gemm")
+LIVE, FLOAT = "live detector", "ONNX, float32"
+Detect = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
+
+
+def quantise_dynamic(source: Path, target: Path, _: list[dict]) -> None:
+    quantization.quantize_dynamic(source, target, op_types_to_quantize=list(QUANTISED))
+
+
+def quantise_static(source: Path, target: Path, inputs: list[dict]) -> None:
+    class Reader(quantization.CalibrationDataReader):
+        left = iter(inputs)
+
+        def get_next(self) -> dict | None:  # pyright: ignore[reportIncompatibleMethodOverride]
+            return next(self.left, None)
+
+    quantization.quantize_static(
+        source, target, Reader(), op_types_to_quantize=list(QUANTISED), per_channel=True
+    )
+
+
+KINDS = {"ONNX, int8 dynamic": quantise_dynamic, "ONNX, int8 static": quantise_static}
+
+
+def quantised(folder: Path, quantise: Callable, inputs: dict[str, list[dict]], target: Path) -> Path:
+    """A copy of an exported folder with other programs; `inputs`: what each of them was given."""
+    shutil.copytree(folder, target)
+    for file in folder.glob("*.onnx"):
+        prepared = target / "prepared.onnx"
+        quant_pre_process(file, prepared, skip_symbolic_shape=True)
+        quantise(prepared, target / file.name, inputs[file.name])
+        prepared.unlink()
+    return target
+
+
+class Exported:
+    """An exported folder through its own loader."""
+
+    def __init__(self, folder: Path):
+        spec = importlib.util.spec_from_file_location("exported", folder / "run.py")
+        assert spec and spec.loader
+        self._module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(self._module)
+        self._folder = folder
+        self.detector = self._module.Detector(folder)
+
+    def restart(self) -> Detect:
+        self.detector.memory, self.detector.seen = {}, 0
+        return self.detector
+
+    def inputs(self, pictures: list[np.ndarray]) -> dict[str, list[dict]]:
+        """What the programs are given for these frames, by their files."""
+        given: dict[str, list[dict]] = {}
+        detector = self._module.Detector(self._folder)
+        for name, program in detector.programs.items():
+            file = detector.about["canvases"][0]["programs"][name]["file"]
+            detector.programs[name] = Recorder(program, given.setdefault(file, []))
+        for picture in pictures:
+            detector(picture)
+        return given
+
+
+class Recorder:
+    """A session that keeps what it was given."""
+
+    def __init__(self, session: Any, given: list[dict]):
+        self._session, self._given = session, given
+        self.get_inputs, self.get_outputs = session.get_inputs, session.get_outputs
+
+    def run(self, wanted: list[str], inputs: dict) -> list:
+        self._given.append(inputs)
+        return self._session.run(wanted, inputs)
+
+
+def live(detector: LoadedDetector) -> Detect:
+    one = detector.live()
+
+    def detect(picture: np.ndarray) -> tuple:
+        found = one(picture)
+        assert found is not None
+        return found.boxes, found.scores, found.classes
+
+    return detect
+
+
+def mean_ap(detector: LoadedDetector, restart: Callable[[], Detect], root: Path) -> float:
+    """mAP of a detector that is restarted for every video, on the val set."""
+    data = replace(detector.config.data, root=str(root))
+    dataset = open_dataset(data, data.val_lists)
+
+    def found() -> Iterator[FrameDetections]:
+        of_video, detect = -1, restart()
+        for video, t in tqdm(sorted(dataset.samples), unit="frame"):
+            if video != of_video:
+                of_video, detect = video, restart()
+            boxes, scores, classes = detect(dataset.frame(video, t))
+            yield FrameDetections(dataset.global_id(video, t) - 1, classes, scores, boxes)
+
+    annotations, detections = read_truth(dataset).annotations, join(found())
+    matches = match(annotations, detections, len(data.class_names))
+    return score(annotations, detections, matches, data.class_names).mean
+
+
+def main() -> None:
+    made = parser("ONNX files in onnxruntime, float32 and int8.")
+    made.add_argument("source")
+    made.add_argument("--workdir", help="of the detector")
+    made.add_argument("--data", type=Path, help="folder of the data set, for the mAP")
+    options = made.parse_args()
+    detector = lsts_jax.load(options.workdir) if options.workdir else loaded(LSTS, SIZE)
+    (canvas,) = detector.config.data.canvases
+    pictures = [frame.picture for frame in islice(open_source(options.source), 4 * detector.interval)]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "float32"
+        folder.mkdir()
+        write_onnx(folder, detector, (canvas,))
+        exported = Exported(folder)
+        inputs = exported.inputs(pictures[:CALIBRATION])
+        restarts: dict[str, Callable[[], Detect]] = {LIVE: lambda: live(detector), FLOAT: exported.restart}
+        for number, (title, quantise) in enumerate(KINDS.items()):
+            made_folder = quantised(folder, quantise, inputs, Path(name) / str(number))
+            restarts[title] = Exported(made_folder).restart
+
+        def run(restart: Callable[[], Detect]) -> None:
+            detect = restart()
+            for picture in pictures:
+                detect(picture)
+
+        calls = {title: (lambda restart=restart: run(restart)) for title, restart in restarts.items()}
+        seconds = medians(calls, seconds=options.seconds)
+        rows = {title: {"frames_a_second": len(pictures) / took} for title, took in seconds.items()}
+        if options.data:
+            for title, restart in restarts.items():
+                rows[title]["mAP"] = mean_ap(detector, restart, options.data)
+    print_table(
+        f"{options.workdir or 'configs/lite_real.py'}, {canvas[0]}x{canvas[1]}, {len(pictures)} frames",
+        ("what", "frames a second", "mAP"),
+        [
+            (title, f"{row['frames_a_second']:.1f}", f"{100 * row['mAP']:.1f}" if "mAP" in row else "")
+            for title, row in rows.items()
+        ],
+    )
+    write_json(options.json, {"source": Path(options.source).name, "rows": rows})
+
+
+if __name__ == "__main__":
+    main()
