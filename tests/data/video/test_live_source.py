@@ -118,6 +118,16 @@ def test_frames_that_come_too_fast_are_dropped_and_counted(address, server):
     assert not frames._thread.is_alive()
 
 
+def test_the_newest_frames_wait_for_the_reader(monkeypatch):
+    monkeypatch.setattr(live_source, "FIRST_WAIT", 60.0)
+    frames = LiveFrames(0, camera([(True, picture(1))] * 20))
+    while frames._received < 20:
+        time.sleep(0.01)
+    assert [frame.number for frame in islice(frames, QUEUE)] == list(range(20 - QUEUE, 20))
+    assert frames.dropped == 20 - QUEUE
+    frames.close()
+
+
 @pytest.mark.parametrize("told, fps", [(25.0, 25.0), (90000.0, None), (None, None)])
 def test_the_rate_of_a_clock_is_no_rate_of_frames(address, monkeypatch, told, fps):
     monkeypatch.setattr(live_source, "frame_rate", lambda capture: told)
