@@ -99,7 +99,7 @@ def main() -> None:
     made.add_argument("--data", type=Path, help="folder of the data set, for the mAP")
     options = made.parse_args()
     detector = lsts_jax.load(options.workdir) if options.workdir else loaded(LSTS, SIZE)
-    (canvas,) = detector.config.data.canvases
+    canvas, *_ = detector.config.data.canvases
     pictures = [frame.picture for frame in islice(open_source(options.source), 4 * detector.interval)]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "float32"
