@@ -25,6 +25,13 @@ def test_odd_sides_lose_nothing(tmp_path, size):
         video.write(np.zeros((9, 9, 3), np.uint8))
 
 
+def test_red_stays_red(tmp_path):
+    with VideoWriter(tmp_path / "v.mp4", 10, (48, 64)) as video:
+        video.write(np.full((48, 64, 3), (220, 20, 20), np.uint8))
+    ((_, _, back, _),) = open_source(tmp_path / "v.mp4")
+    np.testing.assert_allclose(back.mean((0, 1)), (220, 20, 20), atol=15)
+
+
 def test_where_no_video_can_be_written(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="file"):
