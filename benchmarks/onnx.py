@@ -89,7 +89,7 @@ def mean_ap(detector: LoadedDetector, restart: Callable[[], Detect], root: Path)
 
     annotations, detections = read_truth(dataset).annotations, join(found())
     matches = match(annotations, detections, len(data.class_names))
-    return score(annotations, detections, matches, data.class_names).mean
+    return score(annotations, detections, matches, data.class_names).mAP
 
 
 def main() -> None:
