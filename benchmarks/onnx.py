@@ -1,11 +1,10 @@
 """The detector as ONNX files in onnxruntime, in float32 and quantised to int8, beside the live detector.
 
     python -m benchmarks.onnx clip.mp4 --json onnx.json
-    python -m benchmarks.onnx clip.mp4 --workdir synthvid-s --data runs/synthvid_s
 
-Without --workdir the detector of `configs/lite_real.py` at 256 x 448 with random weights. With --data the mAP
-on the val set of the detector's config. int8: convolutions and matrix products by onnxruntime's dynamic
-quantisation. Its static one made files of these detectors that onnxruntime 1.32 refused.
+Without --workdir the detector of `configs/lite_real.py` at 256 x 448 with random weights. int8: convolutions
+and matrix products by onnxruntime's dynamic quantisation. Its static one made files that onnxruntime 1.32
+refused.
 
 Needs the packages of `lsts export --format onnx` and onnxruntime.
 """
@@ -13,25 +12,18 @@ Needs the packages of `lsts export --format onnx` and onnxruntime.
 import importlib.util
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from onnxruntime import quantization
-from tqdm import tqdm
 
 import lsts_jax
 from benchmarks.common import medians, parser, print_table, write_json
 from benchmarks.realtime import LSTS, loaded
 from lsts_jax.api import LoadedDetector
-from lsts_jax.data.open import open_dataset
 from lsts_jax.data.video.video_io import open_source
-from lsts_jax.evaluation.detections import FrameDetections, join
-from lsts_jax.evaluation.matching import match
-from lsts_jax.evaluation.scoring import read_truth
-from lsts_jax.evaluation.vid_map import score
 from lsts_jax.export.onnx_files import write_onnx
 
 SIZE = (256, 448)
@@ -74,29 +66,10 @@ def live(detector: LoadedDetector) -> Detect:
     return detect
 
 
-def mean_ap(detector: LoadedDetector, restart: Callable[[], Detect], root: Path) -> float:
-    """mAP of a detector that is restarted for every video, on the val set."""
-    data = replace(detector.config.data, root=str(root))
-    dataset = open_dataset(data, data.val_lists)
-
-    def found() -> Iterator[FrameDetections]:
-        of_video, detect = -1, restart()
-        for video, t in tqdm(sorted(dataset.samples), unit="frame"):
-            if video != of_video:
-                of_video, detect = video, restart()
-            boxes, scores, classes = detect(dataset.frame(video, t))
-            yield FrameDetections(dataset.global_id(video, t) - 1, classes, scores, boxes)
-
-    annotations, detections = read_truth(dataset).annotations, join(found())
-    matches = match(annotations, detections, len(data.class_names))
-    return score(annotations, detections, matches, data.class_names).mAP
-
-
 def main() -> None:
     made = parser("ONNX files in onnxruntime, float32 and int8.")
     made.add_argument("source")
     made.add_argument("--workdir", help="of the detector")
-    made.add_argument("--data", type=Path, help="folder of the data set, for the mAP")
     options = made.parse_args()
     detector = lsts_jax.load(options.workdir) if options.workdir else loaded(LSTS, SIZE)
     canvas, *_ = detector.config.data.canvases
@@ -120,16 +93,10 @@ def main() -> None:
         calls = {title: (lambda restart=restart: run(restart)) for title, restart in restarts.items()}
         seconds = medians(calls, seconds=options.seconds)
         rows = {title: {"frames_a_second": len(pictures) / took} for title, took in seconds.items()}
-        if options.data:
-            for title, restart in restarts.items():
-                rows[title]["mAP"] = mean_ap(detector, restart, options.data)
     print_table(
         f"{options.workdir or 'configs/lite_real.py'}, {canvas[0]}x{canvas[1]}, {len(pictures)} frames",
-        ("what", "frames a second", "mAP"),
-        [
-            (title, f"{row['frames_a_second']:.1f}", f"{100 * row['mAP']:.1f}" if "mAP" in row else "")
-            for title, row in rows.items()
-        ],
+        ("what", "frames a second"),
+        [(title, f"{row['frames_a_second']:.1f}") for title, row in rows.items()],
     )
     write_json(options.json, {"source": Path(options.source).name, "rows": rows})
 
