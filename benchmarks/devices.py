@@ -75,7 +75,7 @@ def main() -> None:
             mesh = jax.make_mesh((width,), (AXIS,), (jax.sharding.AxisType.Auto,), devices=devices)
             shapes = jax.eval_shape(start)
             places = layout_of(shapes, mesh, layout)
-            step = jax.jit(
+            step = jit_training(
                 partial(train_step, detector, optimizer, config, mesh=mesh), out_shardings=(places, None)
             )
             batch = spread_batch(triplets, mesh)

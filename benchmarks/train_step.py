@@ -1,11 +1,14 @@
 """A training step on random triplets: triplets a second, memory, model FLOP utilisation.
 
     python -m benchmarks.train_step --batch 1 --height 320 --width 512
+    python -m benchmarks.train_step --config configs/lite_real.py --batch 4 --height 256 --width 448
 
-FLOPs are XLA's count of the step without rematerialisation, over the peak of the device in the compute dtype
-where that is known.
+On a CPU the same step compiled with XLA's default options takes turns with it. FLOPs are XLA's count of the
+step without rematerialisation, over the peak of the device in the compute dtype where that is known.
 """
 
+import argparse
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -25,6 +28,8 @@ from benchmarks.common import (
     temp_bytes,
     write_json,
 )
+from lsts_jax.cli.experiment import load_config
+from lsts_jax.compiling import jit_training
 from lsts_jax.config import Config
 from lsts_jax.models.detector import build_detector
 from lsts_jax.structs import Frame, GroundTruth, Triplet
@@ -91,22 +96,30 @@ def main() -> None:
     made = parser("A training step.")
     add_model_options(made)
     made.add_argument("--batch", type=int, default=8, help="triplets a step")
+    made.add_argument("--config", metavar="FILE", help="an experiment instead of the paper's detector")
+    made.add_argument("--temporal", help="config.model.temporal of --config")
     made.add_argument(
         "--remat", action="store_true", help="recompute activations, config.model.backbone.remat"
     )
     options = made.parse_args()
-    config = model_config(options, remat=options.remat)
+    config = _config(options, options.remat)
     step, state = step_of(config)
     triplets = jax.device_put(random_triplets(config, options.batch))
-    plain = partial(step_of(model_config(options))[0]) if options.remat else step
+    plain = step_of(_config(options, False))[0] if options.remat else step
     costs = jax.jit(plain).lower(state, triplets).cost_analysis() or {}
-    program = jax.jit(step).lower(state, triplets).compile()
+    program = jit_training(step).lower(state, triplets).compile()
+    programs = {"step": program}
+    if jax.default_backend() == "cpu":
+        programs["XLA's defaults"] = jax.jit(step).lower(state, triplets).compile()
 
-    seconds = medians({"step": partial(program, state, triplets)}, seconds=options.seconds)["step"]
+    calls = {name: partial(each, state, triplets) for name, each in programs.items()}
+    measured = medians(calls, seconds=options.seconds)
+    seconds = measured["step"]
     flops, peak = costs.get("flops"), peak_flops(options.dtype)
     content = {
         "options": {name: value for name, value in vars(options).items() if name != "json"},
         "seconds": seconds,
+        "seconds_with_defaults": measured.get("XLA's defaults"),
         "triplets_per_second": options.batch / seconds,
         "temp_bytes": temp_bytes(program),
         "peak_device_bytes": peak_device_bytes(),
@@ -114,14 +127,25 @@ def main() -> None:
         "flops_per_triplet": flops and flops / options.batch,
         "model_flop_utilisation": flops / seconds / peak if flops and peak else None,
     }
-    utilisation = content["model_flop_utilisation"]
+    utilisation, defaults = content["model_flop_utilisation"], content["seconds_with_defaults"]
+    what = options.config or f"ResNet-{options.depth}"
     print_table(
-        f"Training, ResNet-{options.depth}, {options.height}x{options.width}, {options.dtype}",
-        ("triplets", "ms", "triplets a second", "temporary MiB", "peak MiB", "GFLOP a triplet", "MFU %"),
+        f"Training, {what}, {options.height}x{options.width}, {config.model.dtype}",
+        (
+            "samples",
+            "ms",
+            "with XLA's defaults",
+            "samples a second",
+            "temporary MiB",
+            "peak MiB",
+            "GFLOP a sample",
+            "MFU %",
+        ),
         [
             (
                 str(options.batch),
                 milliseconds(seconds),
+                milliseconds(defaults) if defaults else "-",
                 f"{content['triplets_per_second']:.2f}",
                 megabytes(content["temp_bytes"]),
                 f"{(content['peak_device_bytes'] or content['peak_resident_bytes']) / MIB:.0f}",
@@ -131,6 +155,23 @@ def main() -> None:
         ],
     )
     write_json(options.json, content)
+
+
+def _config(options: argparse.Namespace, remat: bool) -> Config:
+    """The experiment or the paper's detector, on one canvas."""
+    if not options.config:
+        return model_config(options, remat=remat)
+    config = load_config(options.config)
+    size = (options.height, options.width)
+    return replace(
+        config,
+        data=replace(config.data, short_side=min(size), long_side=max(size), canvases=(size,)),
+        model=replace(
+            config.model,
+            temporal=options.temporal or config.model.temporal,
+            backbone=replace(config.model.backbone, remat=remat),
+        ),
+    )
 
 
 if __name__ == "__main__":

@@ -49,7 +49,8 @@ ALLOWED = {
     "video": {"models", "ops", "structs"},
     "streaming": {"models", "video", "structs", "ahead", "compiling"},
     "parallel": {"errors"},
-    "training": {"models", "video", "ops", "parallel", "config_checks", "config_io", "hub"} | GROUND,
+    "training": {"models", "video", "ops", "parallel", "compiling", "config_checks", "config_io", "hub"}
+    | GROUND,
     "evaluation": {
         "ahead",
         "compiling",

@@ -9,6 +9,7 @@ import jax
 import optax
 from jax.sharding import Mesh
 
+from lsts_jax.compiling import jit_training
 from lsts_jax.config import Config
 from lsts_jax.config_io import save_config
 from lsts_jax.models.detector import Detector, build_detector
@@ -111,7 +112,7 @@ def compiled_step(
     # with jax_debug_nans a step is done again, operation by operation, from the same arguments
     # JAX makes the attributes of its config while it runs
     donated = () if jax.config.jax_debug_nans else (0,)  # pyright: ignore[reportAttributeAccessIssue]
-    step = jax.jit(
+    step = jit_training(
         partial(train_step, detector, optimizer, config, mesh=mesh),
         donate_argnums=donated,
         out_shardings=(jax.tree.map(lambda x: x.sharding, state), None),
