@@ -2,9 +2,9 @@
 
     python -m benchmarks.onnx clip.mp4 --json onnx.json
 
-Without --workdir the detector of `configs/lite_real.py` at 256 x 448 with random weights; with it, the official
-mAP of each on the val lists of the run as well. int8: convolutions and matrix products by onnxruntime's dynamic
-quantisation. Its static one made files that onnxruntime 1.32 refused.
+Without --workdir the detector of `configs/lite_real.py` at 256 x 448 with random weights; with it, the
+official mAP of each on the val lists of the run as well. int8: convolutions and matrix products by
+onnxruntime's dynamic quantisation. Its static one made files that onnxruntime 1.32 refused.
 
 Needs the packages of `lsts export --format onnx` and onnxruntime.
 """
