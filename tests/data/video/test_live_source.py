@@ -6,6 +6,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import chain, islice, pairwise, repeat
+from types import SimpleNamespace
 from unittest.mock import Mock
 
 import cv2
@@ -101,6 +102,21 @@ def test_a_frame_that_opencv_refuses_is_an_interruption(monkeypatch):
     frames = LiveFrames(0, camera([(True, picture(1)), cv2.error("no memory for so many pixels")]))
     assert [frame.number for frame in islice(frames, 2)] == [0, 1]
     frames.close()
+
+
+def test_the_wait_between_attempts_doubles_up_to_the_longest(monkeypatch):
+    waits = []
+
+    class Clock(threading.Event):
+        def wait(self, timeout=None):
+            waits.append(timeout)
+            return self.set() if len(waits) == 9 else False
+
+    clocked = SimpleNamespace(Event=Clock, Condition=threading.Condition, Thread=threading.Thread)
+    monkeypatch.setattr(live_source, "threading", clocked)
+    monkeypatch.setattr(live_source, "open_capture", lambda target: camera([]))
+    LiveFrames(0, camera([(True, picture(1))]))._thread.join(10)
+    assert waits == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
 
 
 def test_frames_that_come_too_fast_are_dropped_and_counted(address, server):
