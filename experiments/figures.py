@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, stdev
+from textwrap import fill
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -47,10 +48,12 @@ def draw_all(suite: Suite, runs: Runs, motion: Motion | None, folder: Path) -> l
         draw_tradeoff(new("tradeoff", 11, 5), costs, runs)
     if len(intervals) > 1 and all(title.isdecimal() for title in intervals.values()):
         draw_intervals(new("interval", 6, 4), {name: int(title) for name, title in intervals.items()}, runs)
-    rows = (name for table in ("offsets", "narrow", "beyond") for name in suite.tables.get(table, ()))
+    about_offsets = [name for name in ("offsets", "narrow", "beyond") if name in suite.tables]
+    rows = (name for table in about_offsets or ["core"] for name in suite.tables.get(table, ()))
     learned = {name: suite.title(name) for name in rows if moved(name, runs)}
     if motion is not None and learned:
-        draw_learning(new("learning", 10, 4), learned, runs, motion)
+        if about_offsets:
+            draw_learning(new("learning", 10, 4), learned, runs, motion)
         for name in learned:
             result = runs[name][min(runs[name])]
             initial, last = (np.array(result["offsets"][i]["offsets"]) for i in (0, -1))
@@ -80,11 +83,16 @@ def draw_scores(figure: Figure, titles: dict[str, str], runs: Runs) -> None:
                 place = j + 0.27 * (i - 1)
                 axes.bar(place, fmean(values), 0.25, color=colour, alpha=0.6, label=None if j else label)
                 axes.plot([place] * len(values), values, ".", color="black", markersize=5)
-    axes.set_xticks(range(len(titles)), [title.replace(", ", ",\n") for title in titles.values()])
+    axes.set_xticks(range(len(titles)), [_lines(title) for title in titles.values()])
     axes.tick_params(axis="x", labelsize="small")
     axes.set(ylabel="mAP (%)", ylim=(0, 100))
     tidy(axes)
     legend_beside(axes)
+
+
+def _lines(title: str) -> str:
+    """The title in lines short enough for a place below a group of bars."""
+    return "\n".join(fill(part, 12) for part in title.replace(", ", ",\n").split("\n"))
 
 
 def tradeoff_rows(suite: Suite) -> dict[str, str]:
