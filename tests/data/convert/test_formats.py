@@ -112,3 +112,24 @@ def test_text_without_a_picture_is_counted_beside_pictures_too(tmp_path, capsys)
     text(tmp_path / "notes.txt", "taken in the yard")
     run([str(tmp_path), str(tmp_path / "train.json")])
     assert re.search(r"text file without a picture +1 .*a_2\.txt", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("corners", "box"),
+    [
+        (("1", "2", "40", "30"), (0, 1, 39, 29)),  # pixels from 1
+        (("0", "2", "40", "30"), (0, 2, 40, 30)),  # pixels from 0
+        (("0.5", "2", "40", "30"), (0.5, 2, 39, 29)),  # points between pixels
+    ],
+)
+def test_corners_of_voc_are_read_as_their_tool_counts(tmp_path, corners, box):
+    pictures(tmp_path, "a.jpg")
+    sides = "".join(
+        f"<{side}>{x}</{side}>" for side, x in zip(("xmin", "ymin", "xmax", "ymax"), corners, strict=True)
+    )
+    thing = f"<object><name>dog</name><bndbox>{sides}</bndbox></object>"
+    size = "<size><width>64</width><height>48</height></size>"
+    text(tmp_path / "a.xml", f"<annotation>{size}{thing}</annotation>")
+    run([str(tmp_path), str(tmp_path / "train.json")])
+    found = seen(DataConfig(root=str(tmp_path), format="coco_vid", class_names=("dog",)))
+    assert found == {"a": [[Seen("dog", box, -1)]]}
