@@ -8,7 +8,7 @@ import pytest
 
 from lsts_jax.config import DataConfig, DegradeConfig
 from lsts_jax.data.dataset import Counted, VideoDataset
-from lsts_jax.data.degrade import Burst, bursts_of, degrade, original
+from lsts_jax.data.degrade import Burst, Degraded, bursts_of, degrade, original
 from lsts_jax.data.formats.mot import MOTChallenge
 from lsts_jax.data.open import open_dataset
 from tests.data.trees import write_sequence
@@ -61,6 +61,13 @@ def test_objects_in_bursts_are_marked_and_frames_may_be_read_in_any_order(config
         np.testing.assert_array_equal(dataset.objects(0, t).boxes, plain.objects(0, t).boxes)
     clean = degraded.index(False)
     np.testing.assert_array_equal(dataset.frame(0, clean), plain.frame(0, clean))
+
+
+def test_objects_that_are_marked_already_stay_marked(config):
+    plain = open_dataset(replace(config, degrade=DegradeConfig()), ("S",))
+    plain.objects = lambda video, t, read=plain.objects: read(video, t)._replace(degraded=np.ones(1, bool))
+    dataset = Degraded(plain, SETTINGS)
+    assert all(dataset.objects(0, t).degraded.all() for t in range(25))
 
 
 def test_blur_smears_and_bars_cover_half():

@@ -106,3 +106,10 @@ def test_other_groups_blame_by_what_is_overlapped():
     assert scores["motion"] == {"slow": whole} and scores["track length"] == {"short": whole}
     by_mark = vid_map(annotations, detections, ("a", "b"), in_range=degraded).mAP
     assert scores["degraded"]["degraded"] == by_mark
+
+
+def test_a_false_alarm_in_an_empty_frame_counts_by_the_share_of_the_group():
+    annotations = annotate((0, 1, square(0, 40)), (0, 1, square(200, 40)))
+    detections = detect((0, 1, 0.8, square(0, 40)), (1, 1, 0.9, square(0, 40)))
+    found = vid_map(annotations, detections, ("a",), in_range=np.array([True, False]))
+    assert found.mAP == pytest.approx(1 / (1 + 1 / 2))

@@ -61,6 +61,11 @@ def test_text_counts_as_the_list(dataset, tmp_path):
     assert found.scores.tolist() == [0.5, 0.25]
 
 
+def test_a_file_may_name_its_frames_in_any_order(dataset, tmp_path):
+    found = read_detections([write_text(tmp_path / "a.txt", frame(22), frame(10), frame(21))], dataset)
+    assert found.frame.tolist() == [10, 21, 22]
+
+
 def test_several_files_are_one_set_in_the_order_of_frames(dataset, tmp_path):
     late, early = write_text(tmp_path / "0.txt", frame(22)), write_text(tmp_path / "1.txt", frame(10))
     assert read_detections([late, early], dataset).frame.tolist() == [10, 22]

@@ -104,6 +104,14 @@ def test_regions_of_no_category_are_ignored_for_every_class(tmp_path):
     assert dataset.objects(0, 0).ignored.tolist() == [False]  # the other is of pedestrians
 
 
+def test_categories_of_kitti_come_in_their_own_order(tmp_path):
+    TREES["kitti"](tmp_path)
+    with (tmp_path / "training/label_02/0000.txt").open("a") as file:
+        file.write("\n1 4 Car 0 0 -1.57 5 5 20 20 -1 -1 -1 -1000 -1000 -1000 -10")
+    run([str(tmp_path), str(tmp_path / "train.json")])
+    assert open_dataset(config_of(tmp_path), ("train",)).class_names == ("Car", "Pedestrian")
+
+
 def test_text_without_a_picture_is_counted_beside_pictures_too(tmp_path, capsys):
     pictures(tmp_path, "a_0.jpg", "a_1.jpg")
     text(tmp_path / "classes.txt", "cat")

@@ -173,7 +173,8 @@ def test_missing_pictures_are_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["../x", "a/../../x", "/etc/x", "..", r"..\x", r"a\..\..\x", "C:/x", "a\0b"]
+    "name",
+    ["../x", "a/../../x", "/etc/x", "..", r"..\x", r"a\..\..\x", "C:/x", "a\0b", "a/" * 501, "b" * 256],
 )  # fmt: skip
 def test_nothing_leads_out_of_the_root(tmp_path, name):
     write_coco(tmp_path, "x", [image(name + ".png" if name != ".." else name)], [])

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from lsts_jax.config import DataConfig
-from lsts_jax.data.dataset import VideoDataset
+from lsts_jax.data.dataset import Sample, VideoDataset, number_samples
 from lsts_jax.data.formats import mot_frames, stored_video
 from lsts_jax.data.open import open_dataset
 from lsts_jax.data.video.video_io import open_source
@@ -67,6 +67,11 @@ def test_a_range_is_a_video_of_its_own(config):
     assert dataset.frame(2, 0)[0, 0, 0] == 20 and len(dataset.objects(2, 0).boxes) == 2
     assert dataset.frame_name(2, 0).endswith("000003.png")
     assert [dataset.global_id(*sample) for sample in dataset.samples] == list(range(1, 16))
+
+
+def test_a_frame_listed_twice_has_its_first_number():
+    samples = [Sample(0, 0), Sample(0, 3), Sample(0, 0)]
+    assert number_samples(samples) == {Sample(0, 0): 1, Sample(0, 3): 2}
 
 
 def test_a_video_file_serves_any_frame_in_any_order(config, tmp_path):
