@@ -19,6 +19,14 @@ TRAINING = ("step", "save", "evaluation") * 5  # what the process is at when it 
 EVALUATION = 5  # kills of evaluate.py
 STEPS, SAVE_EVERY, EVALUATE_EVERY = 160, 6, 30
 PATIENCE = 300.0
+METHODS = {
+    "lsts": (),
+    "dff": ("--config.model.dff.flow_width", "8"),
+    "fgfa": (
+        "--config.model.fgfa.flow_width", "8", "--config.model.fgfa.embedding_channels", "16",
+        "--config.model.fgfa.radius", "1",
+    ),
+}  # fmt: skip
 
 
 def whole(folder: Path) -> list[int]:
@@ -52,15 +60,17 @@ def kill(process) -> None:
 
 
 @pytest.mark.faults
-def test_twenty_kills_change_nothing(scripts, tmp_path):
+@pytest.mark.parametrize("method", METHODS)
+def test_twenty_kills_change_nothing(scripts, tmp_path, method):
+    model = ("--config.model.temporal", method, *METHODS[method])
     options = (
-        "--config.train.checkpoint_every", str(SAVE_EVERY),
+        *model, "--config.train.checkpoint_every", str(SAVE_EVERY),
         "--config.train.evaluate_every", str(EVALUATE_EVERY),
         "--config.train.epochs", "2", "--config.data.workers", "2",
     )  # fmt: skip
     untouched, killed, log = tmp_path / "untouched", tmp_path / "killed", tmp_path / "log"
     scripts.run(scripts.train(untouched, *options), check=True)
-    one_by_one = ("--config.evaluation.videos_per_batch", "1")
+    one_by_one = (*model, "--config.evaluation.videos_per_batch", "1")
     scripts.run(scripts.evaluate(untouched, *one_by_one), check=True)
     rng = random.Random(SEED)
     moments, unfinished, expected = rng.sample(TRAINING, len(TRAINING)), 0, 0
