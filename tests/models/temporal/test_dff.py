@@ -7,8 +7,9 @@ import pytest
 
 from lsts_jax.config import DFFConfig, ModelConfig
 from lsts_jax.models.detector import build_detector
+from lsts_jax.ops.canvas import size_at_stride, zero_outside
 from lsts_jax.ops.warp import warp
-from lsts_jax.structs import Frame
+from lsts_jax.structs import STRIDE, Frame
 from lsts_jax.training.optimizer import build_optimizer, parameter_groups
 from tests.models.reference import equal_heads, equal_stored
 from tests.tiny import at, random_frames, tiny_config, tiny_detector, triplets
@@ -106,7 +107,8 @@ def test_the_authors_whole_graph(shared, authors_variables, canvas):
     def enhance(variables, memory, frame):
         bound = detector.bind(variables)
         bundle = bound.on_frame(memory, bound.other(frame))
-        return bundle, warp(memory.feature, bundle.flow), heads(bound, bundle.feature, frame)
+        seen = zero_outside(memory.feature, size_at_stride(frame.size, STRIDE))
+        return bundle, warp(seen, bundle.flow), heads(bound, bundle.feature, frame)
 
     def near(name, ours, **options):
         equal_stored(wanted, f"dff/{name}", ours[: cells[0], : cells[1]], **options)
