@@ -26,6 +26,7 @@ from benchmarks.common import (
     write_json,
 )
 from benchmarks.train_step import random_triplets
+from lsts_jax.compiling import jit_training
 from lsts_jax.models.detector import build_detector
 from lsts_jax.parallel import AXIS, layout_of, place, spread_batch
 from lsts_jax.training.optimizer import build_optimizer
